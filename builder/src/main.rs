@@ -1,0 +1,3 @@
+//! builder.
+
+fn main() {}

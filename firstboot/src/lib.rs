@@ -1,0 +1,6 @@
+//! `firstboot` turns a role image into one particular node at its first boot: source → facts → plan → apply.
+//!
+//! The library owns the node schema that `builder` bakes into every image. It reads from directories and devices
+//! that are parameters and writes under a `root` that is one too, so that tests need neither a machine nor root.
+
+pub mod schema;

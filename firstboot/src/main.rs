@@ -1,0 +1,3 @@
+//! The program that runs at first boot.
+
+fn main() {}
