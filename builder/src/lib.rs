@@ -1,1 +1,6 @@
-//! builder.
+//! `builder` bakes a Kubernetes cluster into bit-for-bit reproducible disk images.
+
+pub mod error;
+pub mod input;
+pub mod repro;
+pub mod sandbox;

@@ -1,0 +1,188 @@
+//! The child side of the sandbox. It runs twice: first it makes the namespaces and starts itself again inside them,
+//! then, as process 1 of the new process namespace, it builds the file system, enters it and starts the program.
+
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use fs_err as fs;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
+
+use super::{Bind, INNER, Order};
+
+/// What the child says when its namespaces stand.
+pub(super) const READY: &str = "kiln-sandbox-ready";
+
+/// Set for a program that outlives its parent.
+pub(super) const DETACH: &str = "KILN_DETACH";
+
+/// Marks the second entry.
+const SECOND: &str = "second";
+
+/// Exit code when the sandbox itself failed, after its cause went to standard error.
+const BROKEN: u8 = 125;
+
+/// Runs the child side; `args` are what follows [`INNER`] on the command line. Returns the exit code.
+#[must_use]
+pub fn enter(args: &[String]) -> u8 {
+    let outcome = match args {
+        [order] => parse(order).and_then(|parsed| first(&parsed, order)),
+        [order, second] if second == SECOND => parse(order).and_then(|parsed| second_entry(&parsed)),
+        _ => Err("its order is missing".to_owned()),
+    };
+    match outcome {
+        Ok(status) => status.code().map_or_else(
+            // As a shell tells a signal.
+            || 128 + status.signal().unwrap_or(0).clamp(0, 100) as u8,
+            |code| code.clamp(0, 255) as u8,
+        ),
+        Err(message) => {
+            let _ = writeln!(io::stderr(), "sandbox: {message}");
+            BROKEN
+        }
+    }
+}
+
+fn parse(order: &str) -> Result<Order, String> {
+    serde_json::from_str(order).map_err(|error| error.to_string())
+}
+
+fn say(what: &str) -> impl Fn(nix::Error) -> String + use<'_> {
+    move |error| format!("{what}: {error}")
+}
+
+fn first(order: &Order, text: &str) -> Result<ExitStatus, String> {
+    let detached = order.sandbox.env.iter().any(|(key, _)| key == DETACH);
+    if detached {
+        nix::unistd::setsid().map_err(say("setsid"))?;
+    } else {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(say("prctl"))?;
+    }
+    let mut flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
+    flags |= CloneFlags::CLONE_NEWUTS;
+    if order.user_namespace {
+        flags |= CloneFlags::CLONE_NEWUSER;
+    }
+    if !order.sandbox.share_network {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    let made = unshare(flags).map_err(|error| match order.user_namespace {
+        true => format!("user namespaces are not to be had on this host ({error})"),
+        false => format!("namespaces are not to be had on this host ({error})"),
+    });
+    let mut stdout = io::stdout();
+    if let Err(message) = made {
+        let _ = writeln!(stdout, "{message}");
+        return Err(message);
+    }
+    let told = writeln!(stdout, "{READY}").and_then(|()| stdout.flush());
+    told.map_err(|error| error.to_string())?;
+    // One byte, unbuffered: the rest of standard input is the program's.
+    let mut byte = [0];
+    let mut stdin = fs::File::open("/proc/self/fd/0").map_err(|error| error.to_string())?;
+    if stdin.read(&mut byte).map_err(|error| error.to_string())? == 0 {
+        return Err("the parent went away".to_owned());
+    }
+    let mut second = Command::new("/proc/self/exe");
+    second.args([INNER, text, SECOND]).env_clear();
+    if detached {
+        second.stdin(Stdio::null()).stdout(io::stderr());
+    }
+    second.status().map_err(|error| error.to_string())
+}
+
+fn second_entry(order: &Order) -> Result<ExitStatus, String> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(say("prctl"))?;
+    nix::unistd::sethostname("kiln").map_err(say("sethostname"))?;
+    build_root(order).map_err(|error| format!("making its file system: {error}"))?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let sandbox = &order.sandbox;
+    let (program, args) = order.argv.split_first().ok_or("no program was named")?;
+    Command::new(program)
+        .args(args)
+        .env_clear()
+        .envs(sandbox.env.iter().filter(|(key, _)| key != DETACH).cloned())
+        .current_dir(&sandbox.cwd)
+        .stdin(Stdio::inherit())
+        .status()
+        .map_err(|error| format!("starting `{program}`: {error}"))
+}
+
+/// Mounts the root with what is bound into it and makes it `/`.
+fn build_root(order: &Order) -> io::Result<()> {
+    let sandbox = &order.sandbox;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    let root = fs::canonicalize(&sandbox.root)?;
+    bind(&root, &root, false)?;
+    let inside = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+    for (place, mode) in
+        [("/tmp", "1777"), ("/run", "755"), ("/var/tmp", "1777"), ("/kiln", "755"), ("/dev", "755")]
+    {
+        let options = format!("mode={mode}");
+        mount(
+            Some("tmpfs"),
+            &inside(Path::new(place)),
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )?;
+    }
+    for device in ["null", "zero", "full", "random", "urandom", "tty", "kvm"] {
+        let from = Path::new("/dev").join(device);
+        if from.exists() {
+            let to = inside(&from);
+            fs::File::create(&to)?;
+            mount(Some(&from), &to, none, MsFlags::MS_BIND, none)?;
+        }
+    }
+    for (link, target) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
+    {
+        fs::os::unix::fs::symlink(target, inside(Path::new("/dev")).join(link))?;
+    }
+    fs::create_dir(inside(Path::new("/dev/shm")))?;
+    mount(Some("proc"), &inside(Path::new("/proc")), Some("proc"), MsFlags::empty(), none)?;
+    for Bind { from, to, writable } in &sandbox.binds {
+        let to = inside(to);
+        if from.is_dir() {
+            fs::create_dir_all(&to)?;
+        } else {
+            to.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::File::create(&to)?;
+        }
+        bind(from, &to, *writable)?;
+    }
+    nix::unistd::chdir(&root)?;
+    // pivot_root(".", "."), as pivot_root(2) has it: the old root comes to lie on the new one and is detached.
+    nix::unistd::pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    nix::unistd::chdir(&PathBuf::from("/"))?;
+    Ok(())
+}
+
+/// A bind mount; a read-only one keeps the flags that the source's mount has, which a user namespace may not drop.
+fn bind(from: &Path, to: &Path, writable: bool) -> io::Result<()> {
+    let none: Option<&str> = None;
+    mount(Some(from), to, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+    if writable {
+        return Ok(());
+    }
+    let kept = nix::sys::statvfs::statvfs(to)?.flags();
+    let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    for (seen, flag) in [
+        (nix::sys::statvfs::FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (nix::sys::statvfs::FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (nix::sys::statvfs::FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (nix::sys::statvfs::FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (nix::sys::statvfs::FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ] {
+        if kept.contains(seen) {
+            flags |= flag;
+        }
+    }
+    mount(none, to, none, flags, none)?;
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! The one door to external programs: each runs inside a root of pinned packages, in namespaces of its own, with a
+//! clean environment and nothing of the host but what was bound.
+//!
+//! The parent side is here; [`inner`] is the child side, entered by re-executing this program. It does not know what
+//! the programs do. As an ordinary user it takes a user namespace with the ranges of /etc/subuid (shadow's
+//! newuidmap), as root it needs none: both see uid 0 to 65535.
+
+mod idmap;
+pub mod inner;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Class, Explain};
+
+/// The hidden argument that turns this program into the child side.
+pub const INNER: &str = "__sandbox";
+
+/// Names the program to re-execute when this one is not `builder` (tests that use the library).
+pub const LAUNCHER: &str = "KILN_SANDBOX_LAUNCHER";
+
+/// A root of packages and what a program in it may see.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sandbox {
+    root: PathBuf,
+    binds: Vec<Bind>,
+    share_network: bool,
+    env: Vec<(String, String)>,
+    cwd: PathBuf,
+}
+
+/// One path of the host inside the sandbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Bind {
+    from: PathBuf,
+    to: PathBuf,
+    writable: bool,
+}
+
+/// What the child side is told: on its command line, so it holds no secret.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    sandbox: Sandbox,
+    argv: Vec<String>,
+    user_namespace: bool,
+}
+
+/// Why a program did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The namespaces could not be made.
+    #[error("the sandbox could not start: {message}")]
+    Start {
+        /// The failing step.
+        message: String,
+        /// The way out.
+        hint: String,
+    },
+    /// The program failed.
+    #[error("`{program}` failed ({status}) in the sandbox{}", tail_text(stderr))]
+    Failed {
+        /// Its command line.
+        program: String,
+        /// Exit code or signal.
+        status: ExitStatus,
+        /// The end of what it said.
+        stderr: String,
+    },
+    /// The pipes broke.
+    #[error("running `{program}` in the sandbox")]
+    Io {
+        /// Its command line.
+        program: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Explain for SandboxError {
+    fn class(&self) -> Class {
+        Class::Host
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Start { hint, .. } => Some(hint.clone()),
+            _ => None,
+        }
+    }
+}
+
+fn tail_text(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!("; it said:\n{stderr}") }
+}
+
+impl Sandbox {
+    /// A sandbox whose `/` is the folder `root`, read-only, with an empty /tmp, /run and /var/tmp, no network and the
+    /// environment that every step shares: fixed PATH, HOME, locale and zone.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        let env = [
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("HOME", "/tmp"),
+            ("LANG", "C.UTF-8"),
+            ("LC_ALL", "C.UTF-8"),
+            ("TZ", "UTC"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+        ];
+        Self {
+            root: root.to_owned(),
+            binds: Vec::new(),
+            share_network: false,
+            env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+            cwd: PathBuf::from("/"),
+        }
+    }
+
+    /// Shows a file or folder of the host at an absolute path, read-only. The place must lie below /kiln, /tmp, /run
+    /// or /dev, where the sandbox has file systems of its own.
+    #[must_use]
+    pub fn show(mut self, from: &Path, to: impl Into<PathBuf>) -> Self {
+        self.binds.push(Bind { from: from.to_owned(), to: to.into(), writable: false });
+        self
+    }
+
+    /// The same, writable.
+    #[must_use]
+    pub fn lend(mut self, from: &Path, to: impl Into<PathBuf>) -> Self {
+        self.binds.push(Bind { from: from.to_owned(), to: to.into(), writable: true });
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.env.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// Sets the working directory, a path inside.
+    #[must_use]
+    pub fn cwd(mut self, path: impl Into<PathBuf>) -> Self {
+        self.cwd = path.into();
+        self
+    }
+
+    /// Lets the program use the host's network: only `up`'s QEMU and `lock update` do.
+    #[must_use]
+    pub fn share_network(mut self) -> Self {
+        self.share_network = true;
+        self
+    }
+
+    /// Runs a program to its end and returns its standard output.
+    ///
+    /// # Errors
+    /// [`SandboxError`] when it cannot start or fails; the error carries the end of its standard error.
+    pub fn run<S: AsRef<str>>(&self, argv: impl IntoIterator<Item = S>) -> Result<Vec<u8>, SandboxError> {
+        self.run_with(argv, |_| Ok(()))
+    }
+
+    /// The same, with `feed` writing its standard input.
+    ///
+    /// # Errors
+    /// As [`Sandbox::run`]; an error of `feed` itself counts only when the program did not fail.
+    pub fn run_with<S: AsRef<str>>(
+        &self,
+        argv: impl IntoIterator<Item = S>,
+        feed: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<Vec<u8>, SandboxError> {
+        let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let program = argv.join(" ");
+        tracing::debug!(%program, "sandbox");
+        let io_error = |source| SandboxError::Io { program: program.clone(), source };
+        let stderr = tempfile::tempfile().map_err(io_error)?;
+        let mut child = self.start(argv, Stdio::from(stderr.try_clone().map_err(io_error)?))?;
+        let mut stdin = child.stdin.take();
+        let mut stdout = child.stdout.take();
+        let (fed, read) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut bytes = Vec::new();
+                stdout.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut bytes)).map(|_| bytes)
+            });
+            let fed = stdin.as_mut().map_or(Ok(()), |pipe| feed(pipe));
+            drop(stdin.take());
+            (fed, reader.join())
+        });
+        let status = child.wait().map_err(io_error)?;
+        if !status.success() {
+            return Err(SandboxError::Failed { program, status, stderr: tail(stderr) });
+        }
+        fed.map_err(io_error)?;
+        read.unwrap_or_else(|_| Err(io::Error::other("the reader of its output died"))).map_err(io_error)
+    }
+
+    /// Starts a program that outlives this one; it keeps nothing of the terminal. `log` receives its output. Returns
+    /// the process id of the child side, which ends when the program does.
+    ///
+    /// # Errors
+    /// [`SandboxError::Start`] when the namespaces cannot be made.
+    pub fn spawn<S: AsRef<str>>(
+        &self,
+        argv: impl IntoIterator<Item = S>,
+        log: File,
+    ) -> Result<u32, SandboxError> {
+        let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let mut sandbox = self.clone();
+        sandbox.env.push((inner::DETACH.to_owned(), "1".to_owned()));
+        let mut child = sandbox.start(argv, Stdio::from(log))?;
+        drop((child.stdin.take(), child.stdout.take()));
+        Ok(child.id())
+    }
+
+    /// Starts the child side and sees it through the making of its namespaces.
+    fn start(&self, argv: Vec<String>, stderr: Stdio) -> Result<Child, SandboxError> {
+        let start = |message: String| SandboxError::Start {
+            message,
+            hint: "run `builder doctor` to see what this host lacks".to_owned(),
+        };
+        let user_namespace = !nix::unistd::geteuid().is_root();
+        let order = Order { sandbox: self.clone(), argv, user_namespace };
+        let order = serde_json::to_string(&order).map_err(|error| start(error.to_string()))?;
+        let launcher = launcher().map_err(|error| start(error.to_string()))?;
+        let mut child = Command::new(launcher)
+            .args([INNER, &order])
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .map_err(|error| start(error.to_string()))?;
+        match handshake(&mut child, user_namespace) {
+            Ok(()) => Ok(child),
+            Err(message) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(start(message))
+            }
+        }
+    }
+}
+
+/// The child says one line when its namespaces stand; as an ordinary user it then waits until its ids are mapped.
+fn handshake(child: &mut Child, user_namespace: bool) -> Result<(), String> {
+    let id = child.id();
+    let (Some(stdin), Some(stdout)) = (child.stdin.as_mut(), child.stdout.as_mut()) else {
+        return Err("its pipes are missing".to_owned());
+    };
+    let mut line = Vec::new();
+    let mut byte = [0];
+    // Byte by byte: what follows the line belongs to the program.
+    while stdout.read(&mut byte).map_err(|error| error.to_string())? == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    let line = String::from_utf8_lossy(&line);
+    if line != inner::READY {
+        return Err(if line.is_empty() { "it ended at once".to_owned() } else { line.into_owned() });
+    }
+    if user_namespace {
+        idmap::map(id)?;
+    }
+    stdin.write_all(b"\n").map_err(|error| error.to_string())
+}
+
+/// This program, or the one that a test names.
+fn launcher() -> io::Result<OsString> {
+    match std::env::var_os(LAUNCHER) {
+        Some(path) => Ok(path),
+        None => std::env::current_exe().map(PathBuf::into_os_string),
+    }
+}
+
+/// The last kibibytes of a program's standard error.
+fn tail(mut file: File) -> String {
+    use std::io::{Seek, SeekFrom};
+    const TAIL: u64 = 4096;
+    let length = file.seek(SeekFrom::End(0)).unwrap_or(0);
+    let mut bytes = Vec::new();
+    let _ = file.seek(SeekFrom::Start(length.saturating_sub(TAIL)));
+    let _ = file.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
