@@ -2,5 +2,6 @@
 
 pub mod error;
 pub mod input;
+pub mod lock;
 pub mod repro;
 pub mod sandbox;

@@ -1,0 +1,325 @@
+//! The lockfile's format, version 1.
+//!
+//! Goals: complete (a build reads nothing else from outside), readable, one line per package so that a diff is one
+//! line per change, sorted and byte-stable, verifiable without a network. What a person writes (`request`, releases,
+//! recipes) and what `builder lock update` fills in (packages, hashes, timestamps) stand side by side; the update
+//! keeps comments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The format version that this program reads and writes.
+pub const VERSION: u32 = 1;
+
+/// A whole lockfile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Lock {
+    /// Format version.
+    pub version: u32,
+    /// The one timestamp in every output, seconds since 1970. The newest `Date` of the archive's Release files.
+    pub epoch: i64,
+    /// The release used when neither the profile nor `--release` names one.
+    pub default_release: String,
+    /// Expected bytes of the firstboot binary, per architecture.
+    pub firstboot: BTreeMap<Arch, Sha256Hex>,
+    /// Suites of the Debian archive, by name.
+    pub suite: BTreeMap<String, Suite>,
+    /// Sets of packages, by name: `base` (root file system), `tools`, `qemu`, one for each build.
+    pub root: BTreeMap<String, Root>,
+    /// Source packages, by name.
+    #[serde(default)]
+    pub source: BTreeMap<String, Source>,
+    /// Source builds, by name.
+    #[serde(default)]
+    pub build: BTreeMap<String, Build>,
+    /// Component versions that go together, by name.
+    pub release: BTreeMap<String, Release>,
+    /// Every binary package, sorted by suite, architecture and name.
+    pub deb: Vec<Deb>,
+}
+
+/// A suite of the Debian archive. No host name: mirrors are configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Suite {
+    /// Which archive: `debian` or `debian-security`.
+    pub archive: String,
+    /// When it was resolved, as snapshot mirrors write it: `20261121T000000Z`.
+    pub snapshot: String,
+}
+
+/// A set of binary packages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Root {
+    /// The suite that it is resolved in.
+    pub suite: String,
+    /// What was asked for; the rest of its packages follow by dependency.
+    pub request: Vec<String>,
+    /// With what it depends on, and with what every Debian system has (`essential`); or just what was asked for (`none`).
+    pub closure: Closure,
+}
+
+/// How a root's package list follows from its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closure {
+    /// The request alone.
+    None,
+    /// The request and its dependencies.
+    Depends,
+    /// Also every package marked `Essential: yes` or of priority `required`, and apt: a system that boots.
+    System,
+}
+
+/// One binary package of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Deb {
+    /// Package name.
+    pub name: String,
+    /// Version, as dpkg writes it.
+    pub version: String,
+    /// Architecture of the machine that it is installed on (packages of `all` stand once for each).
+    pub arch: Arch,
+    /// Its suite.
+    pub suite: String,
+    /// The roots that it belongs to.
+    pub roots: BTreeSet<String>,
+    /// File name below the archive's root: `pool/main/…`.
+    pub file: String,
+    /// Bytes.
+    pub size: u64,
+    /// Content.
+    pub sha256: Sha256Hex,
+}
+
+/// A source package of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Source {
+    /// Version, as dpkg writes it.
+    pub version: String,
+    /// Its suite.
+    pub suite: String,
+    /// The .dsc and the files that it names.
+    pub files: Vec<SourceFile>,
+}
+
+/// A file of a source package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SourceFile {
+    /// File name below the archive's root.
+    pub file: String,
+    /// Bytes.
+    pub size: u64,
+    /// Content.
+    pub sha256: Sha256Hex,
+}
+
+/// A build from source in the sandbox: `recipes/<recipe>/build.sh` with the unpacked source at /kiln/src.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Build {
+    /// Name of a [`Source`].
+    pub source: String,
+    /// Folder below `recipes/`.
+    pub recipe: String,
+    /// Name of the [`Root`] that it runs in.
+    pub root: String,
+    /// Environment of the recipe.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The files it must make, with their expected content, per architecture.
+    pub output: BTreeMap<Arch, BTreeMap<String, Sha256Hex>>,
+}
+
+/// Component versions that go together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Release {
+    /// Version of Kubernetes, `1.20.2`.
+    pub kubernetes: String,
+    /// Version of containerd.
+    pub containerd: String,
+    /// The last day of upstream's support, `2022-02-28`.
+    pub end_of_life: String,
+    /// Where each component's files come from.
+    pub component: BTreeMap<String, Component>,
+    /// Container images that are made of a component's file and imported at boot.
+    #[serde(default)]
+    pub image: BTreeMap<String, ContainerImage>,
+}
+
+/// Where a component's files come from; image recipes refer to them by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Component {
+    /// A source build; its files are the build's outputs.
+    Build {
+        /// Name of a [`Build`].
+        build: String,
+    },
+    /// A binary package that is taken apart: file name in the recipe → path in the package.
+    Deb {
+        /// Package name; it stands in `deb` with root `components`.
+        deb: String,
+        /// Chosen files.
+        #[serde(default)]
+        files: BTreeMap<String, String>,
+        /// Every file of this folder, under its own name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<String>,
+    },
+}
+
+/// A container image with one program in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ContainerImage {
+    /// The name that pods use.
+    pub reference: String,
+    /// The program: `component:file`.
+    pub program: String,
+    /// Where it lies in the image.
+    pub path: String,
+    /// Names that link to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
+    /// Command line.
+    pub entrypoint: Vec<String>,
+}
+
+/// A Debian architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// x86-64.
+    Amd64,
+    /// AArch64.
+    Arm64,
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        })
+    }
+}
+
+/// A SHA-256 in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256Hex(String);
+
+impl Sha256Hex {
+    /// The 64 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Sha256Hex {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("`{text}` is not a SHA-256 (64 lower-case hexadecimal digits)"))
+        }
+    }
+}
+
+impl TryFrom<String> for Sha256Hex {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Sha256Hex> for String {
+    fn from(hash: Sha256Hex) -> Self {
+        hash.0
+    }
+}
+
+impl fmt::Display for Sha256Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Lock {
+    /// The packages of a root for an architecture, in the lock's order.
+    pub fn packages<'a>(&'a self, root: &'a str, arch: Arch) -> impl Iterator<Item = &'a Deb> {
+        self.deb.iter().filter(move |deb| deb.arch == arch && deb.roots.contains(root))
+    }
+
+    /// Every reference inside the lock points at something that is there.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let known = |what: &str, name: &str, there: bool, by: &str| {
+            if there {
+                Ok(())
+            } else {
+                Err(format!("`{by}` names the {what} `{name}`, which is not in the lock"))
+            }
+        };
+        let release = &self.default_release;
+        known("release", release, self.release.contains_key(release), "default-release")?;
+        for (name, root) in &self.root {
+            known("suite", &root.suite, self.suite.contains_key(&root.suite), &format!("root.{name}"))?;
+        }
+        for deb in &self.deb {
+            let by = format!("deb {}", deb.name);
+            known("suite", &deb.suite, self.suite.contains_key(&deb.suite), &by)?;
+            for root in &deb.roots {
+                known("root", root, self.root.contains_key(root), &by)?;
+            }
+            inside_pool(&deb.file)?;
+        }
+        for (name, source) in &self.source {
+            let by = format!("source.{name}");
+            known("suite", &source.suite, self.suite.contains_key(&source.suite), &by)?;
+            source.files.iter().try_for_each(|file| inside_pool(&file.file))?;
+        }
+        for (name, build) in &self.build {
+            let by = format!("build.{name}");
+            known("source", &build.source, self.source.contains_key(&build.source), &by)?;
+            known("root", &build.root, self.root.contains_key(&build.root), &by)?;
+        }
+        for (name, release) in &self.release {
+            for (part, component) in &release.component {
+                let by = format!("release.{name}.component.{part}");
+                match component {
+                    Component::Build { build } => known("build", build, self.build.contains_key(build), &by)?,
+                    Component::Deb { deb, .. } => {
+                        known("package", deb, self.deb.iter().any(|entry| entry.name == *deb), &by)?;
+                    }
+                }
+            }
+            for (image, made) in &release.image {
+                let component = made.program.split(':').next().unwrap_or_default();
+                let by = format!("release.{name}.image.{image}");
+                known("component", component, release.component.contains_key(component), &by)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pool file name stays below the archive's root.
+fn inside_pool(file: &str) -> Result<(), String> {
+    let good = file.starts_with("pool/") && file.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if good { Ok(()) } else { Err(format!("`{file}` is not a file below the archive's `pool/`")) }
+}

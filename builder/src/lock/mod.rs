@@ -1,0 +1,87 @@
+//! The lockfile: every input of every release, pinned.
+//!
+//! [`format`] is the file's types, [`Lock::load`] the only way to one that can be trusted. Only `builder lock update`
+//! resolves versions; everything else reads the lock and verifies.
+
+pub mod format;
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::error::{Class, Explain, InputError};
+use crate::input;
+pub use format::{Lock, VERSION};
+
+/// Why a lockfile cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// It is missing or malformed.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// It was written by a newer Kiln.
+    #[error("{} has version {found}; this builder reads version {VERSION}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// Two of its parts disagree.
+    #[error("{}: {message}", path.display())]
+    Inconsistent {
+        /// The file.
+        path: PathBuf,
+        /// The fact, with the key.
+        message: String,
+    },
+}
+
+impl Explain for LockError {
+    fn class(&self) -> Class {
+        Class::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Input(error) => error.hint(),
+            Self::Newer { .. } => Some("use the builder that wrote it, or a newer one".to_owned()),
+            Self::Inconsistent { .. } => Some("builder lock update".to_owned()),
+        }
+    }
+}
+
+/// Only the version: read first, so that a newer file is named as such and not as a shape error.
+#[derive(serde::Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+impl Lock {
+    /// Reads and validates a lockfile.
+    ///
+    /// # Errors
+    /// [`LockError`] names the file, the line and the key.
+    pub fn load(path: &Path) -> Result<Self, LockError> {
+        let text = fs::read_to_string(path).map_err(|_| InputError::Missing {
+            what: "lockfile",
+            path: path.to_owned(),
+            hint: "run in Kiln's folder, or name a lockfile with `--lockfile FILE`".to_owned(),
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Validates the text of a lockfile; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Lock::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, LockError> {
+        let Versioned { version: found } = input::parse(path, text)?;
+        if found > VERSION {
+            return Err(LockError::Newer { path: path.to_owned(), found });
+        }
+        let lock: Self = input::parse(path, text)?;
+        lock.check().map_err(|message| LockError::Inconsistent { path: path.to_owned(), message })?;
+        Ok(lock)
+    }
+}
