@@ -38,8 +38,8 @@ pub struct Lock {
     pub build: BTreeMap<String, Build>,
     /// Component versions that go together, by name.
     pub release: BTreeMap<String, Release>,
-    /// Every binary package, sorted by suite, architecture and name.
-    pub deb: Vec<Deb>,
+    /// Every binary package by suite, sorted by architecture and name, one inline table on a line each.
+    pub deb: BTreeMap<String, Vec<Deb>>,
 }
 
 /// A suite of the Debian archive. No host name: mirrors are configuration.
@@ -86,8 +86,6 @@ pub struct Deb {
     pub version: String,
     /// Architecture of the machine that it is installed on (packages of `all` stand once for each).
     pub arch: Arch,
-    /// Its suite.
-    pub suite: String,
     /// The roots that it belongs to.
     pub roots: BTreeSet<String>,
     /// File name below the archive's root: `pool/main/…`.
@@ -263,7 +261,7 @@ impl fmt::Display for Sha256Hex {
 impl Lock {
     /// The packages of a root for an architecture, in the lock's order.
     pub fn packages<'a>(&'a self, root: &'a str, arch: Arch) -> impl Iterator<Item = &'a Deb> {
-        self.deb.iter().filter(move |deb| deb.arch == arch && deb.roots.contains(root))
+        self.deb.values().flatten().filter(move |deb| deb.arch == arch && deb.roots.contains(root))
     }
 
     /// Every reference inside the lock points at something that is there.
@@ -280,13 +278,14 @@ impl Lock {
         for (name, root) in &self.root {
             known("suite", &root.suite, self.suite.contains_key(&root.suite), &format!("root.{name}"))?;
         }
-        for deb in &self.deb {
-            let by = format!("deb {}", deb.name);
-            known("suite", &deb.suite, self.suite.contains_key(&deb.suite), &by)?;
-            for root in &deb.roots {
-                known("root", root, self.root.contains_key(root), &by)?;
+        for (suite, debs) in &self.deb {
+            known("suite", suite, self.suite.contains_key(suite), &format!("deb.{suite}"))?;
+            for deb in debs {
+                for root in &deb.roots {
+                    known("root", root, self.root.contains_key(root), &format!("deb.{suite}: {}", deb.name))?;
+                }
+                inside_pool(&deb.file)?;
             }
-            inside_pool(&deb.file)?;
         }
         for (name, source) in &self.source {
             let by = format!("source.{name}");
@@ -304,7 +303,12 @@ impl Lock {
                 match component {
                     Component::Build { build } => known("build", build, self.build.contains_key(build), &by)?,
                     Component::Deb { deb, .. } => {
-                        known("package", deb, self.deb.iter().any(|entry| entry.name == *deb), &by)?;
+                        known(
+                            "package",
+                            deb,
+                            self.deb.values().flatten().any(|entry| entry.name == *deb),
+                            &by,
+                        )?;
                     }
                 }
             }
