@@ -3,5 +3,7 @@
 pub mod error;
 pub mod input;
 pub mod lock;
+pub mod progress;
 pub mod repro;
 pub mod sandbox;
+pub mod store;

@@ -1,0 +1,119 @@
+//! What a person sees while Kiln works: bars on a terminal, whole lines elsewhere, all on standard error.
+//!
+//! The stages know only [`Progress`] and [`Task`]; this is the one file that knows indicatif.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The screen, and the times of the finished stages.
+#[derive(Debug)]
+pub struct Progress {
+    bars: Option<MultiProgress>,
+    times: Mutex<Vec<(String, Duration)>>,
+}
+
+/// A piece of work in progress.
+#[derive(Debug)]
+pub struct Task<'a> {
+    progress: &'a Progress,
+    label: String,
+    bar: Option<ProgressBar>,
+    started: Instant,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Progress {
+    /// Bars when standard error is a terminal, lines otherwise.
+    #[must_use]
+    pub fn new() -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        Self { bars, times: Mutex::default() }
+    }
+
+    /// One line for the person at the screen.
+    pub fn line(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => drop(bars.println(text)),
+            None => drop(writeln!(std::io::stderr(), "{text}")),
+        }
+    }
+
+    /// Starts a piece of work without a known size.
+    #[must_use]
+    pub fn task(&self, label: &str) -> Task<'_> {
+        self.start(label, None)
+    }
+
+    /// Starts a piece of work of so many bytes.
+    #[must_use]
+    pub fn bytes(&self, label: &str, total: u64) -> Task<'_> {
+        self.start(label, Some(total))
+    }
+
+    fn start(&self, label: &str, total: Option<u64>) -> Task<'_> {
+        let bar = self.bars.as_ref().map(|bars| {
+            let (bar, template) = match total {
+                Some(total) => {
+                    (ProgressBar::new(total), "{spinner} {msg:<44} {bar:24} {bytes}/{total_bytes} {eta}")
+                }
+                None => (ProgressBar::new_spinner(), "{spinner} {msg:<44} {elapsed}"),
+            };
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = bars.add(bar).with_style(style).with_message(label.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if bar.is_none() {
+            self.line(&format!("{label} …"));
+        }
+        Task { progress: self, label: label.to_owned(), bar, started: now() }
+    }
+
+    /// The finished pieces of work with what each took, in the order of their ends.
+    #[must_use]
+    pub fn times(&self) -> Vec<(String, Duration)> {
+        self.times.lock().map_or_else(|broken| broken.into_inner().clone(), |times| times.clone())
+    }
+}
+
+/// The only clock of the builder: what it says goes to the screen, never into an output.
+#[expect(clippy::disallowed_methods, reason = "stage times are shown, not stored")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Task<'_> {
+    /// So many more bytes are done.
+    pub fn advance(&self, bytes: u64) {
+        if let Some(bar) = &self.bar {
+            bar.inc(bytes);
+        }
+    }
+
+    /// The work is done: its bar goes, its time is kept.
+    pub fn finish(self) {
+        let took = self.started.elapsed();
+        self.progress.line(&format!("{} ({:.1} s)", self.label, took.as_secs_f64()));
+        if let Ok(mut times) = self.progress.times.lock() {
+            times.push((self.label.clone(), took));
+        }
+    }
+}
+
+impl Drop for Task<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
