@@ -1,6 +1,8 @@
 //! `builder` bakes a Kubernetes cluster into bit-for-bit reproducible disk images.
 
+pub mod deb;
 pub mod error;
+pub mod fetch;
 pub mod input;
 pub mod lock;
 pub mod progress;
