@@ -1,0 +1,266 @@
+//! What values of a profile mean together: ranges that must not overlap, names and addresses that must be unique.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::path::Path;
+
+use firstboot::schema::{self, Mac};
+use ipnet::Ipv4Net;
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+
+use super::raw::{Mode, Node, Raw};
+use super::{Machine, Profile};
+use crate::error::InputError;
+use crate::input;
+
+/// Pods of one node when the profile does not say: 254 addresses, the field's usual share.
+const NODE_PREFIX: u8 = 24;
+
+/// The machine of a node when the profile does not say.
+const CPUS: u32 = 1;
+const MEMORY_MIB: u64 = 1536;
+
+/// The file that complaints point into.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn refuse<T>(&self, span: Range<usize>, message: String, hint: &str) -> Result<T, InputError> {
+        Err(input::wrong(self.path, self.text, Some(span), message, Some(hint.to_owned())))
+    }
+}
+
+pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result<Profile, InputError> {
+    let source = Source { path, text };
+    let Raw { cluster, network, node: nodes, options } = raw;
+    // The only mode so far; another one will not compile here.
+    let Mode::Static = network.mode;
+    names(&source, &cluster.name, &cluster.domain, &cluster.cluster_domain)?;
+    ranges(
+        &source,
+        &[
+            ("cluster.pod-cidr", &cluster.pod_cidr),
+            ("cluster.service-cidr", &cluster.service_cidr),
+            ("network.cidr", &network.cidr),
+        ],
+    )?;
+    let cidr = network.cidr.get_ref().trunc();
+    if let Some(gateway) = &network.gateway {
+        inside(&source, "network.gateway", gateway, cidr)?;
+    }
+    let release = cluster.release;
+    let cluster_name = cluster.name.into_inner();
+    let pods = Pods::new(cluster.pod_cidr.get_ref().trunc());
+    let mut resolved = Vec::new();
+    let mut machines = BTreeMap::new();
+    let mut seen = Seen::default();
+    if let Some(gateway) = &network.gateway {
+        seen.ips.insert(*gateway.get_ref(), "the gateway".to_owned());
+    }
+    if nodes.is_empty() {
+        return source.refuse(
+            0..0,
+            "`node` is empty: a cluster needs at least one".to_owned(),
+            "add a `[[node]]`",
+        );
+    }
+    for (index, node) in nodes.into_iter().enumerate() {
+        let span = node.span();
+        let node = node.into_inner();
+        inside(&source, "ip", &node.ip, cidr)?;
+        let pod_cidr = match &node.pod_cidr {
+            Some(given) => given.clone(),
+            None => match pods.share(index) {
+                Some(share) => Spanned::new(span, share),
+                None => {
+                    let message = format!("`cluster.pod-cidr` has no /{NODE_PREFIX} left for this node");
+                    return source.refuse(span, message, "widen it, or give each node its `pod-cidr`");
+                }
+            },
+        };
+        if !pods.range.contains(pod_cidr.get_ref()) {
+            let message =
+                format!("`pod-cidr` {} lies outside `cluster.pod-cidr` {}", pod_cidr.get_ref(), pods.range);
+            return source.refuse(pod_cidr.span(), message, "choose a range inside it");
+        }
+        let mac = node.mac.clone().unwrap_or_else(|| derived_mac(&cluster_name, node.name.get_ref()));
+        seen.add(&source, &node, &mac, &pod_cidr)?;
+        let name = node.name.into_inner();
+        machines.insert(
+            name.clone(),
+            Machine {
+                cpus: node.cpus.unwrap_or(CPUS),
+                memory_mib: node.memory.map_or(MEMORY_MIB, |size| size.0),
+                disk_mib: node.disk.map(|size| size.0),
+                labels: node.labels,
+                taints: node.taints,
+            },
+        );
+        resolved.push(schema::Node {
+            name,
+            role: node.role.into_inner(),
+            mac: mac.into_inner(),
+            ip: node.ip.into_inner(),
+            pod_cidr: pod_cidr.into_inner().trunc(),
+        });
+    }
+    let cluster = schema::Cluster {
+        version: schema::VERSION,
+        name: cluster_name,
+        release: String::new(),
+        domain: cluster.domain.into_inner(),
+        cluster_domain: cluster.cluster_domain.into_inner(),
+        pod_cidr: pods.range,
+        service_cidr: cluster.service_cidr.get_ref().trunc(),
+        network: schema::Network {
+            cidr,
+            gateway: network.gateway.map(Spanned::into_inner),
+            dns: network.dns,
+        },
+        nodes: resolved,
+    };
+    Ok(Profile { path: path.to_owned(), name, release, cluster, machines, options })
+}
+
+/// The cluster's name and domains are DNS names (RFC 1123).
+fn names(
+    source: &Source<'_>,
+    name: &Spanned<String>,
+    domain: &Spanned<String>,
+    cluster_domain: &Spanned<String>,
+) -> Result<(), InputError> {
+    label(source, "cluster.name", name)?;
+    for (key, value) in [("cluster.domain", domain), ("cluster.cluster-domain", cluster_domain)] {
+        if !value.get_ref().split('.').all(is_label) {
+            let message = format!("`{key}` `{}` is not a DNS name", value.get_ref());
+            return source.refuse(
+                value.span(),
+                message,
+                "lower-case letters, digits and hyphens between dots",
+            );
+        }
+    }
+    Ok(())
+}
+
+fn label(source: &Source<'_>, key: &str, value: &Spanned<String>) -> Result<(), InputError> {
+    if is_label(value.get_ref()) {
+        return Ok(());
+    }
+    let message = format!("`{key}` `{}` is not a DNS label", value.get_ref());
+    source.refuse(
+        value.span(),
+        message,
+        "lower-case letters, digits and hyphens, 63 at most, a letter or digit at each end",
+    )
+}
+
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
+        && bytes.first().copied().is_some_and(inner)
+        && bytes.last().copied().is_some_and(inner)
+}
+
+fn ranges(source: &Source<'_>, ranges: &[(&str, &Spanned<Ipv4Net>)]) -> Result<(), InputError> {
+    for (index, (key, range)) in ranges.iter().enumerate() {
+        for (other_key, other) in &ranges[..index] {
+            if overlap(*range.get_ref(), *other.get_ref()) {
+                let message =
+                    format!("`{key}` {} overlaps `{other_key}` {}", range.get_ref(), other.get_ref());
+                return source.refuse(range.span(), message, "choose ranges that share no address");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
+    a.contains(&b) || b.contains(&a)
+}
+
+fn inside(source: &Source<'_>, key: &str, ip: &Spanned<Ipv4Addr>, cidr: Ipv4Net) -> Result<(), InputError> {
+    let address = *ip.get_ref();
+    if cidr.contains(&address) && address != cidr.network() && address != cidr.broadcast() {
+        return Ok(());
+    }
+    let message = format!("`{key}` {address} is not a host address of `network.cidr` {cidr}");
+    source.refuse(ip.span(), message, "choose an address inside the network")
+}
+
+/// How the pod range is shared out among the nodes that do not say.
+struct Pods {
+    range: Ipv4Net,
+    shares: Vec<Ipv4Net>,
+}
+
+impl Pods {
+    fn new(range: Ipv4Net) -> Self {
+        // A node count beyond this has no use for the default shares.
+        const MOST: usize = 1024;
+        let shares = range.subnets(NODE_PREFIX).into_iter().flatten().take(MOST).collect();
+        Self { range, shares }
+    }
+
+    fn share(&self, index: usize) -> Option<Ipv4Net> {
+        self.shares.get(index).copied()
+    }
+}
+
+/// In the range of QEMU's own addresses (52:54:00), a function of the names: it stays when nodes are added.
+fn derived_mac(cluster: &str, node: &str) -> Spanned<Mac> {
+    let digest = Sha256::digest(format!("kiln/mac/{cluster}/{node}"));
+    Spanned::new(0..0, Mac([0x52, 0x54, 0x00, digest[0], digest[1], digest[2]]))
+}
+
+/// What earlier nodes have taken, each with its owner.
+#[derive(Default)]
+struct Seen {
+    names: BTreeMap<String, String>,
+    macs: BTreeMap<Mac, String>,
+    ips: BTreeMap<Ipv4Addr, String>,
+    pods: Vec<(Ipv4Net, String)>,
+}
+
+impl Seen {
+    fn add(
+        &mut self,
+        source: &Source<'_>,
+        node: &Node,
+        mac: &Spanned<Mac>,
+        pods: &Spanned<Ipv4Net>,
+    ) -> Result<(), InputError> {
+        label(source, "name", &node.name)?;
+        let owner = node.name.get_ref();
+        let taken = |key: &str, value: String, by: &str, span: Range<usize>| {
+            let message = format!("`{key}` `{value}` of `{owner}` is taken by {by}");
+            source.refuse(span, message, "every node needs its own")
+        };
+        if let Some(by) = self.names.insert(owner.clone(), "another node".to_owned()) {
+            return taken("name", owner.clone(), &by, node.name.span());
+        }
+        let by = format!("`{owner}`");
+        if mac.get_ref().0[0] & 1 == 1 {
+            let message = format!("`mac` {} is a multicast address", mac.get_ref());
+            return source.refuse(mac.span(), message, "begin it with 52:54:00");
+        }
+        if let Some(other) = self.macs.insert(*mac.get_ref(), by.clone()) {
+            return taken("mac", mac.get_ref().to_string(), &other, mac.span());
+        }
+        if let Some(other) = self.ips.insert(*node.ip.get_ref(), by.clone()) {
+            return taken("ip", node.ip.get_ref().to_string(), &other, node.ip.span());
+        }
+        if let Some((range, other)) = self.pods.iter().find(|(range, _)| overlap(*range, *pods.get_ref())) {
+            let message = format!("`pod-cidr` {} of `{owner}` overlaps {range} of {other}", pods.get_ref());
+            return source.refuse(pods.span(), message, "every node needs its own");
+        }
+        self.pods.push((*pods.get_ref(), by));
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! A cluster profile: the topology that a person writes, and the same thing checked and with every default filled in.
+//!
+//! [`Profile::load`] refuses what cannot work, by file, line and key, before anything is fetched or written. It does
+//! not know images or versions: roles are checked against the image recipes by `plan`.
+
+mod check;
+mod raw;
+mod size;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use firstboot::schema;
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::error::InputError;
+use crate::input::nearest;
+
+/// A checked profile with every value resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Profile {
+    /// Where it was read from, for messages.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// Its name: that of the file.
+    pub name: String,
+    /// The release that it asks for.
+    pub release: Option<String>,
+    /// The cluster as its nodes see it, but for the release, which the lock decides.
+    pub cluster: schema::Cluster,
+    /// What a node's machine is like, by node name.
+    pub machines: BTreeMap<String, Machine>,
+    /// Settings of the whole cluster.
+    pub options: Options,
+}
+
+/// What differs between the nodes' machines and Node objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Size of the disk in MiB; the image's own size when absent.
+    pub disk_mib: Option<u64>,
+    /// Labels of the Node object.
+    pub labels: BTreeMap<String, String>,
+    /// Taints of the Node object, `key=value:Effect`.
+    pub taints: Vec<String>,
+}
+
+/// Settings of the whole cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Options {
+    /// Where secrets are: in the images, or on a seed disk for each node.
+    pub identity: Identity,
+    /// Cipher of Secrets in etcd.
+    pub encryption: Encryption,
+    /// Public keys that may log in as root over SSH.
+    pub ssh_keys: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { identity: Identity::Baked, encryption: Encryption::Aescbc, ssh_keys: Vec::new() }
+    }
+}
+
+/// Where the nodes' certificates and keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// In the image of the role.
+    Baked,
+    /// Not in the image.
+    Seed,
+}
+
+/// A provider of Kubernetes' EncryptionConfiguration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    /// AES-CBC with a 32-byte key.
+    Aescbc,
+    /// XSalsa20 and Poly1305.
+    Secretbox,
+}
+
+impl Profile {
+    /// Reads and checks a profile: a name below `profiles/`, or the path of a file.
+    ///
+    /// # Errors
+    /// [`InputError`] with the file, the line and the key.
+    pub fn load(project: &Path, name: &str) -> Result<Self, InputError> {
+        let folder = project.join("profiles");
+        let is_path = name.contains('/') || name.ends_with(".toml");
+        let path = if is_path { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
+        let text = fs::read_to_string(&path).map_err(|_| missing(&folder, &path, name))?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self::parse(&path, stem, &text)
+    }
+
+    /// Checks the text of a profile; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Profile::load`].
+    pub fn parse(path: &Path, name: String, text: &str) -> Result<Self, InputError> {
+        let raw = crate::input::parse(path, text)?;
+        check::resolve(path, text, name, raw)
+    }
+}
+
+fn missing(folder: &Path, path: &Path, name: &str) -> InputError {
+    let names = names(folder);
+    let close = nearest(name, names.iter().map(String::as_str));
+    let hint = match close {
+        Some(close) => format!("did you mean `--profile {close}`? there are: {}", names.join(", ")),
+        None if names.is_empty() => "run in Kiln's folder, or name the file of a profile".to_owned(),
+        None => format!("there are: {}", names.join(", ")),
+    };
+    InputError::Missing { what: "profile", path: path.to_owned(), hint }
+}
+
+/// The profiles of a folder, sorted.
+#[must_use]
+pub fn names(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let tomls = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    let mut names: Vec<String> =
+        tomls.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,78 @@
+//! The profile as it is written, with the places of the values that checks may complain about.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use firstboot::schema::Mac;
+use ipnet::Ipv4Net;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Options;
+use super::size::MiB;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) cluster: Cluster,
+    pub(super) network: Network,
+    pub(super) node: Vec<Spanned<Node>>,
+    #[serde(default)]
+    pub(super) options: Options,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Cluster {
+    pub(super) name: Spanned<String>,
+    #[serde(default = "domain")]
+    pub(super) domain: Spanned<String>,
+    #[serde(default = "cluster_domain")]
+    pub(super) cluster_domain: Spanned<String>,
+    pub(super) pod_cidr: Spanned<Ipv4Net>,
+    pub(super) service_cidr: Spanned<Ipv4Net>,
+    pub(super) release: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Network {
+    pub(super) mode: Mode,
+    pub(super) cidr: Spanned<Ipv4Net>,
+    pub(super) gateway: Option<Spanned<Ipv4Addr>>,
+    #[serde(default)]
+    pub(super) dns: Vec<Ipv4Addr>,
+}
+
+/// How the nodes get their addresses.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    /// As the profile says.
+    Static,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Node {
+    pub(super) name: Spanned<String>,
+    pub(super) role: Spanned<String>,
+    pub(super) ip: Spanned<Ipv4Addr>,
+    pub(super) pod_cidr: Option<Spanned<Ipv4Net>>,
+    pub(super) mac: Option<Spanned<Mac>>,
+    pub(super) cpus: Option<u32>,
+    pub(super) memory: Option<MiB>,
+    pub(super) disk: Option<MiB>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) taints: Vec<String>,
+}
+
+fn domain() -> Spanned<String> {
+    Spanned::new(0..0, "kubernetes.local".to_owned())
+}
+
+fn cluster_domain() -> Spanned<String> {
+    Spanned::new(0..0, "cluster.local".to_owned())
+}

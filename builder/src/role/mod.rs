@@ -1,0 +1,168 @@
+//! A role: the recipe of an image, read from `images/<role>/`.
+//!
+//! A recipe is data: `image.toml` beside the folders `files/` (copied to `/`), `units/` (to /etc/systemd/system) and
+//! `node/` (completed by firstboot). `extends` puts another recipe beneath. It does not know where a component's
+//! files come from, nor what the base root file system holds.
+
+mod overlay;
+mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::error::InputError;
+use crate::input::{self, nearest};
+use crate::lock::format::Arch;
+pub use overlay::{Components, overlay};
+pub use render::{Context, at_least};
+
+/// The file of a recipe.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Image {
+    /// One line for people.
+    pub description: String,
+    /// The recipe that this one is laid over.
+    pub extends: Option<String>,
+    /// Where it can be built; everywhere when absent.
+    pub architectures: Option<BTreeSet<Arch>>,
+    /// Size of the disk in MiB when a node's profile gives none; the outermost recipe's counts.
+    pub disk_mib: Option<u64>,
+    /// `component:file` (or `component:*`) → destination (a folder when it ends in `/`).
+    #[serde(default)]
+    pub install: BTreeMap<String, String>,
+    /// systemd units.
+    #[serde(default)]
+    pub units: Units,
+    /// Symbolic links.
+    #[serde(default)]
+    pub link: Vec<Link>,
+    /// Paths of the base root file system that the image does not keep; a final `*` stands for any rest.
+    #[serde(default)]
+    pub remove: Vec<String>,
+    /// Modes that differ from 0644 (0755 for what its owner may execute), in octal.
+    #[serde(default)]
+    pub mode: BTreeMap<String, String>,
+    /// Debian packages of the base root file system.
+    #[serde(default)]
+    pub packages: Packages,
+}
+
+/// systemd units of a recipe.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Units {
+    /// Started at boot: each by the targets of its own `[Install]` section.
+    #[serde(default)]
+    pub enable: Vec<String>,
+    /// Never started.
+    #[serde(default)]
+    pub mask: Vec<String>,
+}
+
+/// A symbolic link.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Where it is.
+    pub path: String,
+    /// What it points to.
+    pub target: String,
+}
+
+/// Debian packages.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Packages {
+    /// What is asked for; the lock holds what follows.
+    #[serde(default)]
+    pub include: Vec<String>,
+}
+
+/// A recipe and those beneath it, the lowest first.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Name of the outermost recipe.
+    pub name: String,
+    /// The recipes.
+    pub layers: Vec<Layer>,
+}
+
+/// One recipe.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its file.
+    pub image: Image,
+}
+
+impl Role {
+    /// Reads a role's recipe and those that it extends.
+    ///
+    /// # Errors
+    /// [`InputError`] with file, line and key; for an unknown role the nearest one.
+    pub fn load(project: &Path, name: &str) -> Result<Self, InputError> {
+        let images = project.join("images");
+        let mut layers: Vec<Layer> = Vec::new();
+        let mut next = Some(name.to_owned());
+        while let Some(current) = next {
+            let folder = images.join(&current);
+            let path = folder.join("image.toml");
+            if layers.iter().any(|layer| layer.name == current) {
+                let message = format!("`extends` leads back to `{current}`");
+                return Err(InputError::Wrong { path, line: 1, message, hint: None });
+            }
+            let text = fs::read_to_string(&path).map_err(|_| missing(&images, &path, &current))?;
+            let image: Image = input::parse(&path, &text)?;
+            next = image.extends.clone();
+            layers.push(Layer { name: current, folder, image });
+        }
+        layers.reverse();
+        Ok(Self { name: name.to_owned(), layers })
+    }
+
+    /// The components that it installs files of.
+    #[must_use]
+    pub fn components(&self) -> BTreeSet<String> {
+        let sources = self.layers.iter().flat_map(|layer| layer.image.install.keys());
+        sources.filter_map(|source| source.split(':').next()).map(str::to_owned).collect()
+    }
+
+    /// Size of its disk in MiB, when a recipe gives one.
+    #[must_use]
+    pub fn disk_mib(&self) -> Option<u64> {
+        self.layers.iter().rev().find_map(|layer| layer.image.disk_mib)
+    }
+
+    /// The paths of the base that it drops.
+    #[must_use]
+    pub fn removals(&self) -> Vec<&str> {
+        self.layers.iter().flat_map(|layer| &layer.image.remove).map(String::as_str).collect()
+    }
+}
+
+fn missing(images: &Path, path: &Path, name: &str) -> InputError {
+    let folders = fs::read_dir(images).into_iter().flatten().flatten().map(|entry| entry.path());
+    let recipes = folders.filter(|folder| folder.join("image.toml").exists());
+    let mut names: Vec<String> =
+        recipes.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
+    names.sort();
+    let list = names.join(", ");
+    let hint = match nearest(name, names.iter().map(String::as_str)) {
+        Some(close) => format!("did you mean `{close}`? the roles are: {list}"),
+        None => format!("the roles are: {list}"),
+    };
+    InputError::Missing { what: "role recipe", path: path.to_owned(), hint }
+}
+
+/// Whether nodes of a role run the control plane.
+#[must_use]
+pub fn is_control_plane(role: &str) -> bool {
+    matches!(role, "control-plane" | "single")
+}

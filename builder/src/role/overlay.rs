@@ -1,0 +1,169 @@
+//! What a role lays over the base root file system: its recipe's files, units and links, and its components' files.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use walkdir::WalkDir;
+
+use super::{Context, Layer, Role};
+use crate::error::{InputError, Result};
+use crate::tree::{Content, Node, Tree};
+
+/// Files of the components: component → file name → where it lies on the host.
+pub type Components = BTreeMap<String, BTreeMap<String, PathBuf>>;
+
+/// Where units go.
+const UNITS: &str = "etc/systemd/system";
+
+/// Builds the overlay of a role.
+///
+/// # Errors
+/// [`InputError`] for a template that does not render, a source that no component has, a unit that is not there.
+pub fn overlay(role: &Role, context: &Context, components: &Components) -> Result<Tree> {
+    let mut tree = Tree::default();
+    for layer in &role.layers {
+        for (folder, destination) in [("files", ""), ("units", UNITS), ("node", firstboot::schema::NODE_TREE)]
+        {
+            copy(layer, folder, destination, context, &mut tree)?;
+        }
+        install(layer, components, &mut tree)?;
+        for link in &layer.image.link {
+            tree.link(&link.path, &link.target, &why(layer));
+        }
+        modes(layer, &mut tree)?;
+    }
+    for layer in &role.layers {
+        units(layer, &mut tree)?;
+    }
+    Ok(tree)
+}
+
+fn why(layer: &Layer) -> String {
+    format!("images/{}", layer.name)
+}
+
+fn wrong(layer: &Layer, message: String) -> InputError {
+    InputError::Wrong { path: layer.folder.join("image.toml"), line: 1, message, hint: None }
+}
+
+/// Copies a folder of the recipe; names that end in `.j2` are rendered.
+fn copy(layer: &Layer, folder: &str, destination: &str, context: &Context, tree: &mut Tree) -> Result<()> {
+    let from = layer.folder.join(folder);
+    if !from.is_dir() {
+        return Ok(());
+    }
+    for entry in WalkDir::new(&from).sort_by_file_name() {
+        let entry = entry.map_err(std::io::Error::from)?;
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        let path = entry.path();
+        let inner = path.strip_prefix(&from).unwrap_or(path).to_string_lossy().into_owned();
+        let why = format!("images/{}/{folder}/{inner}", layer.name);
+        let inside = |name: &str| {
+            if destination.is_empty() { name.to_owned() } else { format!("{destination}/{name}") }
+        };
+        if entry.file_type().is_symlink() {
+            tree.link(&inside(&inner), &fs::read_link(path)?.to_string_lossy(), &why);
+            continue;
+        }
+        // Only the owner's execute bit counts: the rest is the umask of a checkout.
+        let mode = if fs::metadata(path)?.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 };
+        let bytes = fs::read(path)?;
+        let (name, bytes) = match inner.strip_suffix(".j2") {
+            Some(name) => (name, render(context, path, bytes)?.into_bytes()),
+            None => (inner.as_str(), bytes),
+        };
+        tree.file(&inside(name), mode, Content::Bytes(bytes), &why);
+    }
+    Ok(())
+}
+
+fn render(context: &Context, path: &Path, bytes: Vec<u8>) -> Result<String, InputError> {
+    let text = String::from_utf8(bytes).map_err(|_| InputError::Wrong {
+        path: path.to_owned(),
+        line: 1,
+        message: "a template must be UTF-8 text".to_owned(),
+        hint: None,
+    })?;
+    context.render(path, &text)
+}
+
+fn install(layer: &Layer, components: &Components, tree: &mut Tree) -> Result<()> {
+    for (source, destination) in &layer.image.install {
+        let (component, file) = source
+            .split_once(':')
+            .ok_or_else(|| wrong(layer, format!("`install` key `{source}` is not `component:file`")))?;
+        let files = components
+            .get(component)
+            .ok_or_else(|| wrong(layer, format!("`{source}`: the release has no component `{component}`")))?;
+        let why = format!("component {component}, by images/{}/image.toml", layer.name);
+        let one = |name: &str, path: &PathBuf, tree: &mut Tree| {
+            let to =
+                if destination.ends_with('/') { format!("{destination}{name}") } else { destination.clone() };
+            tree.file(&to, 0o755, Content::Path(path.clone()), &why);
+        };
+        if file == "*" {
+            files.iter().for_each(|(name, path)| one(name, path, tree));
+        } else {
+            let path = files.get(file).ok_or_else(|| {
+                let there: Vec<_> = files.keys().map(String::as_str).collect();
+                wrong(
+                    layer,
+                    format!("`{source}`: the component has no `{file}`; it has: {}", there.join(", ")),
+                )
+            })?;
+            one(file, path, tree);
+        }
+    }
+    Ok(())
+}
+
+fn modes(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
+    for (path, mode) in &layer.image.mode {
+        let parsed = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o7777);
+        let mode = parsed
+            .ok_or_else(|| wrong(layer, format!("`mode` of `{path}`: `{mode}` is not an octal mode")))?;
+        if !tree.set_mode(path, mode) {
+            return Err(wrong(layer, format!("`mode` names `{path}`, which the recipe does not bring")));
+        }
+    }
+    Ok(())
+}
+
+/// Enables units as `systemctl enable` would, by their `[Install]` section, and masks others.
+fn units(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
+    let why = format!("images/{}/image.toml: units", layer.name);
+    for unit in &layer.image.units.mask {
+        tree.link(&format!("{UNITS}/{unit}"), "/dev/null", &why);
+    }
+    for unit in &layer.image.units.enable {
+        let own = format!("{UNITS}/{unit}");
+        let Some(Node::File { content: Content::Bytes(bytes), .. }) = tree.get(&own).map(|entry| &entry.node)
+        else {
+            return Err(wrong(
+                layer,
+                format!("`units.enable` names `{unit}`, which is not in a `units/` folder"),
+            ));
+        };
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let mut targets = 0;
+        for (key, folder) in [("WantedBy=", "wants"), ("RequiredBy=", "requires")] {
+            for target in
+                text.lines().filter_map(|line| line.strip_prefix(key)).flat_map(str::split_whitespace)
+            {
+                tree.link(&format!("{UNITS}/{target}.{folder}/{unit}"), &format!("/{own}"), &why);
+                targets += 1;
+            }
+        }
+        if targets == 0 {
+            return Err(wrong(
+                layer,
+                format!("`units.enable` names `{unit}`, which has no WantedBy= or RequiredBy="),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Templates of a recipe: files whose name ends in `.j2` are minijinja templates of the cluster's values.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use firstboot::schema::Cluster;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use serde::Serialize;
+
+use crate::error::InputError;
+use crate::lock::format::Release;
+use crate::profile::{Machine, Options, Profile};
+
+/// The values that templates see. Names are those of the profile with `_` for `-`.
+#[derive(Debug, Serialize)]
+pub struct Context {
+    cluster: ClusterValues,
+    network: NetworkValues,
+    nodes: Vec<NodeValues>,
+    control_planes: Vec<NodeValues>,
+    release: ReleaseValues,
+    options: Options,
+}
+
+#[derive(Debug, Serialize)]
+struct ClusterValues {
+    name: String,
+    domain: String,
+    cluster_domain: String,
+    pod_cidr: String,
+    service_cidr: String,
+    /// The first Service address: the API server's own.
+    kubernetes_service_ip: String,
+}
+
+#[derive(Debug, Serialize)]
+struct NetworkValues {
+    cidr: String,
+    gateway: Option<String>,
+    dns: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct NodeValues {
+    name: String,
+    fqdn: String,
+    role: String,
+    ip: String,
+    mac: String,
+    pod_cidr: String,
+    labels: BTreeMap<String, String>,
+    taints: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReleaseValues {
+    name: String,
+    kubernetes: String,
+    containerd: String,
+    images: BTreeMap<String, String>,
+}
+
+impl Context {
+    /// The values of a profile with a release.
+    #[must_use]
+    pub fn new(profile: &Profile, cluster: &Cluster, release: &Release) -> Self {
+        let nodes: Vec<_> =
+            cluster.nodes.iter().map(|node| node_values(cluster, node, &profile.machines)).collect();
+        let is_control_plane = |node: &NodeValues| crate::role::is_control_plane(&node.role);
+        Self {
+            cluster: ClusterValues {
+                name: cluster.name.clone(),
+                domain: cluster.domain.clone(),
+                cluster_domain: cluster.cluster_domain.clone(),
+                pod_cidr: cluster.pod_cidr.to_string(),
+                service_cidr: cluster.service_cidr.to_string(),
+                kubernetes_service_ip: first_host(cluster.service_cidr),
+            },
+            network: NetworkValues {
+                cidr: cluster.network.cidr.to_string(),
+                gateway: cluster.network.gateway.map(|gateway| gateway.to_string()),
+                dns: cluster.network.dns.iter().map(ToString::to_string).collect(),
+            },
+            control_planes: nodes.iter().filter(|node| is_control_plane(node)).cloned().collect(),
+            nodes,
+            release: ReleaseValues {
+                name: cluster.release.clone(),
+                kubernetes: release.kubernetes.clone(),
+                containerd: release.containerd.clone(),
+                images: release
+                    .image
+                    .iter()
+                    .map(|(name, image)| (name.clone(), image.reference.clone()))
+                    .collect(),
+            },
+            options: profile.options.clone(),
+        }
+    }
+
+    /// Renders the template at `path`; `text` is its content.
+    ///
+    /// # Errors
+    /// [`InputError::Wrong`] with the template's line; a name that is not defined is one.
+    pub fn render(&self, path: &Path, text: &str) -> Result<String, InputError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        // A line that holds only a block leaves no line behind.
+        let mut syntax = SyntaxConfig::builder();
+        syntax.keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true);
+        environment.set_syntax(syntax.build().unwrap_or_default());
+        environment.add_function("at_least", |version: &str, least: &str| at_least(version, least));
+        environment.render_str(text, Value::from(Serde(self))).map_err(|error| InputError::Wrong {
+            path: path.to_owned(),
+            line: error.line().unwrap_or(1),
+            message: error.detail().map_or_else(|| error.kind().to_string(), str::to_owned),
+            hint: Some("the templates' values are listed in docs/reference/recipes.md".to_owned()),
+        })
+    }
+}
+
+fn node_values(
+    cluster: &Cluster,
+    node: &firstboot::schema::Node,
+    machines: &BTreeMap<String, Machine>,
+) -> NodeValues {
+    let machine = machines.get(&node.name);
+    NodeValues {
+        name: node.name.clone(),
+        fqdn: format!("{}.{}", node.name, cluster.domain),
+        role: node.role.clone(),
+        ip: node.ip.to_string(),
+        mac: node.mac.to_string(),
+        pod_cidr: node.pod_cidr.to_string(),
+        labels: machine.map(|machine| machine.labels.clone()).unwrap_or_default(),
+        taints: machine.map(|machine| machine.taints.clone()).unwrap_or_default(),
+    }
+}
+
+fn first_host(range: ipnet::Ipv4Net) -> String {
+    range.hosts().next().unwrap_or(range.addr()).to_string()
+}
+
+/// Whether a version of dotted numbers is at least another one.
+#[must_use]
+pub fn at_least(version: &str, least: &str) -> bool {
+    let numbers = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u64>>();
+    numbers(version) >= numbers(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_least;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(at_least("1.20.2", "1.20") && at_least("1.20", "1.20") && at_least("1.100.0", "1.20.9"));
+        assert!(!at_least("1.9.0", "1.20") && !at_least("1.20.2", "1.20.3"));
+    }
+}
