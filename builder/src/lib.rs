@@ -1,10 +1,12 @@
 //! `builder` bakes a Kubernetes cluster into bit-for-bit reproducible disk images.
 
 pub mod deb;
+pub mod deb822;
 pub mod error;
 pub mod fetch;
 pub mod input;
 pub mod lock;
+pub mod mirror;
 pub mod profile;
 pub mod progress;
 pub mod repro;
