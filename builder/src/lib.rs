@@ -9,6 +9,7 @@ pub mod lock;
 pub mod mirror;
 pub mod profile;
 pub mod progress;
+pub mod report;
 pub mod repro;
 pub mod role;
 pub mod sandbox;
