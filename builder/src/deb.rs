@@ -50,9 +50,10 @@ pub struct DebFile {
     pub content: Vec<u8>,
 }
 
-/// Hands the decompressed `data.tar` of a package to `read`.
-fn with_data<T>(
+/// Hands the decompressed `control.tar` or `data.tar` of a package to `read`.
+fn with_member<T>(
     package: &Path,
+    wanted: &str,
     read: impl FnOnce(&mut tar::Archive<Box<dyn Read + '_>>) -> io::Result<T>,
 ) -> Result<T, DebError> {
     let broken =
@@ -61,16 +62,17 @@ fn with_data<T>(
     while let Some(member) = archive.next_entry() {
         let member = member.map_err(broken)?;
         let name = String::from_utf8_lossy(member.header().identifier()).into_owned();
-        let data: Box<dyn Read + '_> = match name.as_str() {
-            "data.tar.xz" => Box::new(liblzma::read::XzDecoder::new(member)),
-            "data.tar.zst" => Box::new(zstd::Decoder::new(member).map_err(broken)?),
-            "data.tar.gz" => Box::new(flate2::read::GzDecoder::new(member)),
-            "data.tar" => Box::new(member),
-            _ => continue,
+        let Some(compression) = name.strip_prefix(wanted) else { continue };
+        let data: Box<dyn Read + '_> = match compression {
+            ".xz" => Box::new(liblzma::read::XzDecoder::new(member)),
+            ".zst" => Box::new(zstd::Decoder::new(member).map_err(broken)?),
+            ".gz" => Box::new(flate2::read::GzDecoder::new(member)),
+            "" => Box::new(member),
+            _ => return Err(broken(io::Error::other(format!("its member `{name}` is of no known kind")))),
         };
         return read(&mut tar::Archive::new(data)).map_err(broken);
     }
-    Err(broken(io::Error::other("it has no data.tar")))
+    Err(broken(io::Error::other(format!("it has no {wanted}"))))
 }
 
 /// The path of an entry below the package's root; refuses what would escape it.
@@ -91,7 +93,7 @@ fn inner_path(path: &Path) -> io::Result<PathBuf> {
 /// # Errors
 /// [`DebError::Broken`] also for an entry that would leave the folder or go through a link that leaves it.
 pub fn unpack(package: &Path, root: &Path) -> Result<(), DebError> {
-    with_data(package, |archive| {
+    with_member(package, "data.tar", |archive| {
         for entry in archive.entries()? {
             let mut entry = entry?;
             let inner = inner_path(&entry.path()?)?;
@@ -171,7 +173,7 @@ fn resolve(root: &Path, inner: &Path) -> io::Result<PathBuf> {
 /// # Errors
 /// [`DebError::Broken`].
 pub fn read_files(package: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<DebFile>, DebError> {
-    with_data(package, |archive| {
+    with_member(package, "data.tar", |archive| {
         let mut files = Vec::new();
         for entry in archive.entries()? {
             let mut entry = entry?;
@@ -183,6 +185,24 @@ pub fn read_files(package: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<D
             }
         }
         Ok(files)
+    })
+}
+
+/// The control stanza of a package: what an archive's index says of it, but for file name, size and hash.
+///
+/// # Errors
+/// [`DebError::Broken`].
+pub fn control(package: &Path) -> Result<String, DebError> {
+    with_member(package, "control.tar", |archive| {
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            if inner_path(&entry.path()?)? == Path::new("control") {
+                let mut text = String::new();
+                entry.read_to_string(&mut text)?;
+                return Ok(text);
+            }
+        }
+        Err(io::Error::other("its control.tar has no file `control`"))
     })
 }
 

@@ -13,5 +13,6 @@ pub mod report;
 pub mod repro;
 pub mod role;
 pub mod sandbox;
+pub mod stage;
 pub mod store;
 pub mod tree;

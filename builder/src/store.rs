@@ -179,7 +179,7 @@ impl Store {
 const PARTIAL: &str = ".part";
 
 /// Removes a file or folder, also one whose folders are not writable; nothing there is fine.
-fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     if !metadata.is_dir() {

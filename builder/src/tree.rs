@@ -232,7 +232,8 @@ fn append(out: &mut Builder<impl Write>, path: &str, node: &Node, epoch: i64) ->
     }
 }
 
-fn header(kind: EntryType, mode: u32, size: u64, epoch: i64) -> Header {
+/// A header of root's entry with the one timestamp.
+pub(crate) fn header(kind: EntryType, mode: u32, size: u64, epoch: i64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);

@@ -1,0 +1,90 @@
+//! The base root file system: a bootable Debian, made once from locked packages and shared by every role.
+//!
+//! mmdebstrap installs from a flat repository of exactly the locked packages, so apt can choose nothing else. It
+//! does not know roles; each lays its own files over the result.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use fs_err as fs;
+
+use super::roots::{self, Root};
+use crate::deb;
+use crate::error::Result;
+use crate::lock::format::{Arch, Lock};
+use crate::progress::Progress;
+use crate::sandbox::Sandbox;
+use crate::store::{StepKey, Store};
+
+/// Raised when what this stage makes of the same packages changes.
+const VERSION: u32 = 1;
+
+/// The root of the lock that holds its packages.
+const ROOT: &str = "base";
+
+/// The base root file system.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Its key.
+    pub key: StepKey,
+    /// A tar of every file, sorted, with owners and device nodes.
+    pub tar: PathBuf,
+}
+
+/// Makes the base root file system.
+///
+/// # Errors
+/// When mmdebstrap fails; its words are in the error.
+pub fn make(store: &Store, lock: &Lock, tools: &Root, arch: Arch, progress: &Progress) -> Result<Base> {
+    let request = lock.root.get(ROOT).map(|root| root.request.clone()).unwrap_or_default();
+    let suite = lock.root.get(ROOT).map(|root| root.suite.clone()).unwrap_or_default();
+    let description = (&tools.key, lock.epoch, &suite, &request, roots::hashes(lock.packages(ROOT, arch)));
+    let key = StepKey::new("base", VERSION, &description);
+    let folder = store.step(&key, |folder| {
+        let task = progress.task("installing the base root file system");
+        let repository = folder.join("repository");
+        fs::create_dir(&repository)?;
+        let mut index = String::new();
+        let mut sandbox = Sandbox::new(&tools.path).lend(folder, "/kiln/out");
+        for package in lock.packages(ROOT, arch) {
+            let name = format!("{}_{}_{arch}.deb", package.name, package.version.replace(':', "%3a"));
+            let path = store.file(&package.sha256);
+            let _ = write!(index, "{}", deb::control(&path)?.trim_end());
+            let _ =
+                write!(index, "\nFilename: ./{name}\nSize: {}\nSHA256: {}\n\n", package.size, package.sha256);
+            sandbox = sandbox.show(&path, format!("/kiln/repository/{name}"));
+        }
+        fs::write(repository.join("Packages"), index)?;
+        let work = folder.join("work");
+        fs::create_dir(&work)?;
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&work, std::fs::Permissions::from_mode(0o755))?;
+        let sandbox = sandbox
+            .show(&repository.join("Packages"), "/kiln/repository/Packages")
+            .lend(&work, "/kiln/work")
+            .env("TMPDIR", "/kiln/work")
+            .env("SOURCE_DATE_EPOCH", lock.epoch.to_string());
+        // mmdebstrap's default: no recommended packages. Dpkg's own safety against power cuts only costs time here.
+        sandbox.run([
+            "mmdebstrap",
+            "--quiet",
+            "--mode=root",
+            "--variant=minbase",
+            "--format=tar",
+            "--dpkgopt=force-unsafe-io",
+            "--aptopt=APT::Sandbox::User \"root\"",
+            "--aptopt=Acquire::Languages \"none\"",
+            &format!("--architectures={arch}"),
+            &format!("--include={}", request.join(",")),
+            &suite,
+            "/kiln/out/base.tar",
+            "deb [trusted=yes] copy:/kiln/repository ./",
+        ])?;
+        for leftover in [&repository, &work] {
+            fs::remove_dir_all(leftover)?;
+        }
+        task.finish();
+        Ok(())
+    })?;
+    Ok(Base { key, tar: folder.join("base.tar") })
+}

@@ -1,0 +1,203 @@
+//! Builds from source: a recipe's `build.sh` in a package root, with the unpacked source, no network and no clock but
+//! the lock's epoch. What it makes must be what the lock expects.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use walkdir::WalkDir;
+
+use super::roots::Root;
+use crate::error::{Class, Explain, InputError, Result};
+use crate::lock::format::{Arch, Build, Lock, Sha256Hex};
+use crate::progress::Progress;
+use crate::repro::sha256_hex;
+use crate::sandbox::Sandbox;
+use crate::store::{StepKey, Store};
+
+/// Raised when what this stage gives a recipe changes.
+const VERSION: u32 = 1;
+
+/// The result is not the lock's.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A recipe made other bytes than the lock expects.
+    #[error(
+        "the source build `{build}` made another `{file}`\n  expected sha256:{expected}\n  found    sha256:{found}"
+    )]
+    Mismatch {
+        /// Name of the build.
+        build: String,
+        /// Its output.
+        file: String,
+        /// The lock's hash.
+        expected: Sha256Hex,
+        /// The hash of what it made.
+        found: String,
+    },
+    /// A recipe did not make what the lock names.
+    #[error("the source build `{build}` made no `{file}`")]
+    NoOutput {
+        /// Name of the build.
+        build: String,
+        /// Its output.
+        file: String,
+    },
+    /// A source archive is not one.
+    #[error("unpacking the source of `{build}`: {message}")]
+    Source {
+        /// Name of the build.
+        build: String,
+        /// The fact.
+        message: String,
+    },
+}
+
+impl Explain for BuildError {
+    fn class(&self) -> Class {
+        Class::Host
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Mismatch { .. } => Some(
+                "if the recipe was changed on purpose, write the found hash into the lockfile".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// The key of a build: it names its output, so nobody needs to have made it.
+///
+/// # Errors
+/// When the recipe's folder cannot be read.
+pub fn key(project: &Path, lock: &Lock, build: &Build, root: &StepKey, arch: Arch) -> Result<StepKey> {
+    let recipe = recipe(project, build)?;
+    let sources = lock.source.get(&build.source).map(|source| &source.files);
+    Ok(StepKey::new(
+        "source",
+        VERSION,
+        &(recipe, sources, root, &build.env, lock.epoch, build.output.get(&arch)),
+    ))
+}
+
+/// The files of a recipe with their hashes.
+fn recipe(project: &Path, build: &Build) -> Result<BTreeMap<String, String>> {
+    let folder = project.join("recipes").join(&build.recipe);
+    let script = folder.join("build.sh");
+    if !script.exists() {
+        let hint = "its name stands in the lockfile's `build` table".to_owned();
+        return Err(InputError::Missing { what: "build recipe", path: script, hint }.into());
+    }
+    let mut files = BTreeMap::new();
+    for entry in WalkDir::new(&folder).sort_by_file_name() {
+        let entry = entry.map_err(std::io::Error::from)?;
+        if entry.file_type().is_file() {
+            let name =
+                entry.path().strip_prefix(&folder).unwrap_or(entry.path()).to_string_lossy().into_owned();
+            files.insert(name, sha256_hex(fs::read(entry.path())?));
+        }
+    }
+    Ok(files)
+}
+
+/// Runs a build, or finds its result in the store. Returns the folder of its outputs.
+///
+/// # Errors
+/// [`BuildError`], or the recipe's own failure.
+pub fn build(
+    project: &Path,
+    store: &Store,
+    lock: &Lock,
+    (name, build): (&str, &Build),
+    root: &Root,
+    arch: Arch,
+    progress: &Progress,
+) -> Result<PathBuf> {
+    let key = key(project, lock, build, &root.key, arch)?;
+    store.step(&key, |folder| {
+        let task = progress.task(&format!("compiling {name} from source"));
+        let (work, out) = (folder.join(".work"), folder.join(".out"));
+        let source = work.join("src");
+        for path in [&source, &out, &work.join("tmp")] {
+            fs::create_dir_all(path)?;
+        }
+        for file in lock.source.get(&build.source).into_iter().flat_map(|source| &source.files) {
+            unpack_source(name, &file.file, &store.file(&file.sha256), &source)?;
+        }
+        let mut sandbox = Sandbox::new(&root.path)
+            .show(&project.join("recipes").join(&build.recipe), "/kiln/recipe")
+            .lend(&source, "/kiln/src")
+            .lend(&out, "/kiln/out")
+            .lend(&work.join("tmp"), "/kiln/tmp")
+            .cwd("/kiln/src")
+            .env("HOME", "/kiln/tmp")
+            .env("TMPDIR", "/kiln/tmp")
+            .env("KILN_ARCH", arch.to_string())
+            .env("SOURCE_DATE_EPOCH", lock.epoch.to_string());
+        for (variable, value) in &build.env {
+            sandbox = sandbox.env(variable, value);
+        }
+        sandbox.run(["bash", "-eu", "/kiln/recipe/build.sh"])?;
+        for (file, expected) in build.output.get(&arch).into_iter().flatten() {
+            admit(name, &out.join(file), expected, &folder.join(file))?;
+        }
+        for leftover in [&work, &out] {
+            crate::store::remove_tree(leftover)?;
+        }
+        task.finish();
+        Ok(())
+    })
+}
+
+fn admit(build: &str, made: &Path, expected: &Sha256Hex, place: &Path) -> Result<()> {
+    let file = made.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !made.is_file() {
+        return Err(BuildError::NoOutput { build: build.to_owned(), file }.into());
+    }
+    let found = sha256_hex(fs::read(made)?);
+    if found != expected.as_str() {
+        let (build, expected) = (build.to_owned(), expected.clone());
+        return Err(BuildError::Mismatch { build, file, expected, found }.into());
+    }
+    Ok(fs::rename(made, place)?)
+}
+
+/// Lays a file of a source package out as dpkg-source would, without the patches: the original's top folder is
+/// dropped, `debian/` comes beside it.
+fn unpack_source(build: &str, name: &str, path: &Path, into: &Path) -> Result<()> {
+    let original = name.contains(".orig.tar.");
+    let file = fs::File::open(path)?;
+    let data: Box<dyn Read> = match name.rsplit('.').next() {
+        Some("gz") => Box::new(flate2::read::GzDecoder::new(file)),
+        Some("xz") => Box::new(liblzma::read::XzDecoder::new(file)),
+        _ => return Ok(()),
+    };
+    let wrong =
+        |error: std::io::Error| BuildError::Source { build: build.to_owned(), message: error.to_string() };
+    let mut archive = tar::Archive::new(data);
+    archive.set_preserve_mtime(true);
+    for entry in archive.entries().map_err(wrong)? {
+        let mut entry = entry.map_err(wrong)?;
+        let path = entry.path().map_err(wrong)?.into_owned();
+        let inner: PathBuf = path.components().skip(usize::from(original)).collect();
+        // `unpack_in` refuses what would leave the folder; it is asked with the shortened path.
+        let clean = inner.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if inner.as_os_str().is_empty() || entry.header().entry_type().is_pax_global_extensions() {
+            continue;
+        }
+        if !clean {
+            return Err(wrong(std::io::Error::other(format!(
+                "the entry `{}` leaves its folder",
+                path.display()
+            )))
+            .into());
+        }
+        let target = into.join(&inner);
+        target.parent().map_or(Ok(()), fs::create_dir_all)?;
+        entry.unpack(&target).map_err(wrong)?;
+    }
+    Ok(())
+}
