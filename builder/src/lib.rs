@@ -2,6 +2,7 @@
 
 pub mod deb;
 pub mod deb822;
+pub mod disk;
 pub mod error;
 pub mod fetch;
 pub mod input;
