@@ -3,4 +3,19 @@
 //! The library owns the node schema that `builder` bakes into every image. It reads from directories and devices
 //! that are parameters and writes under a `root` that is one too, so that tests need neither a machine nor root.
 
+pub mod apply;
+pub mod args;
+pub mod cluster;
+pub mod console;
+pub mod facts;
+pub mod files;
+pub mod identity;
+pub mod image;
+pub mod machine;
+pub mod ops;
+pub mod plan;
+pub mod record;
+pub mod run;
 pub mod schema;
+pub mod source;
+pub mod template;

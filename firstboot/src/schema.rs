@@ -16,6 +16,9 @@ pub const CLUSTER_FILE: &str = "usr/lib/kiln/cluster.json";
 /// `usr/lib/kiln/node/etc/x` becomes `/etc/x`.
 pub const NODE_TREE: &str = "usr/lib/kiln/node";
 
+/// Where an image says which role it is, relative to its root: one line, the name in [`Node::role`].
+pub const ROLE_FILE: &str = "usr/lib/kiln/role";
+
 /// The newest version of the table that this program understands.
 pub const VERSION: u32 = 1;
 

@@ -1,0 +1,140 @@
+//! The command line of the program. Every place that it reads or writes can be moved, so that it runs in a test
+//! directory as it does in a machine. It does not own the kernel's command line: that is a source.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::Arg::Long;
+use lexopt::ValueExt;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+Makes this machine one particular node of the cluster that its image belongs to.
+
+Usage: firstboot [--root DIR] [--cmdline FILE] [--sys DIR] [--identity DEVICE] [--wait SECONDS] [--dry-run]
+
+  --root DIR         directory to read the image's data from and to write to (default /)
+  --cmdline FILE     kernel command line (default /proc/cmdline)
+  --sys DIR          the kernel's device tree (default /sys)
+  --identity DEVICE  device or file that holds the identities (default: the partition kiln-identity)
+  --wait SECONDS     how long to wait for a network card of the node table (default 0)
+  --dry-run          print what would be done, and change nothing
+";
+
+/// Where one run reads from and writes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Args {
+    /// Directory that holds the image and receives the files.
+    pub root: PathBuf,
+    /// File with the kernel command line.
+    pub cmdline: PathBuf,
+    /// The kernel's device tree.
+    pub sys: PathBuf,
+    /// Device or file with the identities; without it the partition is looked up by its name.
+    pub identity: Option<PathBuf>,
+    /// How long to wait for a network card that the node table knows.
+    pub wait: Duration,
+    /// Print the plan and change nothing.
+    pub dry_run: bool,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            root: "/".into(),
+            cmdline: "/proc/cmdline".into(),
+            sys: "/sys".into(),
+            identity: None,
+            wait: Duration::ZERO,
+            dry_run: false,
+        }
+    }
+}
+
+/// What the caller asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Configure the node.
+    Run(Args),
+    /// Print this text.
+    Print(String),
+}
+
+/// The arguments make no sense; the text says which.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; run `firstboot --help` for the options")]
+pub struct ArgsError(#[from] lexopt::Error);
+
+impl Args {
+    /// Reads the arguments without the program's name.
+    ///
+    /// # Errors
+    /// An option is unknown, lacks its value or has one that is no number.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ArgsError> {
+        let mut parsed = Self::default();
+        let mut parser = lexopt::Parser::from_args(args);
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("root") => parsed.root = parser.value()?.into(),
+                Long("cmdline") => parsed.cmdline = parser.value()?.into(),
+                Long("sys") => parsed.sys = parser.value()?.into(),
+                Long("identity") => parsed.identity = Some(parser.value()?.into()),
+                Long("wait") => parsed.wait = Duration::from_secs(parser.value()?.parse()?),
+                Long("dry-run") => parsed.dry_run = true,
+                Long("help") => return Ok(Command::Print(HELP.to_owned())),
+                Long("version") => {
+                    return Ok(Command::Print(format!("firstboot {}\n", env!("CARGO_PKG_VERSION"))));
+                }
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(Command::Run(parsed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, Command};
+
+    fn parse(args: &[&str]) -> Result<Command, String> {
+        Args::parse(args.iter().map(Into::into)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_place_can_be_moved() {
+        let Ok(Command::Run(args)) = parse(&[
+            "--root=/r",
+            "--cmdline",
+            "c",
+            "--sys",
+            "s",
+            "--identity",
+            "i",
+            "--wait",
+            "5",
+            "--dry-run",
+        ]) else {
+            panic!("refused");
+        };
+        insta::assert_debug_snapshot!(args, @r#"
+        Args {
+            root: "/r",
+            cmdline: "c",
+            sys: "s",
+            identity: Some(
+                "i",
+            ),
+            wait: 5s,
+            dry_run: true,
+        }
+        "#);
+    }
+
+    #[test]
+    fn wrong_arguments_are_named() {
+        insta::assert_snapshot!(parse(&["--rot", "/"]).unwrap_err(), @"invalid option '--rot'; run `firstboot --help` for the options");
+        insta::assert_snapshot!(parse(&["--wait", "soon"]).unwrap_err(), @r#"cannot parse argument "soon": invalid digit found in string; run `firstboot --help` for the options"#);
+        insta::assert_snapshot!(parse(&["x"]).unwrap_err(), @r#"unexpected argument "x"; run `firstboot --help` for the options"#);
+    }
+}

@@ -1,0 +1,135 @@
+//! What firstboot observes of the machine, read-only: its network cards and the partition with the identities. Both
+//! come from the kernel's own tree, so that nothing has to wait for udev. It does not judge what it sees.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use nix::sys::stat::{major, minor};
+
+use crate::args::Args;
+use crate::schema::Mac;
+
+/// Name of the partition in the partition table.
+pub const IDENTITY_PARTITION: &str = "kiln-identity";
+
+/// `ARPHRD_ETHER` of the kernel's `if_arp.h`, as `/sys/class/net/*/type` shows it.
+const ETHERNET: &str = "1";
+
+/// An Ethernet card.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Card {
+    /// The kernel's name for it, for people: it may change from boot to boot.
+    pub name: String,
+    /// Its address.
+    pub mac: Mac,
+}
+
+/// The machine seen through directories and files that tests can make up.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Directory of the running system.
+    pub root: PathBuf,
+    /// File with the kernel command line.
+    pub cmdline: PathBuf,
+    /// The kernel's device tree.
+    pub sys: PathBuf,
+    identity: Option<PathBuf>,
+}
+
+/// More than one partition could hold the identities, and none is on the disk of the root file system.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The kernel's tree cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// There are several partitions of the name.
+    #[error("partitions {0} are all called {IDENTITY_PARTITION}; detach the disks that are not this node's")]
+    Ambiguous(String),
+}
+
+impl Machine {
+    /// The machine at the places that the arguments name.
+    pub fn new(args: &Args) -> Self {
+        Self {
+            root: args.root.clone(),
+            cmdline: args.cmdline.clone(),
+            sys: args.sys.clone(),
+            identity: args.identity.clone(),
+        }
+    }
+
+    /// The Ethernet cards, sorted by name; physical ones only where there are any, so that neither a bridge nor a
+    /// pod's interface counts when firstboot runs again on a working node.
+    ///
+    /// # Errors
+    /// The kernel's tree is there and cannot be read.
+    pub fn cards(&self) -> io::Result<Vec<Card>> {
+        let net = self.sys.join("class/net");
+        let mut cards = Vec::new();
+        for name in names(&net)? {
+            let dir = net.join(&name);
+            // A card may vanish between listing and reading: it is not there then.
+            let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
+            let Ok(mac) = read("address").parse::<Mac>() else { continue };
+            if name != "lo" && read("type").trim() == ETHERNET && mac != Mac([0; 6]) {
+                cards.push((dir.join("device").exists(), Card { name, mac }));
+            }
+        }
+        let any_physical = cards.iter().any(|(physical, _)| *physical);
+        cards.retain(|(physical, _)| *physical || !any_physical);
+        Ok(cards.into_iter().map(|(_, card)| card).collect())
+    }
+
+    /// The device with the identities: the one that the arguments name, else the partition of that name. With
+    /// several (another node's disk is attached), it is the one on the disk of the root file system.
+    ///
+    /// # Errors
+    /// It is not clear which partition is this node's.
+    pub fn identity_device(&self) -> Result<Option<PathBuf>, DeviceError> {
+        if let Some(device) = &self.identity {
+            return Ok(Some(device.clone()));
+        }
+        let block = self.sys.join("class/block");
+        let mut found = Vec::new();
+        for name in names(&block)? {
+            let uevent = fs::read_to_string(block.join(&name).join("uevent")).unwrap_or_default();
+            if uevent.lines().any(|line| line.strip_prefix("PARTNAME=") == Some(IDENTITY_PARTITION)) {
+                found.push(name);
+            }
+        }
+        if found.len() > 1 {
+            let home = self.disk_of_root();
+            let here = |name: &String| home.is_some() && disk(&block.join(name)) == home;
+            let on_it: Vec<_> = found.iter().filter(|name| here(name)).cloned().collect();
+            if on_it.len() != 1 {
+                return Err(DeviceError::Ambiguous(found.join(", ")));
+            }
+            found = on_it;
+        }
+        Ok(found.first().map(|name| Path::new("/dev").join(name)))
+    }
+
+    /// The disk that the root file system lies on, as a folder of the kernel's tree.
+    fn disk_of_root(&self) -> Option<PathBuf> {
+        let device = fs::metadata(&self.root).ok()?.dev();
+        disk(&self.sys.join(format!("dev/block/{}:{}", major(device), minor(device))))
+    }
+}
+
+/// The folder above a partition's own, which is its disk's: `…/block/vda/vda3` → `…/block/vda`.
+fn disk(partition: &Path) -> Option<PathBuf> {
+    fs::canonicalize(partition).ok()?.parent().map(Path::to_owned)
+}
+
+/// The names in a folder, sorted; none when there is no such folder.
+fn names(dir: &Path) -> io::Result<BTreeSet<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error),
+    };
+    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}

@@ -1,0 +1,97 @@
+//! The record of what was applied, which is also the marker: written last, so that a node without it is not done.
+//! It holds nothing secret. It does not decide whether the plan has to be applied again.
+
+use std::io;
+use std::path::Path;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Value;
+
+/// Where the record lies, relative to the root.
+pub const RECORD_FILE: &str = "var/lib/kiln/firstboot.json";
+
+/// The newest version of the record that this program understands.
+pub const VERSION: u32 = 1;
+
+/// What was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    /// Format version, [`VERSION`].
+    pub version: u32,
+    /// The node that this machine is.
+    pub node: String,
+    /// [`crate::plan::Plan::hash`] of the plan.
+    pub plan: String,
+    /// Each value and where it came from.
+    pub values: Vec<Value>,
+    /// The files of the plan, absolute.
+    pub files: Vec<String>,
+    /// What became of the identity.
+    pub identity: Taken,
+}
+
+/// What became of the identity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Taken {
+    /// How far it is.
+    pub state: State,
+    /// The files that came from it, absolute.
+    pub files: Vec<String>,
+}
+
+/// How far taking the identity is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// There was none.
+    #[default]
+    None,
+    /// Its files are safe on this disk; what the partition still holds may be cut off and is not to be read again.
+    Wiping,
+    /// Its files are safe and the partition is empty.
+    Wiped,
+}
+
+/// The record is there and cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// It is not a record.
+    #[error("/{RECORD_FILE}: {0}; remove it to configure this node anew")]
+    Json(#[from] serde_json::Error),
+    /// A newer firstboot wrote it.
+    #[error("/{RECORD_FILE}: version {0} is newer than this firstboot understands ({VERSION})")]
+    Newer(u32),
+}
+
+impl Record {
+    /// Reads the record of an earlier run, if there was one.
+    ///
+    /// # Errors
+    /// It cannot be read or is no record.
+    pub fn read(root: &Path) -> Result<Option<Self>, RecordError> {
+        let bytes = match fs::read(root.join(RECORD_FILE)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let record: Self = serde_json::from_slice(&bytes)?;
+        if record.version > VERSION { Err(RecordError::Newer(record.version)) } else { Ok(Some(record)) }
+    }
+
+    /// The record as it is written: indented, for people.
+    ///
+    /// # Errors
+    /// None in practice: the record has only text for keys.
+    pub fn to_json(&self) -> Result<Vec<u8>, RecordError> {
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}

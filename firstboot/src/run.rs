@@ -1,0 +1,261 @@
+//! The whole of one run, a line per stage: sources → facts → plan → apply → record → wipe. Everything is read and
+//! checked before anything is written. It owns what is said on the console and nothing of how things are done.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::apply::{apply, wipe};
+use crate::args::Args;
+use crate::console::Console;
+use crate::facts::{self, Facts, FactsError};
+use crate::identity::{self, IdentityError};
+use crate::image::{Image, ImageError};
+use crate::machine::{Card, DeviceError, Machine};
+use crate::ops::Ops;
+use crate::plan::{Action, Content, Plan, PlanError};
+use crate::record::{RECORD_FILE, Record, RecordError, State, Taken, VERSION};
+use crate::schema::Node;
+use crate::source::{self, Settings, SourceError, Sourced, table};
+
+/// How often the machine's cards are looked at again while waiting for one.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The node was not configured.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A source is wrong.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The values do not fit.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// It is not clear where the identity is.
+    #[error("identity: {0}")]
+    Device(#[from] DeviceError),
+    /// The image is wrong.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The image's parts do not fit.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The record of an earlier run is wrong.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A source has values, and nothing says which node they are for.
+    #[error("{0}: the value has no node; say which with `kiln.node=NAME` on the kernel command line")]
+    NoNode(String),
+    /// This disk has been another node, and the identity went with it.
+    #[error(
+        "this disk was set up as node `{before}`, and `{now}` has no identity on it any more; \
+         boot `{now}` from a fresh copy of the image"
+    )]
+    OtherNode {
+        /// The node of the record.
+        before: String,
+        /// The node that it is to be.
+        now: String,
+    },
+    /// Writing failed.
+    #[error("applying: {0}")]
+    Apply(io::Error),
+    /// Reading the machine failed.
+    #[error("reading the machine: {0}")]
+    Machine(io::Error),
+}
+
+impl Error {
+    /// 1: what the caller gave; 2: the machine or the disk.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Apply(_) | Self::Machine(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// What is known about the disk, and what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "the node is not complete; the next boot starts again where this one stopped",
+            _ => "nothing was written; correct this and boot again",
+        }
+    }
+}
+
+/// Configures the node, or prints the plan to `out`.
+///
+/// # Errors
+/// A source is there and wrong, the image is wrong or the disk cannot be written.
+pub fn run(
+    args: &Args,
+    ops: &mut dyn Ops,
+    console: &mut Console<'_>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    #[expect(clippy::disallowed_methods, reason = "only for the line that says how long it took")]
+    let start = Instant::now();
+    let machine = Machine::new(args);
+    let image = Image::read(&args.root)?;
+    let before = Record::read(&args.root)?;
+    let settings = source::read_all(&machine)?;
+    let (cards, node) = find_node(&machine, &image, &settings, args.wait)?;
+    let Some(node) = node else { return no_node(&image, &settings, &cards, console) };
+    let facts = Facts::resolve(&image.cluster, &image.role, &settings, &node, &cards)?;
+    let device = machine.identity_device()?;
+    let name = facts.node_name.value.as_str();
+    let wiping = before.as_ref().is_some_and(|record| record.identity.state == State::Wiping);
+    let identity = match &device {
+        Some(device) if !wiping => identity::read(device, name)?,
+        _ => None,
+    };
+    if let Some(record) = before.as_ref().filter(|record| record.node != name)
+        && record.identity.state != State::None
+        && identity.is_none()
+    {
+        return Err(Error::OtherNode { before: record.node.clone(), now: name.to_owned() });
+    }
+    let plan = Plan::new(&image, &facts, identity.as_ref())?;
+    if args.dry_run {
+        return out.write_all(plan.to_string().as_bytes()).map_err(Error::Apply);
+    }
+    let done = before.as_ref().filter(|record| record.node == name && record.plan == plan.hash());
+    if let Some(record) = done.filter(|_| identity.is_none()) {
+        finish(&args.root, &image, record.clone(), device.as_deref(), ops)?;
+        if record.identity.state == State::None {
+            console.say(&format!("{name}: {}", about_identity(&record.identity, false, device.as_deref())));
+        }
+        console.say(&format!("{name} is up to date"));
+        return Ok(());
+    }
+
+    let values = facts.values();
+    for value in &values {
+        console.say(&format!("{name}: {} {} ({})", value.key, value.value, value.source));
+    }
+    let taken = taken(&plan, before.as_ref(), identity.is_some());
+    console.say(&format!("{name}: {}", about_identity(&taken, identity.is_some(), device.as_deref())));
+    let actions: Vec<_> = plan.values.iter().chain(&plan.identity).collect();
+    let outcome = apply(&args.root, &actions, args.root == Path::new("/"), ops).map_err(Error::Apply)?;
+    let record = Record {
+        version: VERSION,
+        node: name.to_owned(),
+        plan: plan.hash(),
+        values,
+        files: files(&plan.values),
+        identity: taken,
+    };
+    write_record(&args.root, &image, &record, ops)?;
+    finish(&args.root, &image, record, device.as_deref(), ops)?;
+    let took = start.elapsed().as_millis();
+    let unchanged = outcome.unchanged;
+    console.say(&format!("{name}: applied {} in {took} ms, {unchanged} unchanged", count(outcome.written)));
+    Ok(())
+}
+
+/// The node that this machine is, and the cards it was looked for with. A card may come up later than this program.
+fn find_node<'a>(
+    machine: &Machine,
+    image: &'a Image,
+    settings: &Settings,
+    wait: Duration,
+) -> Result<(Vec<Card>, Option<Sourced<&'a Node>>), Error> {
+    #[expect(clippy::disallowed_methods, reason = "a time-out, in no output")]
+    let start = Instant::now();
+    loop {
+        let cards = machine.cards().map_err(Error::Machine)?;
+        let node = table::pick(&image.cluster, settings, &cards)?;
+        if node.is_some() || start.elapsed() >= wait {
+            return Ok((cards, node));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Nothing says that this machine is a node: not an error, unless a source has values for one.
+fn no_node(
+    image: &Image,
+    settings: &Settings,
+    cards: &[Card],
+    console: &mut Console<'_>,
+) -> Result<(), Error> {
+    if let Some(origin) = settings.first_origin() {
+        return Err(Error::NoNode(origin.to_owned()));
+    }
+    let cluster = &image.cluster;
+    let nodes = cluster.nodes.iter().filter(|node| node.role == image.role);
+    let expected: Vec<_> = nodes.map(|node| format!("{} ({})", node.mac, node.name)).collect();
+    console.say(&format!("this machine is no node of the cluster `{}`; nothing was changed", cluster.name));
+    console.say(&format!("this machine has {}", facts::list(cards)));
+    console.say(&format!("the node table has {} with the role `{}`", expected.join(", "), image.role));
+    console.say("give the machine one of these cards, or add `kiln.node=NAME` to the kernel command line");
+    Ok(())
+}
+
+/// What the record is to say of the identity: what is in the plan now, else what an earlier boot took.
+fn taken(plan: &Plan, before: Option<&Record>, now: bool) -> Taken {
+    if now {
+        return Taken { state: State::Wiping, files: files(&plan.identity) };
+    }
+    before.map(|record| record.identity.clone()).unwrap_or_default()
+}
+
+fn about_identity(taken: &Taken, now: bool, device: Option<&Path>) -> String {
+    let files = count(taken.files.len());
+    match (taken.state, device) {
+        (State::None, None) => "identity none (there is no partition kiln-identity): services that need \
+                                certificates cannot start"
+            .to_owned(),
+        (State::None, Some(device)) => {
+            format!(
+                "identity none ({} is empty): services that need certificates cannot start",
+                device.display()
+            )
+        }
+        (_, Some(device)) if now => format!("identity {files} ({})", device.display()),
+        _ => format!("identity {files} (taken at an earlier boot)"),
+    }
+}
+
+fn count(files: usize) -> String {
+    format!("{files} file{}", if files == 1 { "" } else { "s" })
+}
+
+/// Wipes the partition after the identity was taken, also when a power cut came between.
+fn finish(
+    root: &Path,
+    image: &Image,
+    mut record: Record,
+    device: Option<&Path>,
+    ops: &mut dyn Ops,
+) -> Result<(), Error> {
+    if let (State::Wiping, Some(device)) = (record.identity.state, device) {
+        wipe(device, ops).map_err(Error::Apply)?;
+        record.identity.state = State::Wiped;
+        write_record(root, image, &record, ops)?;
+    }
+    Ok(())
+}
+
+fn write_record(root: &Path, image: &Image, record: &Record, ops: &mut dyn Ops) -> Result<(), Error> {
+    let content = Content { bytes: record.to_json()?, secret: false };
+    let path = RECORD_FILE.to_owned();
+    let write = Action::WriteFile { path, mode: 0o644, owner: image.owner, content };
+    let parents = RECORD_FILE.match_indices('/').map(|(end, _)| RECORD_FILE[..end].to_owned());
+    let dirs: Vec<_> =
+        parents.map(|path| Action::EnsureDir { path, mode: 0o755, owner: image.owner }).collect();
+    let actions: Vec<_> = dirs.iter().chain([&write]).collect();
+    apply(root, &actions, false, ops).map_err(Error::Apply)?;
+    Ok(())
+}
+
+fn files(actions: &[Action]) -> Vec<String> {
+    let path = |action: &Action| match action {
+        Action::WriteFile { path, .. } => Some(format!("/{path}")),
+        _ => None,
+    };
+    actions.iter().filter_map(path).collect()
+}

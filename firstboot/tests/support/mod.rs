@@ -1,0 +1,215 @@
+//! A machine made of files: an image's root, a kernel tree, a command line and an identity partition in a temporary
+//! folder, and one run of firstboot on it.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use firstboot::args::Args;
+use firstboot::console::Console;
+use firstboot::ops::{Ops, Real};
+use firstboot::run::run;
+use fs_err as fs;
+use tar::{Builder, EntryType, Header};
+use tempfile::TempDir;
+
+/// The node table's card of `node-0`.
+pub const NODE_0: &str = "52:54:00:6b:00:0b";
+
+/// Bytes of the identity partition.
+const PARTITION: usize = 256 << 10;
+
+/// A machine.
+pub struct World {
+    dir: TempDir,
+}
+
+/// What one run said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub console: String,
+    pub stdout: String,
+    pub failed: bool,
+}
+
+impl World {
+    /// A worker's image, with an empty command line, no network card and a partition without an identity.
+    pub fn new() -> Self {
+        let world = Self { dir: TempDir::new().unwrap() };
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/worker"), &world.root());
+        world.cmdline("BOOT_IMAGE=/vmlinuz root=PARTUUID=x ro quiet");
+        fs::create_dir_all(world.path("sys/class/net")).unwrap();
+        world.card("lo", "00:00:00:00:00:00", "772");
+        fs::write(world.path("identity"), vec![0; PARTITION]).unwrap();
+        world
+    }
+
+    /// As [`World::new`], but it is `node-0` by its card and has its identity.
+    pub fn node_0() -> Self {
+        let world = Self::new();
+        world.card("enp1s0", NODE_0, "1");
+        world.identity(&Identity::workers());
+        world
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.path("root")
+    }
+
+    pub fn cmdline(&self, text: &str) {
+        fs::write(self.path("cmdline"), format!("{text}\n")).unwrap();
+    }
+
+    pub fn card(&self, name: &str, mac: &str, kind: &str) {
+        let dir = self.path("sys/class/net").join(name);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("address"), format!("{mac}\n")).unwrap();
+        fs::write(dir.join("type"), format!("{kind}\n")).unwrap();
+    }
+
+    pub fn identity(&self, identity: &Identity) {
+        fs::write(self.path("identity"), identity.partition()).unwrap();
+    }
+
+    pub fn partition(&self) -> Vec<u8> {
+        fs::read(self.path("identity")).unwrap()
+    }
+
+    pub fn is_wiped(&self) -> bool {
+        let bytes = self.partition();
+        bytes.len() == PARTITION && bytes.iter().all(|byte| *byte == 0)
+    }
+
+    pub fn args(&self) -> Args {
+        Args {
+            root: self.root(),
+            cmdline: self.path("cmdline"),
+            sys: self.path("sys"),
+            identity: Some(self.path("identity")),
+            ..Args::default()
+        }
+    }
+
+    pub fn boot(&self) -> Said {
+        self.boot_with(&self.args(), &mut Real)
+    }
+
+    pub fn boot_with(&self, args: &Args, ops: &mut dyn Ops) -> Said {
+        let (mut console, mut stdout) = (Vec::new(), Vec::new());
+        let mut lines = Console::new(&mut console);
+        let result = run(args, ops, &mut lines, &mut stdout);
+        if let Err(error) = &result {
+            lines.say(&error.to_string());
+            lines.say(error.hint());
+        }
+        let here = self.dir.path().to_str().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap().replace(here, "");
+        Said { console: text(console), stdout: text(stdout), failed: result.is_err() }
+    }
+
+    /// Every file and folder below the root with mode and content, so that two trees can be compared.
+    pub fn tree(&self) -> BTreeMap<String, (u32, Vec<u8>)> {
+        let mut tree = BTreeMap::new();
+        list(&self.root(), "", &mut tree);
+        tree
+    }
+
+    /// Replaces one piece of the image's node table.
+    pub fn edit_table(&self, from: &str, to: &str) {
+        let path = self.root().join("usr/lib/kiln/cluster.json");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "the table has no {from}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Adds a file to the image's node tree.
+    pub fn template(&self, path: &str, text: &str) {
+        let path = self.root().join("usr/lib/kiln/node").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+/// An identity stream under construction. Owners are those of this process, so that tests need no root.
+pub struct Identity(Builder<Vec<u8>>);
+
+impl Identity {
+    pub fn new() -> Self {
+        Self(Builder::new(Vec::new()))
+    }
+
+    /// Two workers with a key each, as `builder` writes it.
+    pub fn workers() -> Self {
+        let mut identity = Self::new();
+        for node in ["node-0", "node-1"] {
+            identity.add(&format!("{node}/var/lib/kubelet/"), EntryType::Directory, 0o700, b"");
+            identity.file(&format!("{node}/var/lib/kubelet/ca.crt"), 0o644, b"the authority\n");
+            let key = format!("secret of {node}\n");
+            identity.file(&format!("{node}/var/lib/kubelet/kubelet.key"), 0o600, key.as_bytes());
+        }
+        identity
+    }
+
+    pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) {
+        self.add(path, EntryType::Regular, mode, content);
+    }
+
+    pub fn add(&mut self, path: &str, kind: EntryType, mode: u32, content: &[u8]) {
+        let mut header = Header::new_ustar();
+        // The name is written as it is, because `set_path` refuses what the reader has to refuse.
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(content.len() as u64);
+        header.set_uid(u64::from(nix::unistd::geteuid().as_raw()));
+        header.set_gid(u64::from(nix::unistd::getegid().as_raw()));
+        header.set_cksum();
+        self.0.append(&header, content).unwrap();
+    }
+
+    pub fn stream(&self) -> Vec<u8> {
+        let mut stream = self.0.get_ref().clone();
+        stream.resize(stream.len() + 1024, 0);
+        stream
+    }
+
+    pub fn partition(&self) -> Vec<u8> {
+        let mut stream = self.stream();
+        stream.resize(stream.len().max(PARTITION), 0);
+        stream
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), &to).unwrap();
+            fs::set_permissions(&to, PermissionsExt::from_mode(0o644)).unwrap();
+        }
+    }
+}
+
+fn list(dir: &Path, path: &str, tree: &mut BTreeMap<String, (u32, Vec<u8>)>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{path}/{}", entry.file_name().to_str().unwrap());
+        let meta = entry.metadata().unwrap();
+        if meta.is_dir() {
+            tree.insert(path.clone(), (meta.mode(), Vec::new()));
+            list(&entry.path(), &path, tree);
+        } else {
+            tree.insert(path, (meta.mode(), fs::read(entry.path()).unwrap()));
+        }
+    }
+}
