@@ -1,0 +1,161 @@
+use std::io::Read;
+
+use super::{IdentityError, IdentityFile, admin_kubeconfig, files, partition};
+use crate::pki::PkiError;
+use crate::pki::tests::{cluster, pki};
+
+fn of(node: usize) -> Vec<IdentityFile> {
+    let cluster = cluster();
+    files(&pki(1), &cluster, &cluster.nodes[node]).unwrap()
+}
+
+fn table(files: &[IdentityFile]) -> String {
+    let line = |file: &IdentityFile| {
+        format!("{:04o} {}:{} {}: {}\n", file.mode, file.uid, file.gid, file.path, file.why)
+    };
+    files.iter().map(line).collect()
+}
+
+#[test]
+fn a_worker_gets_its_own_files_and_no_authority() {
+    insta::assert_snapshot!(table(&of(1)), @"
+    0600 0:0 var/lib/kube-proxy/kubeconfig: how kube-proxy reaches the API server
+    0644 0:0 var/lib/kubelet/ca.crt: whose clients the kubelet believes
+    0600 0:0 var/lib/kubelet/kubeconfig: how the kubelet reaches the API server
+    0644 0:0 var/lib/kubelet/kubelet.crt: the kubelet's certificate, as server and as client
+    0600 0:0 var/lib/kubelet/kubelet.key: the kubelet's certificate, as server and as client
+    ");
+}
+
+#[test]
+fn a_control_plane_node_gets_both() {
+    insta::assert_snapshot!(table(&of(0)), @"
+    0644 0:0 etc/etcd/ca.crt: whose clients and peers etcd believes
+    0644 0:0 etc/etcd/peer.crt: what etcd shows to its peers
+    0600 0:0 etc/etcd/peer.key: what etcd shows to its peers
+    0644 0:0 etc/etcd/server.crt: what etcd serves clients with
+    0600 0:0 etc/etcd/server.key: what etcd serves clients with
+    0600 0:0 var/lib/kube-proxy/kubeconfig: how kube-proxy reaches the API server
+    0644 0:0 var/lib/kubelet/ca.crt: whose clients the kubelet believes
+    0600 0:0 var/lib/kubelet/kubeconfig: how the kubelet reaches the API server
+    0644 0:0 var/lib/kubelet/kubelet.crt: the kubelet's certificate, as server and as client
+    0600 0:0 var/lib/kubelet/kubelet.key: the kubelet's certificate, as server and as client
+    0600 0:0 var/lib/kubernetes/admin.kubeconfig: how the administrator reaches the API server on this node
+    0644 0:0 var/lib/kubernetes/ca.crt: the cluster's authority; the controller manager signs requests with it
+    0600 0:0 var/lib/kubernetes/ca.key: the cluster's authority; the controller manager signs requests with it
+    0600 0:0 var/lib/kubernetes/encryption-config.yaml: encrypts Secrets before etcd gets them
+    0644 0:0 var/lib/kubernetes/etcd-ca.crt: whose etcd the API server believes
+    0644 0:0 var/lib/kubernetes/front-proxy-ca.crt: whose proxied requests the API server believes
+    0644 0:0 var/lib/kubernetes/front-proxy-client.crt: what the API server shows to extension API servers
+    0600 0:0 var/lib/kubernetes/front-proxy-client.key: what the API server shows to extension API servers
+    0644 0:0 var/lib/kubernetes/kube-api-server.crt: what the API server serves with
+    0600 0:0 var/lib/kubernetes/kube-api-server.key: what the API server serves with
+    0644 0:0 var/lib/kubernetes/kube-apiserver-etcd-client.crt: what the API server shows to etcd
+    0600 0:0 var/lib/kubernetes/kube-apiserver-etcd-client.key: what the API server shows to etcd
+    0644 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.crt: what the API server shows to kubelets
+    0600 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.key: what the API server shows to kubelets
+    0600 0:0 var/lib/kubernetes/kube-controller-manager.kubeconfig: how the controller manager reaches the API server
+    0600 0:0 var/lib/kubernetes/kube-scheduler.kubeconfig: how the scheduler reaches the API server
+    0644 0:0 var/lib/kubernetes/service-accounts.crt: signs and verifies service account tokens
+    0600 0:0 var/lib/kubernetes/service-accounts.key: signs and verifies service account tokens
+    ");
+    let mut cluster = cluster();
+    cluster.nodes[0].role = "single".into();
+    assert_eq!(files(&pki(1), &cluster, &cluster.nodes[0]).unwrap(), of(0));
+}
+
+#[test]
+fn whatever_holds_a_key_is_private_and_no_spare_authority_leaves() {
+    let pki = pki(1);
+    for file in of(0).into_iter().chain(of(1)).chain(of(2)) {
+        let text = String::from_utf8(file.content).unwrap();
+        let secret = ["PRIVATE KEY", "client-key-data", "secret:"].iter().any(|mark| text.contains(mark));
+        assert_eq!(file.mode, if secret { 0o600 } else { 0o644 }, "{}", file.path);
+        for kept in ["etcd-ca", "front-proxy-ca"] {
+            assert_ne!(text, pki.issued(kept).unwrap().key.expose(), "{}", file.path);
+        }
+    }
+}
+
+#[test]
+fn workers_reach_the_control_plane_by_name_and_it_reaches_itself() {
+    let server = |file: &IdentityFile| {
+        let text = std::str::from_utf8(&file.content).unwrap();
+        text.lines().find_map(|line| line.trim().strip_prefix("server: ")).map(str::to_owned)
+    };
+    let servers = |node: usize| of(node).iter().filter_map(server).collect::<Vec<_>>();
+    assert_eq!(servers(0), ["https://127.0.0.1:6443"; 5]);
+    assert_eq!(servers(1), ["https://server.kubernetes.local:6443"; 2]);
+    let admin = admin_kubeconfig(&pki(1), &cluster()).unwrap();
+    assert!(admin.expose().contains("server: https://server.kubernetes.local:6443\n"));
+}
+
+#[test]
+fn a_stranger_is_refused() {
+    let mut cluster = cluster();
+    cluster.nodes[1].name = "node-7".into();
+    let error = files(&pki(1), &cluster, &cluster.nodes[1]).unwrap_err();
+    assert!(matches!(error, PkiError::NotIssued(label) if label == "node/node-7"));
+}
+
+#[test]
+fn the_partition_reads_back_and_is_the_same_every_time() {
+    let nodes = [("node-0".to_owned(), of(1)), ("node-1".to_owned(), of(2))];
+    let bytes = partition(&nodes, 1_767_225_600, 1 << 20).unwrap();
+    assert_eq!(bytes.len(), 1 << 20);
+    assert!(bytes == partition(&nodes, 1_767_225_600, 1 << 20).unwrap());
+    let mut names = Vec::new();
+    let mut read = Vec::new();
+    for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let header = entry.header().clone();
+        assert_eq!(
+            (header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()),
+            (1_767_225_600, 0, 0)
+        );
+        assert_eq!((header.username().unwrap(), header.groupname().unwrap()), (Some(""), Some("")));
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        if header.entry_type().is_dir() {
+            assert_eq!(header.mode().unwrap(), 0o755);
+            names.push(path);
+            continue;
+        }
+        let parent = format!("{}/", path.rsplit_once('/').unwrap().0);
+        assert!(names.contains(&parent), "{parent} comes before {path}");
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        read.push((path, header.mode().unwrap(), content));
+    }
+    let expected: Vec<_> = nodes
+        .iter()
+        .flat_map(|(node, files)| {
+            files.iter().map(move |file| (format!("{node}/{}", file.path), file.mode, file.content.clone()))
+        })
+        .collect();
+    assert_eq!(read, expected);
+    assert_eq!(names[..4], ["node-0/", "node-0/var/", "node-0/var/lib/", "node-0/var/lib/kube-proxy/"]);
+    assert_eq!(names.len(), 10);
+}
+
+#[test]
+fn a_small_partition_is_refused_and_an_exact_one_is_not() {
+    let nodes = [("node-0".to_owned(), of(1))];
+    let Err(IdentityError::TooSmall { needed, size, nodes: 1 }) = partition(&nodes, 0, 512) else {
+        panic!("512 bytes cannot hold an identity");
+    };
+    assert_eq!(size, 512);
+    assert_eq!(partition(&nodes, 0, needed).unwrap().len() as u64, needed);
+    assert!(partition(&nodes, 0, needed - 1).is_err());
+    // No node at all: the partition of an image for seeds.
+    assert!(partition(&[], 0, 4096).unwrap().iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn debug_output_holds_no_content() {
+    for file in of(0) {
+        assert_eq!(
+            format!("{file:?}"),
+            format!("IdentityFile({:04o} {}, {} bytes)", file.mode, file.path, file.content.len())
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! The certificates and keys of a cluster as a pure function of its secret, its nodes and a few options.
+//!
+//! It owns derivation, issuing and the texts of kubeconfigs and of the encryption configuration. It does not own the
+//! secret's file ([`secret`](crate::secret)) or which file goes to which node ([`identity`](crate::identity)).
+//!
+//! # Labels
+//! A key is a function of the cluster secret, its label and the label's generation (4 bytes, big endian, from 1):
+//! HKDF-SHA256 with salt `kiln/v1` and info = label ‖ generation. The labels are a part of the format, since another
+//! label is another key:
+//!
+//! | label | what it is |
+//! |---|---|
+//! | `kubernetes-ca`, `etcd-ca`, `front-proxy-ca` | the three authorities |
+//! | `admin` | the administrator, in `system:masters` |
+//! | `kube-api-server` | the API server's serving certificate |
+//! | `kube-apiserver-kubelet-client`, `kube-apiserver-etcd-client`, `front-proxy-client` | what the API server shows to kubelets, to etcd and to extension API servers |
+//! | `kube-controller-manager`, `kube-scheduler`, `kube-proxy` | the components' client certificates |
+//! | `service-accounts` | signs service account tokens |
+//! | `node/NAME` | a kubelet, as client and as server |
+//! | `etcd-server/NAME`, `etcd-peer/NAME` | an etcd member |
+//! | `encryption/aescbc`, `encryption/secretbox` | 32-byte keys of the encryption at rest |
+//!
+//! Serial numbers are 20 bytes of info = label ‖ `#serial` ‖ generation ‖ SHA-256 of the certificate issued with serial
+//! number 1: another content is another serial number.
+
+use std::collections::BTreeMap;
+
+use firstboot::schema::Cluster;
+
+use crate::error::{Class, Explain};
+use crate::secret::ClusterSecret;
+
+mod certs;
+mod encryption;
+mod issue;
+mod key;
+mod kubeconfig;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use certs::{KUBELET_CLIENT_USER, is_control_plane};
+pub use encryption::Encryption;
+pub use issue::Issued;
+pub use key::SecretText;
+
+/// Certificates with less time left are worth a warning: 180 days, in seconds.
+const WARN_BELOW: i64 = 180 * DAY;
+
+/// Seconds of a day.
+const DAY: i64 = 24 * 60 * 60;
+
+/// Seconds of a year, which has 365 days here.
+const YEAR: i64 = 365 * DAY;
+
+/// What the certificates depend on besides the secret and the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PkiOptions {
+    /// The lock's epoch, in Unix seconds. Everything is valid from a year before it.
+    pub epoch: i64,
+    /// Years (of 365 days) from the epoch to the end of the authorities.
+    pub ca_years: u32,
+    /// Years (of 365 days) from the epoch to the end of all other certificates.
+    pub leaf_years: u32,
+    /// Generations of rotated labels; any other label is in its first generation, 1.
+    pub generations: BTreeMap<String, u32>,
+    /// More names and addresses of the API server, of a load balancer for example.
+    pub api_server_names: Vec<String>,
+    /// How Secrets are encrypted at rest.
+    pub encryption: Encryption,
+}
+
+impl PkiOptions {
+    /// The default options: 20 years for authorities, 10 for all others, nothing rotated, `aescbc`.
+    #[must_use]
+    pub fn new(epoch: i64) -> Self {
+        Self {
+            epoch,
+            ca_years: 20,
+            leaf_years: 10,
+            generations: BTreeMap::new(),
+            api_server_names: Vec::new(),
+            encryption: Encryption::default(),
+        }
+    }
+
+    /// The generation of a label.
+    fn generation(&self, label: &str) -> u32 {
+        self.generations.get(label).copied().unwrap_or(1)
+    }
+}
+
+/// The certificates of a cluster could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// No node has a control plane role, so there is nothing to connect to.
+    #[error("cluster `{0}` has no control plane node")]
+    NoControlPlane(String),
+    /// A generation names a label that does not exist in this cluster.
+    #[error("`{label}` is not a key of this cluster")]
+    UnknownLabel {
+        /// The label.
+        label: String,
+        /// The most similar label.
+        nearest: Option<String>,
+    },
+    /// Generations begin with 1.
+    #[error("generation 0 of `{0}` does not exist")]
+    ZeroGeneration(String),
+    /// Certificates would outlive their authority, or end beyond the year 9999.
+    #[error(
+        "a validity of {ca_years} years for authorities and {leaf_years} years for certificates is impossible"
+    )]
+    Validity {
+        /// Years of the authorities.
+        ca_years: u32,
+        /// Years of the other certificates.
+        leaf_years: u32,
+    },
+    /// The cluster for which the certificates were made has no such node.
+    #[error("there is no certificate `{0}`")]
+    NotIssued(String),
+    /// A certificate's content cannot be encoded.
+    #[error("cannot issue certificate `{label}`")]
+    Issue {
+        /// Label of the certificate.
+        label: String,
+        /// The encoder's reason.
+        source: rcgen::Error,
+    },
+}
+
+impl Explain for PkiError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotIssued(_) => Class::Host,
+            _ => Class::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoControlPlane(_) => Some("give a node the role `control-plane`".into()),
+            Self::UnknownLabel { nearest, .. } => {
+                nearest.as_ref().map(|nearest| format!("did you mean `{nearest}`?"))
+            }
+            Self::ZeroGeneration(_) => Some("a key's first generation is 1, its first rotation is 2".into()),
+            Self::Validity { .. } => Some("certificates must end before their authorities do".into()),
+            Self::Issue { .. } => Some("names are ASCII; write others in their `xn--` form".into()),
+            Self::NotIssued(_) => None,
+        }
+    }
+}
+
+/// Every certificate and key of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pki {
+    cluster: String,
+    issued: BTreeMap<String, Issued>,
+    encryption_config: SecretText,
+}
+
+impl Pki {
+    /// Derives all of it. Equal arguments give equal bytes.
+    ///
+    /// # Errors
+    /// [`PkiError`] for a cluster or options that no certificates can be made for.
+    pub fn derive(secret: &ClusterSecret, cluster: &Cluster, options: &PkiOptions) -> Result<Self, PkiError> {
+        if !cluster.nodes.iter().any(is_control_plane) {
+            return Err(PkiError::NoControlPlane(cluster.name.clone()));
+        }
+        let certificates = certs::of(cluster, options);
+        check_generations(options, &certificates)?;
+        let authorities = issue::authorities(secret, &cluster.name, options)?;
+        let mut issued = BTreeMap::new();
+        for certificate in certificates {
+            let leaf = issue::leaf(secret, &certificate, &authorities, options)?;
+            issued.insert(certificate.label, leaf);
+        }
+        issued
+            .extend(authorities.into_values().map(|authority| (authority.label(), authority.into_issued())));
+        let encryption_config = encryption::config(secret, options);
+        Ok(Self { cluster: cluster.name.clone(), issued, encryption_config })
+    }
+
+    /// A certificate with its key.
+    ///
+    /// # Errors
+    /// [`PkiError::NotIssued`] when this cluster has none with that label.
+    pub fn issued(&self, label: &str) -> Result<&Issued, PkiError> {
+        self.issued.get(label).ok_or_else(|| PkiError::NotIssued(label.to_owned()))
+    }
+
+    /// The text of the API server's encryption configuration.
+    #[must_use]
+    pub fn encryption_config(&self) -> &SecretText {
+        &self.encryption_config
+    }
+
+    /// The text of a kubeconfig for the holder of a client certificate, with the API server at a URL.
+    ///
+    /// # Errors
+    /// [`PkiError::NotIssued`] when this cluster has no certificate with that label.
+    pub fn kubeconfig(&self, label: &str, server: &str) -> Result<SecretText, PkiError> {
+        let authority = self.issued(certs::Ca::Kubernetes.label())?;
+        Ok(kubeconfig::render(&self.cluster, server, &authority.certificate, self.issued(label)?))
+    }
+
+    /// All certificates, sorted by their labels.
+    pub fn list(&self) -> impl Iterator<Item = &Issued> {
+        self.issued.values()
+    }
+
+    /// The certificates that end within 180 days after `now` (Unix seconds), or have ended by then.
+    pub fn expiring(&self, now: i64) -> impl Iterator<Item = &Issued> {
+        self.list().filter(move |issued| issued.not_after.saturating_sub(now) < WARN_BELOW)
+    }
+}
+
+/// A typing error must not rotate nothing.
+fn check_generations(options: &PkiOptions, certificates: &[certs::Certificate]) -> Result<(), PkiError> {
+    let known: Vec<&str> = (certificates.iter().map(|certificate| certificate.label.as_str()))
+        .chain(certs::Ca::ALL.map(certs::Ca::label))
+        .chain(Encryption::ALL.map(Encryption::label))
+        .collect();
+    for (label, generation) in &options.generations {
+        if !known.contains(&label.as_str()) {
+            let nearest = crate::input::nearest(label, known.iter().copied()).map(str::to_owned);
+            return Err(PkiError::UnknownLabel { label: label.clone(), nearest });
+        }
+        if *generation == 0 {
+            return Err(PkiError::ZeroGeneration(label.clone()));
+        }
+    }
+    Ok(())
+}
