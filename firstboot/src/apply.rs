@@ -28,8 +28,8 @@ pub struct Outcome {
 /// Carries out `actions` under `root`. `hostname` is whether the running system's host name may be set, too.
 ///
 /// # Errors
-/// The kernel's, with the path. Until the first rename nothing of the plan is in place then, and no temporary file
-/// is left as far as these can be removed.
+/// The kernel's, with the path. No file of the plan is in place then when one of them could not be written, and no
+/// temporary file is left as far as these can be removed.
 pub fn apply(root: &Path, actions: &[&Action], hostname: bool, ops: &mut dyn Ops) -> io::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut files = Vec::new();
@@ -56,26 +56,14 @@ pub fn apply(root: &Path, actions: &[&Action], hostname: bool, ops: &mut dyn Ops
     for (path, mode, owner) in &dirs {
         ops.make_dir(path, &beside(path), *mode, *owner)?;
     }
-    for (index, file) in files.iter().enumerate() {
-        if let Err(error) = ops.write(&file.temp, &file.content.bytes, file.mode, file.owner) {
-            for file in &files[..=index] {
-                // The first error is the one to report.
-                let _ = ops.remove(&file.temp);
-            }
-            return Err(error);
+    if let Err(error) = place(&files, ops) {
+        for file in &files {
+            // The first error is the one to report; what is in place already has no temporary file.
+            let _ = ops.remove(&file.temp);
         }
+        return Err(error);
     }
     outcome.written = files.len();
-    let homes = file_systems(&files)?;
-    for home in &homes {
-        ops.sync(home)?;
-    }
-    for file in &files {
-        ops.rename(&file.temp, &file.path)?;
-    }
-    for home in &homes {
-        ops.sync(home)?;
-    }
     for action in actions {
         if let (Action::SetHostname(name), true) = (action, hostname) {
             ops.set_hostname(name)?;
@@ -84,7 +72,7 @@ pub fn apply(root: &Path, actions: &[&Action], hostname: bool, ops: &mut dyn Ops
     Ok(outcome)
 }
 
-/// Overwrites whatever a device holds with zeros, and tells how many bytes it has.
+/// Overwrites whatever a device holds with zeros.
 ///
 /// # Errors
 /// The kernel's, with the path.
@@ -111,6 +99,24 @@ struct File<'a> {
     mode: u32,
     owner: Owner,
     content: &'a Content,
+}
+
+/// Writes all files beside their places, and only when all are durable moves them there.
+fn place(files: &[File<'_>], ops: &mut dyn Ops) -> io::Result<()> {
+    for file in files {
+        ops.write(&file.temp, &file.content.bytes, file.mode, file.owner)?;
+    }
+    let homes = file_systems(files)?;
+    for home in &homes {
+        ops.sync(home)?;
+    }
+    for file in files {
+        ops.rename(&file.temp, &file.path)?;
+    }
+    for home in &homes {
+        ops.sync(home)?;
+    }
+    Ok(())
 }
 
 /// One folder in each file system that receives files.

@@ -1,7 +1,7 @@
 //! Reads the node table of the image and checks it, so that nothing behind this module has to: names are labels,
 //! ranges do not overlap, every address lies where it belongs. It does not choose the node.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -62,7 +62,7 @@ impl Cluster {
         if self.nodes.is_empty() {
             return Err("`nodes` is empty".to_owned());
         }
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for node in &self.nodes {
             label("nodes.name", &node.name)?;
             label("nodes.role", &node.role)?;
@@ -78,8 +78,8 @@ impl Cluster {
             for value in
                 [format!("name `{}`", node.name), format!("ip {}", node.ip), format!("mac {}", node.mac)]
             {
-                if let Some(other) = seen.insert(value.clone(), &node.name) {
-                    return Err(format!("nodes `{other}` and `{}` both have {value}", node.name));
+                if !seen.insert(value.clone()) {
+                    return Err(format!("two nodes have the {value}"));
                 }
             }
         }

@@ -143,36 +143,44 @@ impl Facts {
                 .map(|peer| Peer { name: peer.name.clone(), ip: peer.ip, pod_cidr: peer.pod_cidr })
                 .collect(),
         };
-        facts.check(cluster)?;
+        facts.check(cluster, settings)?;
         Ok(facts)
     }
 
     /// The checks of the node table again, for values that override it.
-    fn check(&self, cluster: &Cluster) -> Result<(), FactsError> {
+    fn check(&self, cluster: &Cluster, settings: &Settings) -> Result<(), FactsError> {
         let address = &self.address;
         for peer in &self.peers {
             if peer.ip == address.value.addr() {
                 return Err(misfit(address, &format!("is the address of node `{}`", peer.name)));
             }
             if !is_host_in(peer.ip, address.value) {
-                return Err(misfit(
-                    address,
-                    &format!("cannot reach node `{}` at {} directly", peer.name, peer.ip),
-                ));
+                let reason = format!("cannot reach node `{}` at {} directly", peer.name, peer.ip);
+                return Err(misfit(address, &reason));
+            }
+        }
+        for range in [cluster.pod_cidr, cluster.service_cidr] {
+            if overlap(range, address.value) {
+                let reason = format!("is in a network that overlaps {range}, which pods and Services have");
+                return Err(misfit(address, &reason));
             }
         }
         if let Some(gateway) = &self.gateway
             && (gateway.value == address.value.addr() || !is_host_in(gateway.value, address.value))
         {
-            let reason = format!("cannot be the gateway of the address {}", address.value);
-            return Err(misfit(gateway, &reason));
+            // The table's own gateway fits the table's own address: one of the two was set.
+            return Err(match settings.gateway {
+                Some(_) => {
+                    misfit(gateway, &format!("cannot be the gateway of the address {}", address.value))
+                }
+                None => misfit(address, &format!("does not go with the gateway {}", gateway.value)),
+            });
         }
         let pods = &self.pod_cidr;
         if !cluster.pod_cidr.contains(&pods.value) {
             return Err(misfit(pods, &format!("is outside the cluster's pod range {}", cluster.pod_cidr)));
         }
-        let overlaps = |range: Ipv4Net| range.contains(&pods.value) || pods.value.contains(&range);
-        match self.peers.iter().find(|peer| overlaps(peer.pod_cidr)) {
+        match self.peers.iter().find(|peer| overlap(peer.pod_cidr, pods.value)) {
             Some(peer) => Err(misfit(
                 pods,
                 &format!("overlaps {}, the pod range of node `{}`", peer.pod_cidr, peer.name),
@@ -233,6 +241,10 @@ pub fn list(cards: &[Card]) -> String {
     }
     let cards: Vec<_> = cards.iter().map(|card| format!("{} ({})", card.mac, card.name)).collect();
     cards.join(", ")
+}
+
+fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other.trunc()) || other.contains(&one)
 }
 
 fn misfit<T: ToString>(value: &Sourced<T>, reason: &str) -> FactsError {

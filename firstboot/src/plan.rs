@@ -76,7 +76,7 @@ pub enum PlanError {
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// Two parts want the same path.
-    #[error("/{path} is wanted by {first} and by {second}")]
+    #[error("/{path} is wanted twice, by {first} and by {second}")]
     Twice {
         /// The path.
         path: String,

@@ -70,6 +70,12 @@ pub enum RecordError {
     Newer(u32),
 }
 
+/// The part of every version of the record that tells which one it is.
+#[derive(Deserialize)]
+struct Head {
+    version: u32,
+}
+
 impl Record {
     /// Reads the record of an earlier run, if there was one.
     ///
@@ -81,8 +87,11 @@ impl Record {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let record: Self = serde_json::from_slice(&bytes)?;
-        if record.version > VERSION { Err(RecordError::Newer(record.version)) } else { Ok(Some(record)) }
+        let head: Head = serde_json::from_slice(&bytes)?;
+        if head.version > VERSION {
+            return Err(RecordError::Newer(head.version));
+        }
+        Ok(Some(serde_json::from_slice(&bytes)?))
     }
 
     /// The record as it is written: indented, for people.

@@ -1,0 +1,153 @@
+//! Power cuts and full disks: firstboot is stopped at every operation that changes state, before it and in the
+//! middle of it, and the next boot has to reach the very same machine, with the identity never lost.
+
+mod support;
+
+use std::io;
+use std::path::Path;
+
+use firstboot::image::Owner;
+use firstboot::ops::{Ops, Real};
+use fs_err as fs;
+use support::World;
+
+/// How an operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The power goes before it.
+    Before,
+    /// The power goes in the middle of it; operations that the kernel does as a whole are done.
+    Middle,
+    /// It fails, this once, and firstboot goes on to clean up.
+    Error(i32),
+}
+
+/// The real operations up to a given one.
+struct Failing {
+    left: usize,
+    fault: Fault,
+    off: bool,
+    /// The operation that failed.
+    failed: &'static str,
+}
+
+impl Failing {
+    fn after(left: usize, fault: Fault) -> Self {
+        Self { left, fault, off: false, failed: "" }
+    }
+
+    /// Counts down; the operation to fail at does `half` of its work when it is to be cut in the middle.
+    fn step(&mut self, name: &'static str, half: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if self.off {
+            return Err(io::Error::other("the power is off"));
+        }
+        if self.left > 0 {
+            self.left -= 1;
+            return Ok(());
+        }
+        self.failed = name;
+        // Until the next boot there is no power; an error comes once.
+        self.off = !matches!(self.fault, Fault::Error(_));
+        match self.fault {
+            Fault::Error(errno) => {
+                self.left = usize::MAX;
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            Fault::Before => Err(io::Error::other("the power is off")),
+            Fault::Middle => half().and(Err(io::Error::other("the power is off"))),
+        }
+    }
+}
+
+impl Ops for Failing {
+    fn make_dir(&mut self, path: &Path, temp: &Path, mode: u32, owner: Owner) -> io::Result<()> {
+        self.step("make_dir", || fs::create_dir(temp))?;
+        Real.make_dir(path, temp, mode, owner)
+    }
+
+    fn write(&mut self, path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> io::Result<()> {
+        self.step("write", || fs::write(path, &bytes[..bytes.len() / 2]))?;
+        Real.write(path, bytes, mode, owner)
+    }
+
+    fn sync(&mut self, _: &Path) -> io::Result<()> {
+        // Nothing here can tell whether it was done, and a busy machine takes its time over it.
+        self.step("sync", || Ok(()))
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step("rename", || Real.rename(from, to))?;
+        Real.rename(from, to)
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        self.step("remove", || Real.remove(path))?;
+        Real.remove(path)
+    }
+
+    fn set_hostname(&mut self, _: &str) -> io::Result<()> {
+        self.step("set_hostname", || Ok(()))
+    }
+
+    fn zero(&mut self, device: &Path, offset: u64, len: u64) -> io::Result<()> {
+        // The middle of what is written first is the worst case: a good header with nothing behind it.
+        self.step("zero", || Real.zero(device, offset + len / 128, len / 2))?;
+        Real.zero(device, offset, len)
+    }
+
+    fn discard(&mut self, device: &Path, len: u64) -> io::Result<()> {
+        self.step("discard", || Ok(()))?;
+        Real.discard(device, len)
+    }
+}
+
+/// Stops a first boot at each operation in turn, boots again and compares. Answers how many operations there were.
+fn every_point(fault: Fault) -> usize {
+    let good = World::node_0();
+    assert!(!good.boot().failed);
+    let tree = good.tree();
+    for point in 0.. {
+        let world = World::node_0();
+        let mut ops = Failing::after(point, fault);
+        let first = world.boot_with(&world.args(), &mut ops);
+        let key = world.root().join("var/lib/kubelet/kubelet.key");
+        let recorded = world.root().join("var/lib/kiln/firstboot.json").exists();
+        assert!(recorded || !world.is_wiped(), "{fault:?} at {point}: wiped before the record");
+        assert!(!recorded || key.exists(), "{fault:?} at {point}: recorded before the key was there");
+        if let Fault::Error(_) = fault {
+            let left = world.tree().into_keys().find(|path| path.contains("kiln-new"));
+            assert_eq!(left, None, "{fault:?} at {point}: not cleaned up");
+            let ends = ["etc/cni/net.d/10-bridge.conf", "etc/systemd/network/10-kiln.network"];
+            let ends = ends.map(|path| world.root().join(path).exists());
+            assert!(ends[0] == ends[1] || ops.failed == "rename", "{fault:?} at {point}: half applied");
+        }
+        let second = world.boot_with(&world.args(), &mut Failing::after(usize::MAX, fault));
+        assert!(!second.failed, "{fault:?} at {point}:\n{}\nthen\n{}", first.console, second.console);
+        assert_eq!(world.tree(), tree, "{fault:?} at {point}:\n{}", second.console);
+        assert!(world.is_wiped(), "{fault:?} at {point}: the identity is still there");
+        if !first.failed {
+            return point;
+        }
+    }
+    unreachable!("the loop ends when a boot was not stopped")
+}
+
+#[test]
+fn a_power_cut_before_any_operation_is_made_good_by_the_next_boot() {
+    assert!(every_point(Fault::Before) > 30, "the test does not reach the operations");
+}
+
+#[test]
+fn a_power_cut_in_the_middle_of_any_operation_is_made_good_by_the_next_boot() {
+    every_point(Fault::Middle);
+}
+
+#[test]
+fn a_full_disk_at_any_operation_is_made_good_by_the_next_boot() {
+    every_point(Fault::Error(nix::libc::ENOSPC));
+}
+
+#[test]
+fn a_broken_disk_at_any_operation_is_made_good_by_the_next_boot() {
+    every_point(Fault::Error(nix::libc::EIO));
+}
