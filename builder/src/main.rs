@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if args.first().is_some_and(|first| first == builder::sandbox::INNER) {
         return ExitCode::from(builder::sandbox::inner::enter(&args[1..]));
     }
-    ExitCode::SUCCESS
+    builder::cli::run()
 }

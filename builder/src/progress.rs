@@ -86,6 +86,17 @@ impl Progress {
     }
 }
 
+/// Today's date in UTC, `2026-11-21`: for advice, never for an output.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "advice about dates is shown, not stored")]
+pub fn today() -> String {
+    let seconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let days = i64::try_from(seconds / 86_400).unwrap_or(0);
+    let date = time::OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::days(days)).date();
+    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+}
+
 /// The only clock of the builder: what it says goes to the screen, never into an output.
 #[expect(clippy::disallowed_methods, reason = "stage times are shown, not stored")]
 fn now() -> Instant {

@@ -54,8 +54,6 @@ pub struct Machine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Options {
-    /// Where secrets are: in the images, or on a seed disk for each node.
-    pub identity: Identity,
     /// Cipher of Secrets in etcd.
     pub encryption: Encryption,
     /// Public keys that may log in as root over SSH.
@@ -64,18 +62,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { identity: Identity::Baked, encryption: Encryption::Aescbc, ssh_keys: Vec::new() }
+        Self { encryption: Encryption::Aescbc, ssh_keys: Vec::new() }
     }
-}
-
-/// Where the nodes' certificates and keys are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Identity {
-    /// In the image of the role.
-    Baked,
-    /// Not in the image.
-    Seed,
 }
 
 /// A provider of Kubernetes' EncryptionConfiguration.

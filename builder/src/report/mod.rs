@@ -3,3 +3,65 @@
 //! Each format has a module of its own with its types. It does not own how a result is made.
 
 pub mod cluster;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::stage::image::{Image, private, public};
+use cluster::{ClusterJson, ImageFormat, ImageJson, NetworkJson, NodeJson};
+
+/// Writes `cluster.json`, `SHA256SUMS` and `admin.kubeconfig` into the output folder.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn write(plan: &Plan, folder: &Path, images: &[Image], admin_kubeconfig: &[u8]) -> Result<()> {
+    let mut table = serde_json::to_vec_pretty(&cluster_json(plan, images)).map_err(std::io::Error::from)?;
+    table.push(b'\n');
+    public(&folder.join(cluster::FILE), &table)?;
+    let sums: String = images.iter().map(|image| format!("{}  {}\n", image.sha256, image.file)).collect();
+    public(&folder.join("SHA256SUMS"), sums.as_bytes())?;
+    private(&folder.join("admin.kubeconfig"), admin_kubeconfig)?;
+    Ok(())
+}
+
+fn cluster_json(plan: &Plan, images: &[Image]) -> ClusterJson {
+    let network = &plan.cluster.network;
+    ClusterJson {
+        version: cluster::VERSION,
+        name: plan.cluster.name.clone(),
+        release: plan.cluster.release.clone(),
+        arch: plan.arch,
+        network: NetworkJson { cidr: network.cidr, gateway: network.gateway },
+        images: images.iter().map(image_json).collect(),
+        nodes: plan.cluster.nodes.iter().map(|node| node_json(plan, images, node)).collect(),
+    }
+}
+
+fn image_json(image: &Image) -> ImageJson {
+    ImageJson {
+        role: image.role.clone(),
+        path: PathBuf::from(&image.file),
+        format: ImageFormat::Qcow2,
+        size: image.size,
+        sha256: image.sha256.clone(),
+        content_sha256: image.content_sha256.clone(),
+    }
+}
+
+fn node_json(plan: &Plan, images: &[Image], node: &firstboot::schema::Node) -> NodeJson {
+    let image = images.iter().find(|image| image.role == node.role);
+    let machine = plan.profile.machines.get(&node.name);
+    NodeJson {
+        name: node.name.clone(),
+        role: node.role.clone(),
+        image: image.map(|image| PathBuf::from(&image.file)).unwrap_or_default(),
+        mac: node.mac,
+        ip: node.ip,
+        pod_cidr: node.pod_cidr,
+        cpus: machine.map_or(1, |machine| machine.cpus),
+        memory_mib: machine.map_or(1024, |machine| machine.memory_mib),
+        disk_mib: machine.and_then(|machine| machine.disk_mib),
+        seed: None,
+    }
+}

@@ -246,6 +246,17 @@ impl Sandbox {
     }
 }
 
+/// Whether namespaces and id maps are to be had: a sandbox that ends before it mounts anything.
+///
+/// # Errors
+/// [`SandboxError::Start`] with the failing step.
+pub fn probe() -> Result<(), SandboxError> {
+    let mut child = Sandbox::new(Path::new("/nonexistent")).start(vec!["true".to_owned()], Stdio::null())?;
+    drop(child.stdin.take());
+    let _ = child.wait();
+    Ok(())
+}
+
 /// The child says one line when its namespaces stand; as an ordinary user it then waits until its ids are mapped.
 fn handshake(child: &mut Child, user_namespace: bool) -> Result<(), String> {
     let id = child.id();

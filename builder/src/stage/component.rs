@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fs_err as fs;
 
 use super::{container, roots, source};
 use crate::deb::{self, DebError};
 use crate::error::Result;
-use crate::lock::format::{Arch, Component, Deb, Lock, Release};
+use crate::lock::format::{Component, Deb, Release};
+use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::role::Components;
 use crate::store::{StepKey, Store};
@@ -22,23 +23,17 @@ const VERSION: u32 = 1;
 const ROOT: &str = "components";
 
 /// The name under which recipes install the release's container images.
-const IMAGES: &str = "images";
+pub const IMAGES: &str = "images";
 
-/// Makes the files of the wanted components.
+/// Makes the files of the components that the plan's roles install.
 ///
 /// # Errors
 /// When a source build fails, or a package has not the files that the lock names.
-pub fn gather(
-    project: &Path,
-    store: &Store,
-    lock: &Lock,
-    release: &Release,
-    wanted: &BTreeSet<String>,
-    arch: Arch,
-    progress: &Progress,
-) -> Result<Components> {
+pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Components> {
+    let Plan { project, lock, release, arch, .. } = plan;
+    let (arch, wanted) = (*arch, plan.components());
     let mut components = Components::new();
-    for (name, component) in closure(release, wanted) {
+    for (name, component) in closure(release, &wanted) {
         let files = match component {
             Component::Build { build: build_name } => {
                 // The lock was checked: its names lead somewhere.
@@ -71,7 +66,7 @@ pub fn gather(
 }
 
 /// The wanted components, and those that the container images are made of when they are wanted.
-fn closure<'a>(release: &'a Release, wanted: &BTreeSet<String>) -> BTreeMap<&'a String, &'a Component> {
+pub fn closure<'a>(release: &'a Release, wanted: &BTreeSet<String>) -> BTreeMap<&'a String, &'a Component> {
     let mut names = wanted.clone();
     if wanted.contains(IMAGES) {
         names.extend(

@@ -3,5 +3,8 @@
 pub mod base;
 pub mod component;
 pub mod container;
+pub mod disk;
+pub mod image;
 pub mod roots;
 pub mod source;
+pub mod tree;

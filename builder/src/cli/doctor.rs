@@ -1,0 +1,32 @@
+//! `builder doctor`: what this host lacks for building and running images, with the package that has it.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Global, say};
+use crate::doctor::{self, Outcome};
+use crate::error::Result;
+
+/// Arguments of `builder doctor`.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let checks = doctor::examine(&global.store()?, &global.mirrors());
+        if self.json {
+            say(&format!("{}\n", serde_json::to_string_pretty(&checks).map_err(std::io::Error::from)?))?;
+        } else {
+            for check in &checks {
+                say(&format!("{check}\n"))?;
+            }
+        }
+        let missing = checks.iter().any(|check| matches!(check.outcome, Outcome::Missing { .. }));
+        Ok(ExitCode::from(if missing { 2 } else { 0 }))
+    }
+}

@@ -1,0 +1,263 @@
+//! What a build will do, decided before it touches anything: the profile with a release of the lock, the roles and
+//! the files that must be had.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use firstboot::schema;
+
+use crate::error::{Class, Explain, Result};
+use crate::fetch::Item;
+use crate::input::nearest;
+use crate::lock::format::{Arch, Build, Component, Lock, Release};
+use crate::mirror::Mirrors;
+use crate::profile::Profile;
+use crate::role::{self, Role};
+
+/// The package roots that every build uses.
+const ROOTS: [&str; 2] = ["tools", "base"];
+
+/// What the caller asks for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Kiln's folder: `lockfile.toml`, `profiles/`, `images/`, `recipes/`.
+    pub project: PathBuf,
+    /// Name or path of a profile.
+    pub profile: String,
+    /// Release of the lock; the profile's or the lock's default when absent.
+    pub release: Option<String>,
+    /// Architecture of the images.
+    pub arch: Arch,
+    /// The lockfile.
+    pub lockfile: PathBuf,
+}
+
+/// Everything about a build that its inputs decide.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Kiln's folder.
+    pub project: PathBuf,
+    /// The profile.
+    pub profile: Profile,
+    /// The cluster as its nodes see it, with the release's name.
+    pub cluster: schema::Cluster,
+    /// The lock.
+    pub lock: Lock,
+    /// The chosen release.
+    pub release: Release,
+    /// The roles of the nodes, in the order of first use.
+    pub roles: Vec<Role>,
+    /// Architecture of the images.
+    pub arch: Arch,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The lock has no such release.
+    #[error("there is no release `{name}` in the lockfile")]
+    UnknownRelease {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        hint: String,
+    },
+    /// A role is not for this architecture.
+    #[error("the role `{role}` cannot be built for {arch}")]
+    Architecture {
+        /// The role.
+        role: String,
+        /// What was asked for.
+        arch: Arch,
+    },
+    /// The release lacks a component that a role installs.
+    #[error("the release `{release}` has no component `{component}`, which the role `{role}` installs")]
+    NoComponent {
+        /// The release.
+        release: String,
+        /// What it lacks.
+        component: String,
+        /// Who wants it.
+        role: String,
+    },
+    /// The cluster cannot work.
+    #[error("{}: the profile has no node with the role `control-plane` or `single`", .0.display())]
+    NoControlPlane(PathBuf),
+    /// etcd needs a majority.
+    #[error("{}: the profile has {members} control-plane nodes; etcd wants an odd number, five at most", path.display())]
+    EtcdMembers {
+        /// The profile.
+        path: PathBuf,
+        /// How many.
+        members: usize,
+    },
+}
+
+impl Explain for PlanError {
+    fn class(&self) -> Class {
+        Class::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownRelease { hint, .. } => Some(hint.clone()),
+            Self::Architecture { .. } => Some("build with `--arch amd64`".to_owned()),
+            Self::NoControlPlane(_) => Some("give one node `role = \"control-plane\"`".to_owned()),
+            Self::EtcdMembers { .. } => Some("use 1, 3 or 5".to_owned()),
+            Self::NoComponent { .. } => None,
+        }
+    }
+}
+
+impl Plan {
+    /// Resolves a request against the files of the project. Reads them and touches nothing else.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the caller's input, by file, line and key.
+    pub fn resolve(request: &Request) -> Result<Self> {
+        let profile = Profile::load(&request.project, &request.profile)?;
+        let lock = Lock::load(&request.lockfile)?;
+        let name =
+            request.release.as_ref().or(profile.release.as_ref()).unwrap_or(&lock.default_release).clone();
+        let release = match lock.release.get(&name) {
+            Some(release) => release.clone(),
+            None => return Err(unknown_release(&lock, name).into()),
+        };
+        let mut roles: Vec<Role> = Vec::new();
+        for node in &profile.cluster.nodes {
+            if !roles.iter().any(|role| role.name == node.role) {
+                roles.push(Role::load(&request.project, &node.role)?);
+            }
+        }
+        check_roles(&roles, &release, &name, request.arch)?;
+        let members = profile.cluster.nodes.iter().filter(|node| role::is_control_plane(&node.role)).count();
+        match members {
+            1 | 3 | 5 => {}
+            0 => return Err(PlanError::NoControlPlane(profile.path).into()),
+            _ => return Err(PlanError::EtcdMembers { path: profile.path, members }.into()),
+        }
+        let cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
+        Ok(Self {
+            project: request.project.clone(),
+            profile,
+            cluster,
+            lock,
+            release,
+            roles,
+            arch: request.arch,
+        })
+    }
+
+    /// The components that the roles install.
+    #[must_use]
+    pub fn components(&self) -> BTreeSet<String> {
+        self.roles.iter().flat_map(Role::components).collect()
+    }
+
+    /// Every file that the build reads from outside.
+    #[must_use]
+    pub fn items(&self, mirrors: &Mirrors) -> Vec<Item> {
+        let mut roots: BTreeSet<&str> = ROOTS.into();
+        let mut items = Vec::new();
+        let used = used_components(&self.release, &self.components());
+        let builds = used.iter().filter_map(|component| match component {
+            Component::Build { build } => self.lock.build.get(build),
+            Component::Deb { .. } => None,
+        });
+        for Build { source, root, .. } in builds {
+            roots.insert(root);
+            let Some(source) = self.lock.source.get(source) else { continue };
+            for file in &source.files {
+                let subject = file.file.rsplit('/').next().unwrap_or_default().to_owned();
+                let urls = self.urls(mirrors, &source.suite, &file.file);
+                items.push(Item { subject, urls, size: file.size, sha256: file.sha256.clone() });
+            }
+        }
+        let taken_apart: BTreeSet<&str> = used
+            .iter()
+            .filter_map(|component| match component {
+                Component::Deb { deb, .. } => Some(deb.as_str()),
+                Component::Build { .. } => None,
+            })
+            .collect();
+        let wanted = |deb: &crate::lock::format::Deb| {
+            roots.iter().any(|root| deb.roots.contains(*root))
+                || deb.roots.contains("components") && taken_apart.contains(deb.name.as_str())
+        };
+        items.extend(package_items(&self.lock, mirrors, self.arch, wanted));
+        items
+    }
+
+    fn urls(&self, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {
+        urls(&self.lock, mirrors, suite, file)
+    }
+}
+
+/// The packages of one root as items to fetch.
+#[must_use]
+pub fn root_items(lock: &Lock, mirrors: &Mirrors, arch: Arch, root: &str) -> Vec<Item> {
+    package_items(lock, mirrors, arch, |deb| deb.roots.contains(root)).collect()
+}
+
+fn package_items<'a>(
+    lock: &'a Lock,
+    mirrors: &'a Mirrors,
+    arch: Arch,
+    wanted: impl Fn(&crate::lock::format::Deb) -> bool + 'a,
+) -> impl Iterator<Item = Item> + 'a {
+    let debs = lock.deb.iter().flat_map(|(suite, debs)| debs.iter().map(move |deb| (suite, deb)));
+    debs.filter(move |(_, deb)| deb.arch == arch && wanted(deb)).map(move |(suite, deb)| Item {
+        subject: format!("{} {}", deb.name, deb.version),
+        urls: urls(lock, mirrors, suite, &deb.file),
+        size: deb.size,
+        sha256: deb.sha256.clone(),
+    })
+}
+
+fn urls(lock: &Lock, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {
+    let suite = lock.suite.get(suite);
+    suite.map(|suite| mirrors.urls(&suite.archive, &suite.snapshot, file)).unwrap_or_default()
+}
+
+/// The components that are installed, and those that the container images are made of.
+fn used_components<'a>(release: &'a Release, wanted: &BTreeSet<String>) -> Vec<&'a Component> {
+    crate::stage::component::closure(release, wanted).into_values().collect()
+}
+
+fn unknown_release(lock: &Lock, name: String) -> PlanError {
+    let names: Vec<&str> = lock.release.keys().map(String::as_str).collect();
+    let list = names.join(", ");
+    let hint = match nearest(&name, names.iter().copied()) {
+        Some(close) => format!("did you mean `--release {close}`? there are: {list}"),
+        None => format!("there are: {list}"),
+    };
+    PlanError::UnknownRelease { name, hint }
+}
+
+fn check_roles(roles: &[Role], release: &Release, name: &str, arch: Arch) -> Result<(), PlanError> {
+    for role in roles {
+        let limited = role.layers.iter().filter_map(|layer| layer.image.architectures.as_ref());
+        if limited.into_iter().any(|architectures| !architectures.contains(&arch)) {
+            return Err(PlanError::Architecture { role: role.name.clone(), arch });
+        }
+        for component in role.components() {
+            if component != crate::stage::component::IMAGES && !release.component.contains_key(&component) {
+                let (release, role) = (name.to_owned(), role.name.clone());
+                return Err(PlanError::NoComponent { release, component, role });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The root of the lock that holds `up`'s QEMU.
+pub const QEMU: &str = "qemu";
+
+/// The root of the lock that holds the tools of a build.
+pub const TOOLS: &str = "tools";
+
+/// The lockfile of a project.
+#[must_use]
+pub fn lockfile(project: &Path) -> PathBuf {
+    project.join("lockfile.toml")
+}

@@ -1,0 +1,169 @@
+//! The finished images: a role's disk with its nodes' identities, compressed. The only stage that sees secrets, so
+//! its results go to the output folder and never into the store.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::disk::Disk;
+use super::roots::Root;
+use crate::disk;
+use crate::error::Result;
+use crate::lock::format::Sha256Hex;
+use crate::progress::Progress;
+use crate::repro::sha256_hex;
+use crate::sandbox::Sandbox;
+
+/// Remembers, beside the images, what they were made of, so that an unchanged build reads none of them.
+const STAMPS: &str = ".images.json";
+
+/// A finished image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The role.
+    pub role: String,
+    /// File name in the output folder.
+    pub file: String,
+    /// Bytes.
+    pub size: u64,
+    /// Content of the file.
+    pub sha256: Sha256Hex,
+    /// Content of the disk without identities.
+    pub content_sha256: Sha256Hex,
+}
+
+/// What an image file was made of, and how it looked when it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    inputs: String,
+    sha256: Sha256Hex,
+    seen: Seen,
+}
+
+/// A changed file differs in one of these (as make and git assume, but with the inode and its change time too).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    size: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Seen {
+    fn look(path: &Path) -> std::io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            size: metadata.len(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// Makes the images in `out`; `identities` are the partitions' bytes by role. All appear, or none.
+///
+/// # Errors
+/// When qemu-img fails or the folder cannot be written.
+pub fn finish(
+    tools: &Root,
+    disks: &[Disk],
+    identities: &BTreeMap<String, Vec<u8>>,
+    out: &Path,
+    progress: &Progress,
+) -> Result<Vec<Image>> {
+    let stamps = out.join(STAMPS);
+    let mut known: BTreeMap<String, Stamp> =
+        fs::read(&stamps).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    known.retain(|file, stamp| Seen::look(&out.join(file)).is_ok_and(|seen| seen == stamp.seen));
+    // The new files, each under a name that nothing takes for an image until all are there.
+    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(out)?;
+    let mut made: Vec<PathBuf> = Vec::new();
+    let mut images = Vec::new();
+    for disk in disks {
+        let file = format!("{}.qcow2", disk.role);
+        let identity = identities.get(&disk.role);
+        let inputs =
+            sha256_hex(format!("{}{}", disk.key.digest(), identity.map_or(String::new(), sha256_hex)));
+        if known.get(&file).is_none_or(|stamp| stamp.inputs != inputs) {
+            let task = progress.task(&format!("compressing the image of `{}`", disk.role));
+            let path = fresh.path().join(&file);
+            disk::to_qcow2(&Sandbox::new(&tools.path), &disk.raw, identity.map(Vec::as_slice), &path)?;
+            let sha256 = hash(&path)?.parse().map_err(std::io::Error::other)?;
+            known.insert(file.clone(), Stamp { inputs, sha256, seen: Seen::look(&path)? });
+            made.push(path);
+            task.finish();
+        }
+        images.push((disk, file));
+    }
+    for path in &made {
+        let file = path.file_name().unwrap_or_default();
+        fs::rename(path, out.join(file))?;
+        if let Some(stamp) = known.get_mut(&*file.to_string_lossy()) {
+            stamp.seen = Seen::look(&out.join(file))?;
+        }
+    }
+    known.retain(|file, _| images.iter().any(|(_, image)| image == file));
+    if !made.is_empty() {
+        private(&stamps, &serde_json::to_vec(&known).map_err(std::io::Error::from)?)?;
+    }
+    let finished = images.into_iter().filter_map(|(disk, file)| {
+        let stamp = known.get(&file)?;
+        Some(Image {
+            role: disk.role.clone(),
+            size: stamp.seen.size,
+            sha256: stamp.sha256.clone(),
+            content_sha256: disk.content_sha256.clone(),
+            file,
+        })
+    });
+    Ok(finished.collect())
+}
+
+/// Writes a file of mode 0600 in one step.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write(path, bytes, 0o600)
+}
+
+/// Writes a file that everyone may read in one step.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn public(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write(path, bytes, 0o644)
+}
+
+/// An unchanged file stays as it is; a changed one is replaced by rename.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    use std::io::Write;
+    if fs::read(path).is_ok_and(|there| there == bytes) {
+        return fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.new"));
+    let _ = fs::remove_file(&temporary);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    fs::rename(temporary, path)
+}
+
+fn hash(path: &Path) -> std::io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
