@@ -121,7 +121,7 @@ fn control_plane(all: &mut Files, pki: &Pki, node: &Node, server: &str) -> Resul
             "kube-apiserver-kubelet-client",
             "what the API server shows to kubelets",
         ),
-        ("kube-apiserver-etcd-client", "kube-apiserver-etcd-client", "what the API server shows to etcd"),
+        ("apiserver-etcd-client", "kube-apiserver-etcd-client", "what the API server shows to etcd"),
         ("front-proxy-client", "front-proxy-client", "what the API server shows to extension API servers"),
     ];
     for (stem, label, why) in pairs {

@@ -41,6 +41,8 @@ fn a_control_plane_node_gets_both() {
     0644 0:0 var/lib/kubelet/kubelet.crt: the kubelet's certificate, as server and as client
     0600 0:0 var/lib/kubelet/kubelet.key: the kubelet's certificate, as server and as client
     0600 0:0 var/lib/kubernetes/admin.kubeconfig: how the administrator reaches the API server on this node
+    0644 0:0 var/lib/kubernetes/apiserver-etcd-client.crt: what the API server shows to etcd
+    0600 0:0 var/lib/kubernetes/apiserver-etcd-client.key: what the API server shows to etcd
     0644 0:0 var/lib/kubernetes/ca.crt: the cluster's authority; the controller manager signs requests with it
     0600 0:0 var/lib/kubernetes/ca.key: the cluster's authority; the controller manager signs requests with it
     0600 0:0 var/lib/kubernetes/encryption-config.yaml: encrypts Secrets before etcd gets them
@@ -50,8 +52,6 @@ fn a_control_plane_node_gets_both() {
     0600 0:0 var/lib/kubernetes/front-proxy-client.key: what the API server shows to extension API servers
     0644 0:0 var/lib/kubernetes/kube-api-server.crt: what the API server serves with
     0600 0:0 var/lib/kubernetes/kube-api-server.key: what the API server serves with
-    0644 0:0 var/lib/kubernetes/kube-apiserver-etcd-client.crt: what the API server shows to etcd
-    0600 0:0 var/lib/kubernetes/kube-apiserver-etcd-client.key: what the API server shows to etcd
     0644 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.crt: what the API server shows to kubelets
     0600 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.key: what the API server shows to kubelets
     0600 0:0 var/lib/kubernetes/kube-controller-manager.kubeconfig: how the controller manager reaches the API server
@@ -135,6 +135,23 @@ fn the_partition_reads_back_and_is_the_same_every_time() {
     assert_eq!(read, expected);
     assert_eq!(names[..4], ["node-0/", "node-0/var/", "node-0/var/lib/", "node-0/var/lib/kube-proxy/"]);
     assert_eq!(names.len(), 10);
+}
+
+/// What is written here is what firstboot reads.
+#[test]
+fn firstboot_reads_its_own_node_and_only_that() {
+    let nodes = [("node-0".to_owned(), of(1)), ("node-1".to_owned(), of(2))];
+    let bytes = partition(&nodes, 0, 1 << 20).unwrap();
+    let identity = firstboot::identity::parse(&bytes, "node-1").unwrap();
+    let read: Vec<_> = identity
+        .entries
+        .into_iter()
+        .filter_map(|entry| Some((entry.path, entry.mode, entry.owner.uid, entry.owner.gid, entry.content?)))
+        .collect();
+    let expected: Vec<_> =
+        of(2).into_iter().map(|file| (file.path, file.mode, file.uid, file.gid, file.content)).collect();
+    assert_eq!(read, expected);
+    assert!(firstboot::identity::parse(&bytes, "server").is_err());
 }
 
 #[test]
