@@ -147,6 +147,32 @@ pub fn fetch(store: &Store, items: Vec<Item>, offline: bool, progress: &Progress
     Ok(())
 }
 
+/// Copies a file that something else verifies, such as an archive's signed index, to `path`.
+///
+/// # Errors
+/// [`FetchError`] when it cannot be had.
+pub fn unverified(url: &str, path: &std::path::Path) -> Result<()> {
+    let client = client()?;
+    let mut last = String::new();
+    for attempt in 0..ATTEMPTS {
+        let copied = open(&client, url, 0).and_then(|(mut body, _)| {
+            let mut file = fs::File::create(path)?;
+            Ok(io::copy(&mut body, &mut file)?)
+        });
+        match copied {
+            Ok(_) => return Ok(()),
+            Err(Attempt::Later(message) | Attempt::Wrong(message)) => last = message,
+            Err(Attempt::NotThere) => {
+                last = "it is not there".to_owned();
+                break;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(300 << attempt));
+    }
+    let subject = url.rsplit('/').next().unwrap_or(url).to_owned();
+    Err(FetchError::Network { subject, message: last, tried: url.to_owned() }.into())
+}
+
 fn client() -> Result<Client> {
     const CONNECT: Duration = Duration::from_secs(20);
     const STALL: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 //! Goals: complete (a build reads nothing else from outside), readable, one line per package so that a diff is one
 //! line per change, sorted and byte-stable, verifiable without a network. What a person writes (`request`, releases,
 //! recipes) and what `builder lock update` fills in (packages, hashes, timestamps) stand side by side; the update
-//! keeps comments.
+//! keeps comments. What it fills in may be absent before the first update, and only then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,11 +20,13 @@ pub const VERSION: u32 = 1;
 pub struct Lock {
     /// Format version.
     pub version: u32,
-    /// The one timestamp in every output, seconds since 1970. The newest `Date` of the archive's Release files.
+    /// The one timestamp in every output, seconds since 1970: the newest `Date` of the suites' Release files.
+    #[serde(default)]
     pub epoch: i64,
     /// The release used when neither the profile nor `--release` names one.
     pub default_release: String,
     /// Expected bytes of the firstboot binary, per architecture.
+    #[serde(default)]
     pub firstboot: BTreeMap<Arch, Sha256Hex>,
     /// Suites of the Debian archive, by name.
     pub suite: BTreeMap<String, Suite>,
@@ -39,6 +41,7 @@ pub struct Lock {
     /// Component versions that go together, by name.
     pub release: BTreeMap<String, Release>,
     /// Every binary package by suite, sorted by architecture and name, one inline table on a line each.
+    #[serde(default)]
     pub deb: BTreeMap<String, Vec<Deb>>,
 }
 
@@ -48,7 +51,8 @@ pub struct Lock {
 pub struct Suite {
     /// Which archive: `debian` or `debian-security`.
     pub archive: String,
-    /// When it was resolved, as snapshot mirrors write it: `20261121T000000Z`.
+    /// When a snapshot mirror has it as it was resolved: `20261121T000000Z`.
+    #[serde(default)]
     pub snapshot: String,
 }
 
@@ -58,7 +62,9 @@ pub struct Suite {
 pub struct Root {
     /// The suite that it is resolved in.
     pub suite: String,
-    /// What was asked for; the rest of its packages follow by dependency.
+    /// What was asked for; the rest of its packages follow by dependency. Of `base` and `components` the update
+    /// writes it: the packages of images/base/image.toml, and those that the releases' components name.
+    #[serde(default)]
     pub request: Vec<String>,
     /// With what it depends on, and with what every Debian system has (`essential`); or just what was asked for (`none`).
     pub closure: Closure,
@@ -101,10 +107,12 @@ pub struct Deb {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
     /// Version, as dpkg writes it.
+    #[serde(default)]
     pub version: String,
     /// Its suite.
     pub suite: String,
     /// The .dsc and the files that it names.
+    #[serde(default)]
     pub files: Vec<SourceFile>,
 }
 
@@ -263,67 +271,4 @@ impl Lock {
     pub fn packages<'a>(&'a self, root: &'a str, arch: Arch) -> impl Iterator<Item = &'a Deb> {
         self.deb.values().flatten().filter(move |deb| deb.arch == arch && deb.roots.contains(root))
     }
-
-    /// Every reference inside the lock points at something that is there.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let known = |what: &str, name: &str, there: bool, by: &str| {
-            if there {
-                Ok(())
-            } else {
-                Err(format!("`{by}` names the {what} `{name}`, which is not in the lock"))
-            }
-        };
-        let release = &self.default_release;
-        known("release", release, self.release.contains_key(release), "default-release")?;
-        for (name, root) in &self.root {
-            known("suite", &root.suite, self.suite.contains_key(&root.suite), &format!("root.{name}"))?;
-        }
-        for (suite, debs) in &self.deb {
-            known("suite", suite, self.suite.contains_key(suite), &format!("deb.{suite}"))?;
-            for deb in debs {
-                for root in &deb.roots {
-                    known("root", root, self.root.contains_key(root), &format!("deb.{suite}: {}", deb.name))?;
-                }
-                inside_pool(&deb.file)?;
-            }
-        }
-        for (name, source) in &self.source {
-            let by = format!("source.{name}");
-            known("suite", &source.suite, self.suite.contains_key(&source.suite), &by)?;
-            source.files.iter().try_for_each(|file| inside_pool(&file.file))?;
-        }
-        for (name, build) in &self.build {
-            let by = format!("build.{name}");
-            known("source", &build.source, self.source.contains_key(&build.source), &by)?;
-            known("root", &build.root, self.root.contains_key(&build.root), &by)?;
-        }
-        for (name, release) in &self.release {
-            for (part, component) in &release.component {
-                let by = format!("release.{name}.component.{part}");
-                match component {
-                    Component::Build { build } => known("build", build, self.build.contains_key(build), &by)?,
-                    Component::Deb { deb, .. } => {
-                        known(
-                            "package",
-                            deb,
-                            self.deb.values().flatten().any(|entry| entry.name == *deb),
-                            &by,
-                        )?;
-                    }
-                }
-            }
-            for (image, made) in &release.image {
-                let component = made.program.split(':').next().unwrap_or_default();
-                let by = format!("release.{name}.image.{image}");
-                known("component", component, release.component.contains_key(component), &by)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A pool file name stays below the archive's root.
-fn inside_pool(file: &str) -> Result<(), String> {
-    let good = file.starts_with("pool/") && file.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if good { Ok(()) } else { Err(format!("`{file}` is not a file below the archive's `pool/`")) }
 }

@@ -1,9 +1,15 @@
 //! The lockfile: every input of every release, pinned.
 //!
-//! [`format`] is the file's types, [`Lock::load`] the only way to one that can be trusted. Only `builder lock update`
-//! resolves versions; everything else reads the lock and verifies.
+//! [`format`] is the file's types, [`Lock::load`] the only way to one that can be trusted. Only [`update`] resolves
+//! versions; everything else reads the lock and verifies.
 
+mod apt;
+mod changes;
+mod check;
+mod consistent;
+mod edit;
 pub mod format;
+mod resolve;
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +17,11 @@ use fs_err as fs;
 
 use crate::error::{Class, Explain, InputError};
 use crate::input;
+pub use apt::AptError;
+pub use changes::Changes;
+pub use check::{Stale, check};
 pub use format::{Lock, VERSION};
+pub use resolve::update;
 
 /// Why a lockfile cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +73,7 @@ impl Lock {
     /// # Errors
     /// [`LockError`] names the file, the line and the key.
     pub fn load(path: &Path) -> Result<Self, LockError> {
-        let text = fs::read_to_string(path).map_err(|_| InputError::Missing {
-            what: "lockfile",
-            path: path.to_owned(),
-            hint: "run in Kiln's folder, or name a lockfile with `--lockfile FILE`".to_owned(),
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &Self::read(path)?)
     }
 
     /// Validates the text of a lockfile; `path` is for messages.
@@ -76,12 +81,25 @@ impl Lock {
     /// # Errors
     /// As [`Lock::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, LockError> {
+        let lock = Self::draft(path, text)?;
+        lock.check().map_err(|message| LockError::Inconsistent { path: path.to_owned(), message })?;
+        Ok(lock)
+    }
+
+    fn read(path: &Path) -> Result<String, InputError> {
+        fs::read_to_string(path).map_err(|_| InputError::Missing {
+            what: "lockfile",
+            path: path.to_owned(),
+            hint: "run in Kiln's folder, or name a lockfile with `--lockfile FILE`".to_owned(),
+        })
+    }
+
+    /// A lock whose parts need not agree yet: what a person wrote, before the update.
+    fn draft(path: &Path, text: &str) -> Result<Self, LockError> {
         let Versioned { version: found } = input::parse(path, text)?;
         if found > VERSION {
             return Err(LockError::Newer { path: path.to_owned(), found });
         }
-        let lock: Self = input::parse(path, text)?;
-        lock.check().map_err(|message| LockError::Inconsistent { path: path.to_owned(), message })?;
-        Ok(lock)
+        Ok(input::parse(path, text)?)
     }
 }

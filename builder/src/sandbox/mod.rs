@@ -5,6 +5,7 @@
 //! the programs do. As an ordinary user it takes a user namespace with the ranges of /etc/subuid (shadow's
 //! newuidmap), as root it needs none: both see uid 0 to 65535.
 
+pub mod host;
 mod idmap;
 pub mod inner;
 

@@ -1,0 +1,98 @@
+//! Writing what the update found into the lockfile's text, leaving the rest, comments included, as it stands.
+//!
+//! It owns the layout of the parts that no person writes: sorted, one inline table or string a line. Writing a lock
+//! into its own text changes nothing; `lock check` relies on that.
+
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+
+use super::format::{Deb, Lock, Source};
+
+/// The roots whose request follows from other files or tables.
+pub(super) const DERIVED: [&str; 2] = ["base", "components"];
+
+/// The text with the lock's values in it.
+///
+/// # Errors
+/// When the text is not TOML.
+pub(super) fn write(text: &str, lock: &Lock) -> Result<String, toml_edit::TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    let top = document.as_table_mut();
+    put(&mut top["epoch"], lock.epoch.into());
+    for (name, suite) in &lock.suite {
+        put(&mut top["suite"][name]["snapshot"], suite.snapshot.clone().into());
+    }
+    for (name, root) in lock.root.iter().filter(|(name, _)| DERIVED.contains(&name.as_str())) {
+        let request = root.request.iter().map(|package| package.clone().into());
+        put(&mut top["root"][name]["request"], lines(request));
+    }
+    for (name, source) in &lock.source {
+        put(&mut top["source"][name]["version"], source.version.clone().into());
+        put(&mut top["source"][name]["files"], lines(files(source)));
+    }
+    let table = top.entry("deb").or_insert_with(|| Item::Table(Table::new()));
+    if let Some(table) = table.as_table_like_mut() {
+        let gone: Vec<String> = table
+            .iter()
+            .map(|(suite, _)| suite.to_owned())
+            .filter(|suite| !lock.deb.contains_key(suite))
+            .collect();
+        for suite in gone {
+            table.remove(&suite);
+        }
+    }
+    for (suite, debs) in &lock.deb {
+        put(&mut table[suite], lines(debs.iter().map(|deb| deb_entry(deb).into())));
+    }
+    Ok(document.to_string())
+}
+
+/// Replaces a value; what stands before and after it on its lines stays.
+fn put(item: &mut Item, mut value: Value) {
+    if let Some(old) = item.as_value() {
+        *value.decor_mut() = old.decor().clone();
+    }
+    *item = Item::Value(value);
+}
+
+/// An array with a line for each value.
+fn lines(values: impl Iterator<Item = Value>) -> Value {
+    let mut array = Array::new();
+    for mut value in values {
+        value.decor_mut().set_prefix("\n  ");
+        array.push_formatted(value);
+    }
+    if !array.is_empty() {
+        array.set_trailing_comma(true);
+        array.set_trailing("\n");
+    }
+    array.into()
+}
+
+fn deb_entry(deb: &Deb) -> InlineTable {
+    let mut roots = Array::new();
+    deb.roots.iter().for_each(|root| roots.push(root));
+    let mut entry = InlineTable::new();
+    entry.insert("name", deb.name.clone().into());
+    entry.insert("version", deb.version.clone().into());
+    entry.insert("arch", deb.arch.to_string().into());
+    entry.insert("roots", roots.into());
+    entry.insert("file", deb.file.clone().into());
+    entry.insert("size", size(deb.size));
+    entry.insert("sha256", deb.sha256.to_string().into());
+    entry
+}
+
+fn files(source: &Source) -> impl Iterator<Item = Value> {
+    source.files.iter().map(|file| {
+        let mut entry = InlineTable::new();
+        entry.insert("file", file.file.clone().into());
+        entry.insert("size", size(file.size));
+        entry.insert("sha256", file.sha256.to_string().into());
+        entry.into()
+    })
+}
+
+/// TOML's integers are signed; no file is that large.
+fn size(bytes: u64) -> Value {
+    i64::try_from(bytes).unwrap_or(i64::MAX).into()
+}

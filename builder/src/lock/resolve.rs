@@ -1,0 +1,179 @@
+//! `builder lock update`: the only code that resolves versions. Everything else reads the lock and verifies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+
+use fs_err as fs;
+use time::{Duration, OffsetDateTime};
+
+use super::apt::{Opened, Work};
+use super::changes::Changes;
+use super::format::{Arch, Component, Deb, Lock};
+use super::{LockError, edit};
+use crate::error::{InputError, Result};
+use crate::mirror::Mirrors;
+use crate::role::Role;
+
+/// Resolves every root and source of the lockfile anew and writes it, unless nothing changed. `tools` is the unpacked
+/// tool root of the lock as it was; without one the host's apt is used.
+///
+/// # Errors
+/// When the lockfile or the base recipe cannot be read, an index is not what the archive signed, or a request has
+/// no answer. The lockfile is then as it was.
+pub fn update(
+    project: &Path,
+    lockfile: &Path,
+    architectures: &[Arch],
+    mirrors: &Mirrors,
+    tools: Option<&Path>,
+) -> Result<Changes> {
+    let text = Lock::read(lockfile)?;
+    let old = Lock::draft(lockfile, &text)?;
+    let mut lock = old.clone();
+    for (root, request) in derived_requests(project, &lock)? {
+        if let Some(root) = lock.root.get_mut(root) {
+            root.request = request;
+        }
+    }
+    resolve(&mut lock, lockfile, architectures, mirrors, tools)?;
+    lock.check().map_err(|message| LockError::Inconsistent { path: lockfile.to_owned(), message })?;
+    let written = edit::write(&text, &lock).map_err(|error| {
+        crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
+    })?;
+    if written != text {
+        replace(lockfile, &written)?;
+    }
+    Ok(Changes::between(&old, &lock))
+}
+
+/// The requests that follow from other files: the base's from its recipe, the components' from the releases.
+///
+/// # Errors
+/// When the base recipe cannot be read.
+pub(super) fn derived_requests(
+    project: &Path,
+    lock: &Lock,
+) -> Result<BTreeMap<&'static str, Vec<String>>, InputError> {
+    let base: BTreeSet<String> = Role::load(project, "base")?
+        .layers
+        .into_iter()
+        .flat_map(|layer| layer.image.packages.include)
+        .collect();
+    let components: BTreeSet<String> = lock
+        .release
+        .values()
+        .flat_map(|release| release.component.values())
+        .filter_map(|component| match component {
+            Component::Deb { deb, .. } => Some(deb.clone()),
+            Component::Build { .. } => None,
+        })
+        .collect();
+    let [base_name, components_name] = edit::DERIVED;
+    Ok([(base_name, base), (components_name, components)]
+        .map(|(name, request)| (name, request.into_iter().collect()))
+        .into())
+}
+
+/// Fills in everything that the archive decides.
+fn resolve(
+    lock: &mut Lock,
+    lockfile: &Path,
+    architectures: &[Arch],
+    mirrors: &Mirrors,
+    tools: Option<&Path>,
+) -> Result<()> {
+    let work = Work::new(tools)?;
+    let mut opened: BTreeMap<(&str, Arch), Opened<'_>> = BTreeMap::new();
+    for (name, suite) in &lock.suite {
+        for arch in architectures {
+            opened.insert((name, *arch), work.open(name, suite, *arch, mirrors)?);
+        }
+    }
+    let unknown = |by: String, suite: &str| LockError::Inconsistent {
+        path: lockfile.to_owned(),
+        message: format!("`{by}` names the suite `{suite}`, which is not in the lock"),
+    };
+    let mut debs: BTreeMap<(&str, Arch, String), Deb> = BTreeMap::new();
+    for (name, root) in &lock.root {
+        for arch in architectures {
+            let suite = opened
+                .get(&(root.suite.as_str(), *arch))
+                .ok_or_else(|| unknown(format!("root.{name}"), &root.suite))?;
+            for found in suite.packages(name, &root.request, root.closure)? {
+                let entry = debs.entry((&root.suite, *arch, found.name.clone())).or_insert_with(|| Deb {
+                    name: found.name,
+                    version: found.version,
+                    arch: *arch,
+                    roots: BTreeSet::new(),
+                    file: found.file,
+                    size: found.size,
+                    sha256: found.sha256,
+                });
+                entry.roots.insert(name.clone());
+            }
+        }
+    }
+    let mut sources = lock.source.clone();
+    for (name, source) in &mut sources {
+        let suite = opened
+            .iter()
+            .find(|((suite, _), _)| *suite == source.suite)
+            .ok_or_else(|| unknown(format!("source.{name}"), &source.suite))?;
+        *source = suite.1.source(name)?;
+    }
+    let dates: BTreeMap<String, OffsetDateTime> =
+        opened.iter().map(|((suite, _), opened)| ((*suite).to_owned(), opened.date)).collect();
+    let mut by_suite: BTreeMap<String, Vec<Deb>> = BTreeMap::new();
+    for ((suite, _, _), deb) in debs {
+        by_suite.entry(suite.to_owned()).or_default().push(deb);
+    }
+    lock.deb = by_suite;
+    lock.source = sources;
+    for (name, suite) in &mut lock.suite {
+        if let Some(date) = dates.get(name) {
+            suite.snapshot = snapshot(*date);
+        }
+    }
+    lock.epoch = dates.values().map(|date| date.unix_timestamp()).max().unwrap_or_default();
+    Ok(())
+}
+
+/// The time at which a snapshot mirror has a suite. A mirror takes a release in hours after the date that it bears,
+/// and asked for a time between two of its states it gives the one before: a day later is safe, and a stable suite's files
+/// stay for months.
+fn snapshot(date: OffsetDateTime) -> String {
+    let date = date.saturating_add(Duration::DAY);
+    format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        date.hour(),
+        date.minute(),
+        date.second()
+    )
+}
+
+/// Puts a text in a file's place in one step.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(fs::metadata(path)?.permissions())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::snapshot;
+
+    #[test]
+    fn a_snapshot_is_a_day_after_the_release() {
+        let date = OffsetDateTime::from_unix_timestamp(1_789_199_741).unwrap();
+        assert_eq!(snapshot(date), "20260913T075541Z");
+    }
+}
