@@ -6,6 +6,7 @@ pub mod deb;
 pub mod deb822;
 pub mod disk;
 pub mod doctor;
+pub mod driver;
 pub mod embedded;
 pub mod error;
 pub mod fetch;

@@ -95,8 +95,15 @@ pub struct NodeJson {
     /// Size of its disk in MiB, null for the image's own.
     #[serde(default)]
     pub disk_mib: Option<u64>,
+    /// TCP ports that `builder up` makes reachable from the host: 22, and 6443 where the API server runs.
+    #[serde(default = "ssh_only")]
+    pub ports: Vec<u16>,
     /// Path of its seed, a NoCloud ISO, null when the image holds its identity.
     pub seed: Option<PathBuf>,
+}
+
+fn ssh_only() -> Vec<u16> {
+    vec![22]
 }
 
 /// Why a `cluster.json` cannot be used.
@@ -242,6 +249,9 @@ mod tests {
       "cpus": 1,
       "memory_mib": 1536,
       "disk_mib": 8192,
+      "ports": [
+        22
+      ],
       "seed": null
     }
   ]
@@ -258,9 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn additions_are_ignored_and_a_size_may_be_absent() {
-        let text = TEXT.replace("\"disk_mib\": 8192,", "\"added-later\": true,");
-        assert_eq!(parse(&text).unwrap().nodes[0].disk_mib, None);
+    fn additions_are_ignored_and_some_keys_may_be_absent() {
+        let text =
+            TEXT.replace("\"disk_mib\": 8192,", "\"added-later\": true,").replace("\"ports\"", "\"p\"");
+        let node = &parse(&text).unwrap().nodes[0];
+        assert_eq!((node.disk_mib, node.ports.as_slice()), (None, [22].as_slice()));
     }
 
     #[test]

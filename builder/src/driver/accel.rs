@@ -1,0 +1,67 @@
+//! Whether hardware virtualisation works here. A host can have /dev/kvm and yet not run a machine, so a tiny one is
+//! started and its firmware has to speak. A host whose KVM runs firmware and no kernel needs `--accel tcg`.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use super::poll::until;
+use super::process::Process;
+use super::{Accel, Accelerator, DriverError, qemu};
+use crate::sandbox::Sandbox;
+
+/// What the firmware says goes here.
+const DEBUG_LOG: &str = "firmware.log";
+
+/// Settles how the processors run; `run` is a folder for the attempt.
+pub(super) fn choose(wanted: Accel, qemu_root: &Path, run: &Path) -> Result<Accelerator, DriverError> {
+    match wanted {
+        Accel::Tcg => Ok(Accelerator::Tcg),
+        Accel::Kvm => match try_kvm(qemu_root, run)? {
+            None => Ok(Accelerator::Kvm),
+            Some(reason) => Err(DriverError::NoKvm(reason)),
+        },
+        Accel::Auto => match try_kvm(qemu_root, run)? {
+            None => Ok(Accelerator::Kvm),
+            Some(reason) => {
+                tracing::debug!(reason, "no hardware virtualisation");
+                Ok(Accelerator::Tcg)
+            }
+        },
+    }
+}
+
+/// Why KVM does not work, none when it does.
+fn try_kvm(qemu_root: &Path, run: &Path) -> Result<Option<String>, DriverError> {
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        return Ok(Some(error.to_string()));
+    }
+    let folder = tempfile::Builder::new().prefix("_kvm-").tempdir_in(run)?;
+    let process = Process { name: "the KVM probe".to_owned(), folder: folder.path().to_owned() };
+    const INSIDE: &str = "/kiln/probe";
+    let log = format!("file,id=firmware,path={INSIDE}/{DEBUG_LOG}");
+    let mut argv = vec![qemu::PROGRAM, "-machine", "q35", "-nodefaults", "-m", "64M"];
+    argv.extend(qemu::processors(Accelerator::Kvm));
+    // SeaBIOS's debug console.
+    argv.extend(["-chardev", &log, "-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
+    let mut argv: Vec<String> = argv.into_iter().map(str::to_owned).collect();
+    argv.extend(qemu::controlled(INSIDE));
+    let sandbox = Sandbox::new(qemu_root).lend(folder.path(), INSIDE);
+    let pid = process.start(&sandbox, &argv)?;
+    let outcome = until(Duration::from_secs(3), Duration::from_millis(20), || {
+        let spoke = fs::metadata(folder.path().join(DEBUG_LOG)).is_ok_and(|file| file.len() > 0);
+        if spoke {
+            return Ok::<_, io::Error>(Some(None));
+        }
+        Ok((!process.is_running()?).then_some(()).map(|()| process.log().ok()))
+    })?;
+    let reason = match outcome {
+        Some(None) => None,
+        Some(Some(log)) => Some(log.lines().last().unwrap_or("QEMU ended at once").to_owned()),
+        None => Some("the firmware of a test machine stayed silent".to_owned()),
+    };
+    process.end(Some(pid))?;
+    Ok(reason)
+}

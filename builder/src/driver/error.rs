@@ -1,0 +1,186 @@
+//! What can go wrong between a built cluster and its running machines.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::{Class, Explain};
+use crate::report::cluster::ClusterJsonError;
+use crate::sandbox::SandboxError;
+
+/// Why a driver did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// What was built cannot be read.
+    #[error(transparent)]
+    Cluster(#[from] ClusterJsonError),
+    /// A program could not run.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The cluster has no such node.
+    #[error("the cluster `{cluster}` has no node `{name}`")]
+    NoSuchNode {
+        /// The cluster.
+        cluster: String,
+        /// What was asked for.
+        name: String,
+        /// The nodes that it has.
+        nodes: Vec<String>,
+    },
+    /// The pinned QEMU has no emulator for the images.
+    #[error("the qemu driver runs amd64 images; the cluster `{cluster}` was built for {arch}")]
+    Arch {
+        /// The cluster.
+        cluster: String,
+        /// Its architecture.
+        arch: String,
+    },
+    /// `run/state.json` is not what it should be.
+    #[error("{}: {message}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// The fact.
+        message: String,
+    },
+    /// Another `up` or `down` is at work on the same folder.
+    #[error("another `builder up` or `builder down` is at work in `{}`", .0.display())]
+    Busy(PathBuf),
+    /// `--accel kvm`, and the host cannot.
+    #[error("hardware virtualisation does not work on this host: {0}")]
+    NoKvm(String),
+    /// No port of the host is free.
+    #[error("no free port between {first} and {last} on 127.0.0.1 for port {guest} of `{node}`")]
+    NoPort {
+        /// The node.
+        node: String,
+        /// Its port.
+        guest: u16,
+        /// The first that was tried.
+        first: u16,
+        /// The last that was tried.
+        last: u16,
+    },
+    /// QEMU ended, or never answered.
+    #[error("QEMU for `{name}` did not start; it said:\n{log}")]
+    Start {
+        /// Node, or the switch.
+        name: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// The image of a node is not there.
+    #[error("`{node}` boots the image `{}`, which is not there", image.display())]
+    NoImage {
+        /// The node.
+        node: String,
+        /// The image.
+        image: PathBuf,
+    },
+    /// A node has a disk from before the last build.
+    #[error("the disk of `{node}` was made from another image than `{}` is now", image.display())]
+    ImageChanged {
+        /// The node.
+        node: String,
+        /// The image.
+        image: PathBuf,
+    },
+    /// The node's disk would cut off the image.
+    #[error("`{node}` has a disk of {disk_mib} MiB, its image needs {image_mib} MiB")]
+    DiskTooSmall {
+        /// The node.
+        node: String,
+        /// Size in the profile.
+        disk_mib: u64,
+        /// Virtual size of the image.
+        image_mib: u64,
+    },
+    /// The running machines are wired for another cluster.
+    #[error("the network of `{0}` changed since its machines were started")]
+    NetworkChanged(String),
+    /// A node did not come up in time.
+    #[error("`{node}` did not reach {wanted} within {} s; its console ends with:\n{log}", after.as_secs())]
+    TimedOut {
+        /// The node.
+        node: String,
+        /// What was waited for.
+        wanted: &'static str,
+        /// How long.
+        after: Duration,
+        /// The end of its serial log.
+        log: String,
+    },
+    /// A node stopped while it was waited for.
+    #[error("`{node}` stopped before it reached {wanted}; its console ends with:\n{log}")]
+    Stopped {
+        /// The node.
+        node: String,
+        /// What was waited for.
+        wanted: &'static str,
+        /// The end of its serial log.
+        log: String,
+    },
+    /// The console shows that it will not come up.
+    #[error("`{node}` will not reach {wanted}: {trouble}; its console ends with:\n{log}")]
+    Trouble {
+        /// The node.
+        node: String,
+        /// What was waited for.
+        wanted: &'static str,
+        /// The telling line.
+        trouble: String,
+        /// The end of its serial log.
+        log: String,
+    },
+    /// Neither asking nor killing helped.
+    #[error("`{0}` is still running")]
+    StillRunning(String),
+    /// A node never ran.
+    #[error("`{0}` has no console log: it was never started")]
+    NeverStarted(String),
+}
+
+impl Explain for DriverError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Cluster(error) => error.class(),
+            Self::NoSuchNode { .. }
+            | Self::Arch { .. }
+            | Self::Busy(_)
+            | Self::NoImage { .. }
+            | Self::ImageChanged { .. }
+            | Self::DiskTooSmall { .. }
+            | Self::NetworkChanged(_)
+            | Self::NeverStarted(_) => Class::Input,
+            _ => Class::Host,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cluster(error) => error.hint(),
+            Self::Sandbox(error) => error.hint(),
+            Self::NoSuchNode { nodes, .. } => Some(format!("its nodes are {}", nodes.join(", "))),
+            Self::Arch { .. } => Some("build with `--arch amd64`".to_owned()),
+            Self::State { path, .. } => {
+                Some(format!("stop the QEMU processes by hand, then remove {}", path.display()))
+            }
+            Self::Busy(_) => Some("wait until it is done".to_owned()),
+            Self::NoKvm(_) => Some("use `--accel tcg`".to_owned()),
+            Self::NoImage { .. } => Some("build again with `builder build`".to_owned()),
+            Self::ImageChanged { node, .. } => {
+                Some(format!("`builder down --delete --node {node}` gives up its disk and its data"))
+            }
+            Self::DiskTooSmall { .. } => Some("raise the node's `disk` in the profile".to_owned()),
+            Self::NetworkChanged(_) => Some("run `builder down`, then `builder up`".to_owned()),
+            Self::TimedOut { node, .. } | Self::Trouble { node, .. } => {
+                Some(format!("it is still running: `builder logs {node} --follow`, `builder down`"))
+            }
+            Self::Stopped { node, .. } => Some(format!("`builder logs {node}` shows the whole console")),
+            Self::NeverStarted(_) => Some("run `builder up`".to_owned()),
+            Self::Io(_) | Self::NoPort { .. } | Self::Start { .. } | Self::StillRunning(_) => None,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Running what was built: `builder up`, `down`, `status`, `logs` with QEMU from the pinned root, and `print` with
+//! commands for the host's own tools.
+//!
+//! Everything it makes is below `<results>/run`: a folder for each node and one for the switch that joins them. It
+//! changes no result of a build.
+
+mod accel;
+mod disk;
+mod down;
+mod error;
+mod poll;
+mod ports;
+mod print;
+mod process;
+mod qemu;
+mod qmp;
+mod serial;
+mod state;
+mod status;
+#[cfg(test)]
+mod tests;
+mod up;
+
+use std::fmt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::sandbox::Sandbox;
+use process::Process;
+
+pub use down::{DownRequest, down};
+pub use error::DriverError;
+pub use print::{Tool, print};
+pub use serial::{Seen, Stage};
+pub use status::{NodeStatus, Running, StatusReport, logs, status};
+pub use up::{UpRequest, Wait, up};
+
+/// The unpacked roots of pinned packages.
+#[derive(Debug, Clone, Copy)]
+pub struct Roots<'a> {
+    /// The root `qemu`: QEMU and its firmware.
+    pub qemu: &'a Path,
+    /// The root `tools`: qemu-img.
+    pub tools: &'a Path,
+}
+
+/// How the processors are asked to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accel {
+    /// Hardware virtualisation when it works, else emulation.
+    Auto,
+    /// Hardware virtualisation.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// How the processors run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// Hardware virtualisation.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "hardware virtualisation",
+            Self::Tcg => "emulation",
+        })
+    }
+}
+
+/// What a machine boots with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF.
+    Uefi,
+}
+
+/// The folder of everything that runs, below the results.
+const RUN: &str = "run";
+
+/// The folder of results as a sandbox sees it: short, because the path of a socket may have 107 bytes.
+const RESULTS_INSIDE: &str = "/kiln/cluster";
+
+/// [`RUN`] as a sandbox sees it.
+const RUN_INSIDE: &str = "/kiln/cluster/run";
+
+fn places() -> qemu::Places {
+    qemu::Places { results: RESULTS_INSIDE.to_owned(), run: RUN_INSIDE.to_owned() }
+}
+
+/// The folders of one cluster.
+#[derive(Debug)]
+struct Folders {
+    /// `<out>/<profile>`, absolute.
+    results: PathBuf,
+    /// [`RUN`] in it.
+    run: PathBuf,
+}
+
+impl Folders {
+    fn of(results: &Path) -> Result<Self, DriverError> {
+        let results = fs::canonicalize(results)?;
+        Ok(Self { run: results.join(RUN), results })
+    }
+
+    fn node(&self, name: &str) -> PathBuf {
+        self.run.join(name)
+    }
+
+    fn process(&self, name: &str) -> Process {
+        Process { name: name.to_owned(), folder: self.node(name) }
+    }
+
+    fn switch(&self) -> Process {
+        Process { name: "the switch".to_owned(), folder: self.run.join(qemu::SWITCH) }
+    }
+
+    /// A sandbox that sees the results and may write below [`RUN`].
+    fn sandbox(&self, root: &Path) -> Sandbox {
+        Sandbox::new(root).show(&self.results, RESULTS_INSIDE).lend(&self.run, RUN_INSIDE)
+    }
+
+    /// Keeps a second `up` or `down` away as long as it lives.
+    fn guard(&self) -> Result<fs::File, DriverError> {
+        let file = fs::File::create(self.run.join("up.lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => Err(DriverError::Busy(self.run.clone())),
+            Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Makes a folder for its owner alone: disks and consoles hold secrets.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| std::io::Error::new(error.kind(), format!("making `{}`: {error}", folder.display())))
+}
+
+/// The node of that name, or all.
+fn select<'a>(cluster: &'a ClusterJson, name: Option<&str>) -> Result<Vec<&'a NodeJson>, DriverError> {
+    let chosen: Vec<&NodeJson> =
+        cluster.nodes.iter().filter(|node| name.is_none_or(|name| node.name == name)).collect();
+    match name {
+        Some(name) if chosen.is_empty() => Err(DriverError::NoSuchNode {
+            cluster: cluster.name.clone(),
+            name: name.to_owned(),
+            nodes: cluster.nodes.iter().map(|node| node.name.clone()).collect(),
+        }),
+        _ => Ok(chosen),
+    }
+}

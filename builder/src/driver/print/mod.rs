@@ -1,0 +1,90 @@
+//! `builder print`: the same machines as commands for the host's own tools, ready to paste. Pure text; it starts
+//! nothing and looks at nothing but `cluster.json`.
+
+mod qemu;
+mod virt_install;
+
+use crate::report::cluster::{ClusterJson, NodeJson};
+
+/// Whose commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// QEMU itself, 7.2 or newer.
+    Qemu,
+    /// virt-install, with libvirt's system instance.
+    VirtInstall,
+}
+
+/// A shell script that runs every node of a cluster; its working directory is the folder of results.
+#[must_use]
+pub fn print(cluster: &ClusterJson, tool: Tool) -> String {
+    match tool {
+        Tool::Qemu => qemu::script(cluster),
+        Tool::VirtInstall => virt_install::script(cluster),
+    }
+}
+
+/// A command over several lines: the program, then an option with its value on each line.
+fn command(words: &[&str], options: &[(&str, String)]) -> String {
+    let mut text = words.join(" ");
+    for (option, value) in options {
+        text += " \\\n  ";
+        text += option;
+        if !value.is_empty() {
+            text += " ";
+            text += &quote(value);
+        }
+    }
+    text + "\n"
+}
+
+/// A word for a POSIX shell.
+fn quote(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+:,./@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// The size argument of `qemu-img create`, with a space before it.
+fn size(node: &NodeJson) -> String {
+    node.disk_mib.map(|mib| format!(" {mib}M")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Tool, print, quote};
+    use crate::driver::tests::cluster;
+
+    #[test]
+    fn words_are_quoted_when_they_must_be() {
+        assert_eq!(quote("if=none,id=disk"), "if=none,id=disk");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn commands_for_qemu() {
+        insta::assert_snapshot!(print(&cluster(), Tool::Qemu));
+    }
+
+    #[test]
+    fn commands_for_virt_install_on_its_default_network() {
+        insta::assert_snapshot!(print(&cluster(), Tool::VirtInstall));
+    }
+
+    #[test]
+    fn commands_for_virt_install_on_a_network_of_its_own() {
+        let mut cluster = cluster();
+        cluster.network.cidr = "10.9.0.0/24".parse().unwrap();
+        cluster.network.gateway = None;
+        cluster.nodes.truncate(1);
+        cluster.nodes[0].seed = Some(PathBuf::from("seeds/server.iso"));
+        cluster.nodes[0].disk_mib = None;
+        insta::assert_snapshot!(print(&cluster, Tool::VirtInstall));
+    }
+}

@@ -1,0 +1,68 @@
+//! Commands for the host's QEMU.
+
+use std::collections::BTreeMap;
+
+use super::{command, size};
+use crate::driver::ports;
+use crate::driver::qemu::{DISK, Places, SWITCH, machine, switch};
+use crate::driver::{Accelerator, Firmware};
+use crate::report::cluster::ClusterJson;
+
+/// Where the machines' files go, relative to the results; not the driver's own folder.
+const FOLDER: &str = "qemu";
+
+pub(super) fn script(cluster: &ClusterJson) -> String {
+    let places = Places { results: ".".to_owned(), run: FOLDER.to_owned() };
+    let mut text = String::from(
+        "# Run this in the folder of the images. QEMU 7.2 or newer; emulation takes over where KVM is not to be had.\n",
+    );
+    text += "# The network between the nodes: one QEMU without a machine. It comes first.\n";
+    text += &format!("mkdir -p -m 700 {FOLDER}/{SWITCH}\n");
+    // Every port counts as free: what is printed depends on the cluster alone.
+    let ports = ports::choose(cluster, &BTreeMap::new(), |_| true).unwrap_or_default();
+    text += &daemon(&switch(cluster, &ports, &places), SWITCH);
+    for node in &cluster.nodes {
+        let name = &node.name;
+        text += &format!("\n# {name} ({}), {}", node.role, node.ip);
+        for (guest, host) in ports.get(name).into_iter().flatten() {
+            text += &format!(", port {guest} at 127.0.0.1:{host}");
+        }
+        text += &format!("\nmkdir -p -m 700 {FOLDER}/{name}\n");
+        let image = super::quote(&format!("../../{}", node.image.display()));
+        text += &format!(
+            "[ -e {FOLDER}/{name}/{DISK} ] || qemu-img create -f qcow2 -F qcow2 -b {image} {FOLDER}/{name}/{DISK}{}\n",
+            size(node)
+        );
+        text += &daemon(&machine(node, Accelerator::Tcg, Firmware::Bios, &places), name);
+    }
+    text += &format!(
+        "\n# The consoles: tail -f {FOLDER}/*/serial.log. The end: kill $(cat {FOLDER}/*/qemu.pid)\n"
+    );
+    text
+}
+
+/// A QEMU in the background. Older releases do not know how to connect again, so that option goes.
+fn daemon(argv: &[String], folder: &str) -> String {
+    let mut options: Vec<(&str, String)> = Vec::new();
+    for word in argv.get(1..).unwrap_or_default() {
+        match options.last_mut() {
+            Some((_, value)) if !word.starts_with('-') => value.clone_from(word),
+            _ => options.push((word, String::new())),
+        }
+    }
+    for (option, value) in &mut options {
+        match *option {
+            "-netdev" => *value = value.replace("reconnect-ms=500,", ""),
+            // The first that works is taken.
+            "-accel" => "kvm".clone_into(value),
+            _ => (),
+        }
+    }
+    if let Some(index) = options.iter().position(|(option, _)| *option == "-accel") {
+        options.insert(index + 1, ("-accel", "tcg,thread=multi".to_owned()));
+    }
+    options.push(("-display", "none".to_owned()));
+    options.push(("-daemonize", String::new()));
+    options.push(("-pidfile", format!("{FOLDER}/{folder}/qemu.pid")));
+    command(&["qemu-system-x86_64"], &options)
+}

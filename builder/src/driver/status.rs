@@ -1,0 +1,142 @@
+//! `builder status` and `builder logs`: what runs, where it is reached, how far its boot is. They change nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::error::DriverError;
+use super::serial::{self, Seen};
+use super::state::State;
+use super::{Accelerator, Firmware, Folders};
+use crate::report::cluster::{ClusterJson, NodeJson};
+
+/// A cluster's machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusReport {
+    /// Cluster name.
+    pub name: String,
+    /// Whether the machines' network is up.
+    pub network: Running,
+    /// The nodes, in the order of the profile.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// Whether a process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Running {
+    /// It does.
+    Running,
+    /// It does not, whoever ended it.
+    Stopped,
+}
+
+/// A node's machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// Host name.
+    pub name: String,
+    /// Its role.
+    pub role: String,
+    /// Address in the machines' network.
+    pub ip: Ipv4Addr,
+    /// Whether it runs.
+    pub state: Running,
+    /// Process id of its sandbox while it runs.
+    pub pid: Option<u32>,
+    /// Ports of 127.0.0.1 by the node's port: 22 is SSH.
+    pub ports: BTreeMap<u16, u16>,
+    /// How its processors run, once it was started.
+    pub accelerator: Option<Accelerator>,
+    /// What it boots with, once it was started.
+    pub firmware: Option<Firmware>,
+    /// What its console shows of this boot, or of the last.
+    #[serde(flatten)]
+    pub boot: Seen,
+    /// Its console's log.
+    pub serial_log: PathBuf,
+}
+
+/// Looks at every node of a built cluster.
+///
+/// # Errors
+/// [`DriverError`] when the folder cannot be read.
+pub fn status(results: &Path) -> Result<StatusReport, DriverError> {
+    report(&ClusterJson::load(results)?, &Folders::of(results)?)
+}
+
+/// Writes the console of a node, without the terminal's control sequences; with `follow`, until it stops.
+///
+/// # Errors
+/// [`DriverError::NeverStarted`] when there is none.
+pub fn logs(results: &Path, node: &str, follow: bool, out: &mut dyn Write) -> Result<(), DriverError> {
+    let cluster = ClusterJson::load(results)?;
+    super::select(&cluster, Some(node))?;
+    let process = Folders::of(results)?.process(node);
+    serial::copy(node, &process.folder, follow, || process.is_running(), out)
+}
+
+pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusReport, DriverError> {
+    let state = State::load(&folders.run)?;
+    let node = |node: &NodeJson| {
+        let process = folders.process(&node.name);
+        let known = state.nodes.get(&node.name);
+        let running = process.is_running()?;
+        Ok(NodeStatus {
+            name: node.name.clone(),
+            role: node.role.clone(),
+            ip: node.ip,
+            state: Running::of(running),
+            pid: known.and_then(|known| known.pid).filter(|_| running),
+            ports: state.ports.get(&node.name).cloned().unwrap_or_default(),
+            accelerator: known.map(|known| known.accelerator),
+            firmware: known.map(|known| known.firmware),
+            boot: serial::look(&process.folder)?,
+            serial_log: process.folder.join(serial::LOG),
+        })
+    };
+    Ok(StatusReport {
+        name: cluster.name.clone(),
+        network: Running::of(folders.switch().is_running()?),
+        nodes: cluster.nodes.iter().map(node).collect::<Result<_, DriverError>>()?,
+    })
+}
+
+impl Running {
+    fn of(running: bool) -> Self {
+        if running { Self::Running } else { Self::Stopped }
+    }
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+impl fmt::Display for StatusReport {
+    /// A table, a line for each node.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0).max(4);
+        writeln!(f, "{:width$}  {:15}  {:7}  {:18}  PORTS ON 127.0.0.1", "NODE", "ADDRESS", "STATE", "BOOT")?;
+        for node in &self.nodes {
+            let boot = match (node.state, &node.boot.trouble) {
+                (Running::Stopped, _) => "-",
+                (Running::Running, Some(trouble)) => trouble,
+                (Running::Running, None) => node.boot.stage.name(),
+            };
+            let ports: Vec<String> =
+                node.ports.iter().map(|(guest, host)| format!("{guest} at {host}")).collect();
+            let (name, ip, state) = (&node.name, node.ip.to_string(), node.state);
+            writeln!(f, "{name:width$}  {ip:15}  {state:7}  {boot:18}  {}", ports.join(", "))?;
+        }
+        Ok(())
+    }
+}

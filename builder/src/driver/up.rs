@@ -1,0 +1,235 @@
+//! `builder up`: the switch, then the machines, then waiting for them. The state is written before each start.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use super::error::DriverError;
+use super::poll::until;
+use super::process::Process;
+use super::serial::{self, Stage};
+use super::state::{NodeState, State, SwitchState};
+use super::status::{StatusReport, report};
+use super::{Accel, Accelerator, Firmware, Folders, Roots, accel, disk, ports, qemu};
+use crate::lock::format::Arch;
+use crate::progress::Progress;
+use crate::report::cluster::{ClusterJson, NodeJson};
+
+/// What `builder up` was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct UpRequest<'a> {
+    /// The folder of results, `<out>/<profile>`.
+    pub results: &'a Path,
+    /// The programs.
+    pub roots: Roots<'a>,
+    /// One node instead of all.
+    pub node: Option<&'a str>,
+    /// How the processors are to run.
+    pub accel: Accel,
+    /// What the machines boot with.
+    pub firmware: Firmware,
+    /// What to wait for.
+    pub wait: Wait,
+    /// How long.
+    pub timeout: Duration,
+}
+
+/// What `up` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing: the machines run.
+    None,
+    /// firstboot has given each node its values.
+    Firstboot,
+    /// Each node shows its login prompt.
+    Login,
+}
+
+/// Starts the machines that do not run yet and waits for all that were asked for.
+///
+/// # Errors
+/// [`DriverError`]; what was started until then keeps running, and `down` ends it.
+pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, DriverError> {
+    let cluster = ClusterJson::load(request.results)?;
+    if cluster.arch != Arch::Amd64 {
+        let arch = cluster.arch.to_string();
+        return Err(DriverError::Arch { cluster: cluster.name, arch });
+    }
+    let nodes = super::select(&cluster, request.node)?;
+    let folders = Folders::of(request.results)?;
+    super::make_private(&folders.run.join(qemu::SWITCH))?;
+    {
+        let _guard = folders.guard()?;
+        let mut state = State::load(&folders.run)?;
+        let mut starter = Starter { request, cluster: &cluster, folders: &folders, state: &mut state };
+        starter.switch()?;
+        starter.nodes(&nodes, progress)?;
+    }
+    wait(request, &folders, &nodes, progress)?;
+    report(&cluster, &folders)
+}
+
+struct Starter<'a> {
+    request: &'a UpRequest<'a>,
+    cluster: &'a ClusterJson,
+    folders: &'a Folders,
+    state: &'a mut State,
+}
+
+impl Starter<'_> {
+    /// Starts the switch, unless it runs.
+    fn switch(&mut self) -> Result<(), DriverError> {
+        let process = self.folders.switch();
+        let running = process.is_running()?;
+        let ours =
+            |port| running && self.state.ports.values().any(|ports| ports.values().any(|p| *p == port));
+        let chosen =
+            ports::choose(self.cluster, &self.state.ports, |port| ours(port) || ports::is_free(port))?;
+        let argv = qemu::switch(self.cluster, &chosen, &super::places());
+        if running {
+            let known = self.state.switch.clone();
+            if known.as_ref().is_some_and(|switch| switch.argv == argv) {
+                return Ok(());
+            }
+            for name in self.state.nodes.keys() {
+                if self.folders.process(name).is_running()? {
+                    return Err(DriverError::NetworkChanged(self.cluster.name.clone()));
+                }
+            }
+            process.end(known.and_then(|switch| switch.pid))?;
+        }
+        self.state.ports = chosen;
+        self.state.switch = Some(SwitchState { pid: None, argv: argv.clone() });
+        self.state.save(&self.folders.run)?;
+        // The host's network for the forwarded ports; QEMU itself lets nothing out.
+        let sandbox = self.folders.sandbox(self.request.roots.qemu).share_network();
+        let pid = start(&process, &sandbox, argv, qemu::SWITCH)?;
+        self.state.switch.iter_mut().for_each(|switch| switch.pid = Some(pid));
+        self.state.save(&self.folders.run)?;
+        process.wait_for_start()
+    }
+
+    /// Starts the machines that do not run, then sees that each answers.
+    fn nodes(&mut self, nodes: &[&NodeJson], progress: &Progress) -> Result<(), DriverError> {
+        let mut accelerator = None;
+        let mut started = Vec::new();
+        for node in nodes {
+            let process = self.folders.process(&node.name);
+            if process.is_running()? {
+                progress.line(&format!("{}: runs already", node.name));
+                continue;
+            }
+            let accelerator = match accelerator {
+                Some(known) => known,
+                None => {
+                    let (root, run) = (self.request.roots.qemu, &self.folders.run);
+                    *accelerator.insert(accel::choose(self.request.accel, root, run)?)
+                }
+            };
+            self.node(node, &process, accelerator)?;
+            progress.line(&format!("{}: started ({accelerator})", node.name));
+            started.push(process);
+        }
+        started.iter().try_for_each(Process::wait_for_start)
+    }
+
+    fn node(
+        &mut self,
+        node: &NodeJson,
+        process: &Process,
+        accelerator: Accelerator,
+    ) -> Result<(), DriverError> {
+        let image =
+            self.cluster.image_of(node).filter(|image| self.folders.results.join(&image.path).exists());
+        let image = image.ok_or_else(|| DriverError::NoImage {
+            node: node.name.clone(),
+            image: self.folders.results.join(&node.image),
+        })?;
+        super::make_private(&process.folder)?;
+        let known = self.state.nodes.get(&node.name);
+        let has_disk = process.folder.join(qemu::DISK).exists();
+        if has_disk && known.is_none_or(|known| known.image_sha256 != image.sha256) {
+            let image = self.folders.results.join(&image.path);
+            return Err(DriverError::ImageChanged { node: node.name.clone(), image });
+        }
+        let firmware = self.request.firmware;
+        let image_sha256 = image.sha256.clone();
+        let entry = NodeState { pid: None, image_sha256, accelerator, firmware };
+        self.state.nodes.insert(node.name.clone(), entry);
+        self.state.save(&self.folders.run)?;
+        disk::ensure(self.folders, node, self.request.roots.tools)?;
+        if firmware == Firmware::Uefi {
+            disk::ensure_firmware(self.folders, node, self.request.roots.qemu)?;
+        }
+        let log = process.folder.join(serial::LOG);
+        if log.exists() {
+            fs::rename(&log, process.folder.join(serial::PREVIOUS))?;
+        }
+        let argv = qemu::machine(node, accelerator, firmware, &super::places());
+        let sandbox = self.folders.sandbox(self.request.roots.qemu);
+        let pid = start(process, &sandbox, argv, &node.name)?;
+        self.state.nodes.entry(node.name.clone()).and_modify(|node| node.pid = Some(pid));
+        self.state.save(&self.folders.run)
+    }
+}
+
+fn start(
+    process: &Process,
+    sandbox: &crate::sandbox::Sandbox,
+    mut argv: Vec<String>,
+    folder: &str,
+) -> Result<u32, DriverError> {
+    argv.extend(qemu::controlled(&format!("{}/{folder}", super::RUN_INSIDE)));
+    process.start(sandbox, &argv)
+}
+
+/// Waits until every node shows on its console what was asked for.
+fn wait(
+    request: &UpRequest<'_>,
+    folders: &Folders,
+    nodes: &[&NodeJson],
+    progress: &Progress,
+) -> Result<(), DriverError> {
+    let goal = match request.wait {
+        Wait::None => return Ok(()),
+        Wait::Firstboot => Stage::Firstboot,
+        Wait::Login => Stage::Login,
+    };
+    let mut waiting: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            (folders.process(&node.name), progress.task(&format!("{}: up to {}", node.name, goal.name())))
+        })
+        .collect();
+    let wanted = goal.name();
+    let all = until(request.timeout, Duration::from_millis(200), || {
+        let mut left = Vec::new();
+        for (process, task) in waiting.drain(..) {
+            let (node, folder) = (process.name.clone(), &process.folder);
+            // Asked first: what it says last is read after it has stopped.
+            let running = process.is_running()?;
+            let seen = serial::look(folder)?;
+            if seen.stage >= goal {
+                task.finish();
+            } else if let Some(trouble) = seen.trouble {
+                return Err(DriverError::Trouble { node, wanted, trouble, log: serial::tail(folder)? });
+            } else if !running {
+                return Err(DriverError::Stopped { node, wanted, log: serial::tail(folder)? });
+            } else {
+                left.push((process, task));
+            }
+        }
+        waiting = left;
+        Ok(waiting.is_empty().then_some(()))
+    })?;
+    match (all, waiting.first()) {
+        (None, Some((process, _))) => Err(DriverError::TimedOut {
+            node: process.name.clone(),
+            wanted,
+            after: request.timeout,
+            log: serial::tail(&process.folder)?,
+        }),
+        _ => Ok(()),
+    }
+}
