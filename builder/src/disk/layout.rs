@@ -18,19 +18,19 @@ pub const SECTOR: u64 = 512;
 /// Partition type of the identity partition: the first half of SHA-256("kiln-identity") as a version 8 UUID.
 pub const IDENTITY_TYPE: Uuid = uuid!("9c9ab245-5879-8e81-a399-820274aec1e6");
 
-/// Bytes of the identity partition.
-pub const IDENTITY_SIZE: u64 = 4 * MIB;
-
 const MIB: u64 = 1 << 20;
 const BIOS_BOOT_TYPE: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
 const ESP_TYPE: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 
-/// The smallest disk: its root partition has 40 MiB, below that ext4's own structures take too much of it.
-const MIN_SIZE: u64 = 63 * MIB;
+/// The smallest disk: its root partition has 41 MiB, below that ext4's own structures take too much of it.
+const MIN_SIZE: u64 = 64 * MIB;
 
 /// Entries of a table and bytes of one: what every partitioning program writes.
 const ENTRIES: u32 = 128;
 const ENTRY_SIZE: u32 = 128;
+
+/// Sectors of the entries, which lie before the header in the copy at the end of the disk.
+const COPY_ENTRIES: u64 = (ENTRIES * ENTRY_SIZE) as u64 / SECTOR;
 
 /// Why a partition table cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -115,39 +115,48 @@ impl Layout {
         if size < MIN_SIZE || !size.is_multiple_of(MIB) {
             return Err(LayoutError::Size { size });
         }
-        let partition = |name: &str, kind, start: u64, end: u64| Partition {
+        let partition = |name: &str, kind, range| Partition {
             name: name.to_owned(),
             kind,
             id: repro::uuid(key, name),
-            range: start * MIB..end * MIB,
+            range,
         };
-        // The last MiB holds the table's copy, and keeps root's size a multiple of ext4's blocks.
-        let end = size / MIB - 1;
+        // The last MiB holds the table's copy.
+        let end = size - MIB;
         Ok(Self {
             size,
             disk: repro::uuid(key, "disk"),
-            bios_boot: partition("bios-boot", BIOS_BOOT_TYPE, 1, 2),
-            esp: partition("esp", ESP_TYPE, 2, 18),
-            identity: partition("kiln-identity", IDENTITY_TYPE, 18, 22),
-            root: partition("kiln-root", Platform::of(arch).root_type, 22, end),
+            bios_boot: partition("bios-boot", BIOS_BOOT_TYPE, MIB..2 * MIB),
+            esp: partition("esp", ESP_TYPE, 2 * MIB..18 * MIB),
+            identity: partition("kiln-identity", IDENTITY_TYPE, 18 * MIB..22 * MIB),
+            root: partition("kiln-root", Platform::of(arch).root_type, 22 * MIB..end),
         })
     }
 
     /// Writes the protective MBR (not its boot code) and both copies of the table to a disk of [`Layout::size`] bytes.
     pub(super) fn write(&self, disk: &mut (impl Read + Write + Seek)) -> Result<(), LayoutError> {
-        let mut table = GPT::new_from(disk, SECTOR, self.disk.to_bytes_le())?;
-        for (number, partition) in (1..).zip([&self.bios_boot, &self.esp, &self.identity, &self.root]) {
-            table[number] = GPTPartitionEntry {
+        let used =
+            [&self.bios_boot, &self.esp, &self.identity, &self.root].map(|partition| GPTPartitionEntry {
                 partition_type_guid: partition.kind.to_bytes_le(),
                 unique_partition_guid: partition.id.to_bytes_le(),
                 starting_lba: partition.range.start / SECTOR,
                 ending_lba: partition.range.end / SECTOR - 1,
                 attribute_bits: 0,
                 partition_name: partition.name.as_str().into(),
-            };
-        }
+            });
+        let mut entries = used.to_vec();
+        entries.resize(ENTRIES as usize, GPTPartitionEntry::empty());
+        let mut primary = GPTHeader::new_from(disk, SECTOR, self.disk.to_bytes_le())?;
+        // Nothing is usable after root, so systemd-repart has nothing to do on a disk of this size. On an enlarged
+        // one it moves the copy and this bound.
+        primary.last_usable_lba = self.root.range.end / SECTOR - 1;
+        let mut copy = primary.clone();
+        copy.primary_lba = primary.backup_lba;
+        copy.backup_lba = primary.primary_lba;
+        copy.partition_entry_lba = copy.primary_lba - COPY_ENTRIES;
         GPT::write_protective_mbr_into(disk, SECTOR)?;
-        table.write_into(disk)?;
+        primary.write_into(disk, SECTOR, &entries)?;
+        copy.write_into(disk, SECTOR, &entries)?;
         Ok(())
     }
 }
@@ -216,7 +225,7 @@ mod tests {
     use insta::assert_snapshot;
     use proptest::prelude::{any, prop, proptest};
 
-    use super::{IDENTITY_SIZE, Layout, LayoutError, MIB, identity, parse, read};
+    use super::{Layout, LayoutError, MIB, identity, parse, read};
     use crate::lock::format::Arch;
 
     const SIZE: u64 = 64 * MIB;
@@ -262,17 +271,16 @@ mod tests {
         let found = read(&mut Cursor::new(disk())).unwrap();
         let lines: Vec<String> = found
             .iter()
-            .map(|p| format!("{} {} {} {}+{}", p.name, p.kind, p.id, p.range.start / MIB, p.size() / MIB))
+            .map(|p| format!("{} {} {} {}+{}", p.name, p.kind, p.id, p.range.start / 1024, p.size() / 1024))
             .collect();
         assert_snapshot!(lines.join("\n"), @r"
-        bios-boot 21686148-6449-6e6f-744e-656564454649 31d47bd2-3a5c-8a19-b5c3-db11ff3b60dd 1+1
-        esp c12a7328-f81f-11d2-ba4b-00a0c93ec93b 726249b1-4439-8b3d-81f1-b60eda9265b4 2+16
-        kiln-identity 9c9ab245-5879-8e81-a399-820274aec1e6 effb51fc-5f44-8b6b-8cb1-b4f48ee04a31 18+4
-        kiln-root 4f68bce3-e8cd-4db1-96e7-fbcaf984b709 3b8bed19-2cd6-8f2b-9ef4-52750afe6ff4 22+41
+        bios-boot 21686148-6449-6e6f-744e-656564454649 31d47bd2-3a5c-8a19-b5c3-db11ff3b60dd 1024+1024
+        esp c12a7328-f81f-11d2-ba4b-00a0c93ec93b 726249b1-4439-8b3d-81f1-b60eda9265b4 2048+16384
+        kiln-identity 9c9ab245-5879-8e81-a399-820274aec1e6 effb51fc-5f44-8b6b-8cb1-b4f48ee04a31 18432+4096
+        kiln-root 4f68bce3-e8cd-4db1-96e7-fbcaf984b709 3b8bed19-2cd6-8f2b-9ef4-52750afe6ff4 22528+41984
         ");
         assert_eq!(found, [layout.bios_boot, layout.esp, layout.identity.clone(), layout.root]);
         assert_eq!(identity(&mut Cursor::new(disk())).unwrap(), layout.identity);
-        assert_eq!(layout.identity.size(), IDENTITY_SIZE);
     }
 
     #[test]
@@ -287,7 +295,7 @@ mod tests {
 
     #[test]
     fn impossible_sizes_are_refused() {
-        for size in [0, 62 * MIB, SIZE + 512, u64::MAX] {
+        for size in [0, 63 * MIB, SIZE + 512, u64::MAX] {
             assert!(
                 matches!(Layout::new(Arch::Amd64, size, &[0; 32]), Err(LayoutError::Size { .. })),
                 "{size}"
