@@ -18,6 +18,9 @@ pub const SECTOR: u64 = 512;
 /// Partition type of the identity partition: the first half of SHA-256("kiln-identity") as a version 8 UUID.
 pub const IDENTITY_TYPE: Uuid = uuid!("9c9ab245-5879-8e81-a399-820274aec1e6");
 
+/// Bytes of the identity partition.
+pub const IDENTITY_SIZE: u64 = 4 * MIB;
+
 const MIB: u64 = 1 << 20;
 const BIOS_BOOT_TYPE: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
 const ESP_TYPE: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
@@ -128,7 +131,7 @@ impl Layout {
             disk: repro::uuid(key, "disk"),
             bios_boot: partition("bios-boot", BIOS_BOOT_TYPE, MIB..2 * MIB),
             esp: partition("esp", ESP_TYPE, 2 * MIB..18 * MIB),
-            identity: partition("kiln-identity", IDENTITY_TYPE, 18 * MIB..22 * MIB),
+            identity: partition("kiln-identity", IDENTITY_TYPE, 18 * MIB..18 * MIB + IDENTITY_SIZE),
             root: partition("kiln-root", Platform::of(arch).root_type, 22 * MIB..end),
         })
     }

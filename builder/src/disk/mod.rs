@@ -132,7 +132,8 @@ fn list(found: &[String]) -> String {
 }
 
 /// Makes a raw disk, a sparse file at `out`, from the uncompressed tar archive of a root tree. The tree must hold one
-/// kernel and its initramfs as Debian names them, and every parent folder of a file.
+/// kernel and its initramfs as Debian names them, and every parent folder of a file. Of extended attributes mke2fs
+/// takes over only file capabilities.
 ///
 /// `tools` is a root with mke2fs (1.47.1 or newer, with libarchive), mkfs.fat, mtools and GRUB.
 ///
