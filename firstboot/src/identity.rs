@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use tar::{Archive, EntryType, Header};
@@ -188,7 +188,7 @@ fn split(path: &str) -> Result<(String, String), &'static str> {
         return Err("is absolute");
     }
     let path = path.strip_suffix('/').unwrap_or(path);
-    let mut parts = path.split('/').peekable();
+    let mut parts = path.split('/');
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err("has an empty part, `.` or `..` in its path");
     }
@@ -197,5 +197,5 @@ fn split(path: &str) -> Result<(String, String), &'static str> {
     }
     let top = parts.next().unwrap_or_default().to_owned();
     let rest: Vec<_> = parts.collect();
-    Ok((top, PathBuf::from_iter(rest).to_string_lossy().into_owned()))
+    Ok((top, rest.join("/")))
 }

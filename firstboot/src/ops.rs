@@ -2,10 +2,11 @@
 //! real ones are here, tests wrap them and stop at any. They decide nothing.
 
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::unistd::{Gid, Uid, chown, gethostname, sethostname, syncfs};
@@ -83,10 +84,8 @@ impl Ops for Real {
             _ => {}
         }
         // Nobody else may read it while it is written, whatever its mode is in the end.
-        let options = fs::OpenOptions::from_options(
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).clone(),
-        );
-        options.open(path)?.write_all(bytes)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
         attributes(path, mode, owner)
     }
 

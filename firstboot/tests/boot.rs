@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::Duration;
+
+use firstboot::args::Args;
 use firstboot::ops::Real;
 use fs_err as fs;
 use support::{Identity, NODE_0, World};
@@ -288,7 +293,7 @@ fn a_node_picked_by_name_takes_the_only_card() {
 fn a_dry_run_prints_the_plan_without_secrets_and_changes_nothing() {
     let world = World::node_0();
     let before = world.tree();
-    let said = world.boot_with(&firstboot::args::Args { dry_run: true, ..world.args() }, &mut Real);
+    let said = world.boot_with(&Args { dry_run: true, ..world.args() }, &mut Real);
     assert!(said.console.is_empty());
     assert!(said.stdout.contains("file /var/lib/kubelet/kubelet.key 0600"), "{}", said.stdout);
     assert!(!said.stdout.contains("secret of"), "{}", said.stdout);
@@ -304,4 +309,33 @@ fn a_resolver_of_the_image_keeps_its_file() {
     fs::os::unix::fs::symlink("../run/systemd/resolve/stub-resolv.conf", &link).unwrap();
     assert!(!world.boot_with(&world.args(), &mut Real).failed);
     assert!(link.is_symlink());
+}
+
+#[test]
+fn a_template_gets_every_value_and_keeps_other_signs_and_its_mode() {
+    let world = World::node_0();
+    let text = "@node_name@ @node_fqdn@ @node_ip@/@node_prefix@ @node_mac@ @pod_cidr@ @gateway@\n\
+                me@example.org @ @@ @Node@ @node-ip@ \"@node_ip@:@node_name@\"";
+    world.template("usr/local/bin/hello", text);
+    let template = world.root().join("usr/lib/kiln/node/usr/local/bin/hello");
+    fs::set_permissions(&template, PermissionsExt::from_mode(0o755)).unwrap();
+    world.boot();
+    insta::assert_snapshot!(read(&world, "usr/local/bin/hello"), @r#"
+    node-0 node-0.kubernetes.local 192.168.122.11/24 52:54:00:6b:00:0b 10.200.0.0/24 192.168.122.1
+    me@example.org @ @@ @Node@ @node-ip@ "192.168.122.11:node-0"
+    "#);
+    assert_eq!(world.tree()["/usr/local/bin/hello"].0 & 0o7777, 0o755);
+}
+
+#[test]
+fn a_card_that_is_late_is_waited_for() {
+    let world = World::new();
+    let args = Args { wait: Duration::from_secs(60), ..world.args() };
+    thread::scope(|scope| {
+        let boot = scope.spawn(|| world.boot_with(&args, &mut Real));
+        thread::sleep(Duration::from_millis(120));
+        world.card("enp1s0", NODE_0, "1");
+        assert!(!boot.join().unwrap().failed);
+    });
+    assert_eq!(read(&world, "etc/hostname"), "node-0\n");
 }
