@@ -1,16 +1,150 @@
 //! The project's own lockfile, and lockfiles that must be refused.
 
-use std::path::Path;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
-use builder::lock::Lock;
+use builder::error::Error;
+use builder::lock::format::Arch;
+use builder::lock::{self, Changes, Lock};
+use builder::mirror::Mirrors;
+use fs_err as fs;
+use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
+
+const GOOD: &str = include_str!("fixtures/good-lock.toml");
 
 /// The checkout.
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
+/// A project with nothing but a base recipe and a lockfile.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new(lock: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("images/base")).unwrap();
+        let recipe = "description = \"a base\"\n[packages]\ninclude = [\"kmod\"]\n";
+        fs::write(folder.path().join("images/base/image.toml"), recipe).unwrap();
+        fs::write(folder.path().join("lockfile.toml"), lock).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn lockfile(&self) -> PathBuf {
+        self.path().join("lockfile.toml")
+    }
+
+    fn check(&self) -> Result<Lock, String> {
+        let wrong = |error: Error| error.to_string().replace(&self.path().display().to_string(), "");
+        lock::check(self.path(), &self.lockfile(), &[Arch::Amd64]).map_err(wrong)
+    }
+}
+
 #[test]
-fn the_projects_lock_is_read() {
-    let lock = Lock::load(&project().join("lockfile.toml")).unwrap();
-    assert!(lock.release.contains_key(&lock.default_release));
+fn the_projects_lock_is_up_to_date() {
+    let outcome = lock::check(project(), &project().join("lockfile.toml"), &[Arch::Amd64]);
+    // The hashes of what Kiln compiles are still to come.
+    let findings = outcome.map(|_| String::new()).unwrap_or_else(|error| error.to_string());
+    let unexpected: Vec<&str> = findings
+        .lines()
+        .filter(|line| line.starts_with(['+', '-', '~', '!']))
+        .filter(|line| !line.contains("no expected"))
+        .collect();
+    assert_eq!(unexpected, <[&str; 0]>::default());
+}
+
+#[test]
+fn bad_locks_are_refused_by_name() {
+    let folder = project().join("builder/tests/fixtures/bad-locks");
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let mut messages = String::new();
+    for path in paths {
+        let name = path.file_name().unwrap();
+        let error = Lock::parse(Path::new(name), &fs::read_to_string(&path).unwrap()).unwrap_err();
+        let error = Error::from(error);
+        assert_eq!(error.exit_code(), 1);
+        writeln!(messages, "{error}\n").unwrap();
+    }
+    insta::assert_snapshot!(messages);
+}
+
+#[test]
+fn a_good_lock_is_up_to_date() {
+    Project::new(GOOD).check().unwrap();
+}
+
+#[test]
+fn a_lock_that_no_longer_follows_from_the_project_is_refused_with_the_difference() {
+    let project = Project::new(&GOOD.replace("[firstboot]\namd64", "[firstboot]\narm64"));
+    let recipe = "description = \"a base\"\n[packages]\ninclude = [\"socat\", \"kmod\"]\n";
+    fs::write(project.path().join("images/base/image.toml"), recipe).unwrap();
+    insta::assert_snapshot!(project.check().unwrap_err());
+    let unsatisfied = GOOD.replace("  \"kmod\",\n]", "  \"kmod\",\n  \"socat\",\n]");
+    fs::write(project.lockfile(), unsatisfied).unwrap();
+    insta::assert_snapshot!(project.check().unwrap_err());
+}
+
+#[test]
+fn a_lock_that_was_laid_out_by_hand_is_refused() {
+    let project = Project::new(&GOOD.replace("size = 30", "size  =  30"));
+    insta::assert_snapshot!(project.check().unwrap_err());
+}
+
+#[test]
+fn changes_are_a_line_each() {
+    let parse = |text: &str| Lock::parse(Path::new("lockfile.toml"), text).unwrap();
+    let old = parse(GOOD);
+    let newer = GOOD
+        .replace("34.2-2", "34.2-3")
+        .replace(&"d".repeat(64), &"e".repeat(64))
+        .replace("1789199741", "1789199742");
+    insta::assert_snapshot!(Changes::between(&old, &parse(&newer)));
+    assert!(Changes::between(&old, &old).is_empty());
+}
+
+/// An archive whose Release file nobody signed.
+#[test]
+fn an_unsigned_archive_is_refused_and_the_lock_stays() {
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return;
+    }
+    let project = Project::new(GOOD);
+    let archive = project.path().join("debian/dists/trixie");
+    for folder in ["main/binary-amd64", "main/source"] {
+        fs::create_dir_all(archive.join(folder)).unwrap();
+    }
+    fs::write(
+        archive.join("InRelease"),
+        "Origin: Debian\nCodename: trixie\nDate: Sat, 12 Sep 2026 07:55:41 UTC\nSHA256:\n",
+    )
+    .unwrap();
+    for index in ["main/binary-amd64/Packages.xz", "main/source/Sources.xz"] {
+        fs::write(archive.join(index), "").unwrap();
+    }
+    let mirror = format!("file://{}", project.path().join("debian").display());
+    let mirrors = Mirrors::find(Some(&mirror)).unwrap();
+    let error =
+        lock::update(project.path(), &project.lockfile(), &[Arch::Amd64], &mirrors, None).unwrap_err();
+    assert!(error.to_string().starts_with("the indexes of the suite `trixie` are not accepted"), "{error}");
+    assert_eq!(fs::read_to_string(project.lockfile()).unwrap(), GOOD);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever a hand does to a lock, it is read or refused, never a panic; and what is read means what it says.
+    #[test]
+    fn a_mutated_lock_never_panics(at in 0..GOOD.len(), length in 0usize..40, put in "[\\PC\n]{0,6}") {
+        let mut bytes = GOOD.as_bytes().to_vec();
+        bytes.splice(at..(at + length).min(GOOD.len()), put.bytes());
+        if let Ok(lock) = Lock::parse(Path::new("lockfile.toml"), &String::from_utf8_lossy(&bytes)) {
+            let text = toml::to_string(&lock).unwrap();
+            prop_assert_eq!(Lock::parse(Path::new("lockfile.toml"), &text).unwrap(), lock);
+        }
+    }
 }

@@ -115,26 +115,22 @@ impl<'a> Work<'a> {
         Ok(Self { folder: tempfile::Builder::new().prefix("kiln-lock-").tempdir()?, tools })
     }
 
-    /// Downloads a suite's indexes and has apt verify them.
+    /// Downloads a suite's indexes, that of source packages too when `sources` is set, and has apt verify them.
     pub(super) fn open(
         &'a self,
         name: &str,
         suite: &Suite,
         arch: Arch,
+        sources: bool,
         mirrors: &Mirrors,
     ) -> Result<Opened<'a>> {
         let archive = self.folder.path().join("archive").join(&suite.archive);
         let dist = format!("dists/{name}");
-        for file in [
-            "InRelease".to_owned(),
-            format!("main/binary-{arch}/Packages.xz"),
-            "main/source/Sources.xz".to_owned(),
-        ] {
-            let file = format!("{dist}/{file}");
+        let packages = format!("main/binary-{arch}/Packages.xz");
+        let indexes = ["InRelease", &packages].into_iter().chain(sources.then_some("main/source/Sources.xz"));
+        for index in indexes {
+            let file = format!("{dist}/{index}");
             let path = archive.join(&file);
-            if path.exists() {
-                continue;
-            }
             let url = mirrors.current(&suite.archive, &file).ok_or_else(|| AptError::NoMirror {
                 suite: name.to_owned(),
                 archive: suite.archive.clone(),
@@ -144,7 +140,7 @@ impl<'a> Work<'a> {
         }
         let root = PathBuf::from(format!("apt/{name}-{arch}"));
         let base = format!("file:{}/archive/{}", self.seen().display(), suite.archive);
-        self.configure(&root, &base, name, arch)?;
+        self.configure(&root, &base, name, arch, sources)?;
         let date = release_date(&fs::read_to_string(archive.join(dist).join("InRelease"))?)?;
         let opened = Opened { work: self, suite: name.to_owned(), base, root, date };
         opened.run("apt-get", &["--error-on=any", "update"]).map_err(|error| {
@@ -158,17 +154,22 @@ impl<'a> Work<'a> {
         if self.tools.is_some() { Path::new(INSIDE) } else { self.folder.path() }
     }
 
-    fn configure(&self, root: &Path, base: &str, suite: &str, arch: Arch) -> Result<()> {
+    fn configure(&self, root: &Path, base: &str, suite: &str, arch: Arch, sources: bool) -> Result<()> {
         let folder = self.folder.path().join(root);
         for path in ["state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d"] {
             fs::create_dir_all(folder.join(path))?;
         }
         fs::write(folder.join("status"), "")?;
-        let sources: String = ["deb", "deb-src"]
-            .iter()
-            .map(|kind| format!("{kind} [signed-by={KEYRING}] {base} {suite} main\n"))
+        let kinds = ["deb"].into_iter().chain(sources.then_some("deb-src"));
+        let list: String = kinds
+            .map(|kind| {
+                format!(
+                    "{kind} [signed-by={KEYRING}] {base} {suite} main
+"
+                )
+            })
             .collect();
-        fs::write(folder.join("etc/sources.list"), sources)?;
+        fs::write(folder.join("etc/sources.list"), list)?;
         let seen = self.seen().join(root);
         let seen = seen.display();
         let configuration = format!(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::format::{Build, Component, Deb, Lock, Release};
+use crate::input::nearest;
 
 /// The archives that mirrors are found for.
 const ARCHIVES: [&str; 2] = ["debian", "debian-security"];
@@ -10,74 +11,45 @@ const ARCHIVES: [&str; 2] = ["debian", "debian-security"];
 /// The root whose packages are taken apart for components.
 const COMPONENTS: &str = "components";
 
-impl Lock {
-    /// The first disagreement, with its key.
-    pub(super) fn check(&self) -> Result<(), String> {
-        known("release", &self.default_release, &self.release, "default-release")?;
-        self.check_suites()?;
-        self.check_packages()?;
-        self.check_sources()?;
-        self.release.iter().try_for_each(|(name, release)| self.check_release(name, release))
+/// A disagreement.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// The fact, with the key.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+impl Fault {
+    /// In what a person wrote.
+    fn written(message: String) -> Self {
+        Self { message, hint: None }
     }
 
-    fn check_suites(&self) -> Result<(), String> {
-        if self.epoch <= 0 {
-            return Err("`epoch` is missing".to_owned());
-        }
+    /// In what the update fills in.
+    fn filled(message: String) -> Self {
+        Self { message, hint: Some("builder lock update".to_owned()) }
+    }
+}
+
+impl Lock {
+    /// The first disagreement in what people write.
+    pub(super) fn check_written(&self) -> Result<(), Fault> {
+        known("release", &self.default_release, &self.release, "default-release")?;
         for (name, suite) in &self.suite {
             plain(name, &format!("suite.{name}"))?;
             if !ARCHIVES.contains(&suite.archive.as_str()) {
-                let archives = ARCHIVES.join("` or `");
-                return Err(format!("`suite.{name}.archive` is `{}`, not `{archives}`", suite.archive));
-            }
-            if !is_snapshot(&suite.snapshot) {
-                return Err(format!(
-                    "`suite.{name}.snapshot` is `{}`, not a time such as `20261121T000000Z`",
-                    suite.snapshot
-                ));
+                let (archive, archives) = (&suite.archive, ARCHIVES.join("` or `"));
+                return Err(Fault::written(format!(
+                    "`suite.{name}.archive` is `{archive}`, not `{archives}`"
+                )));
             }
         }
-        Ok(())
-    }
-
-    fn check_packages(&self) -> Result<(), String> {
         for (name, root) in &self.root {
             known("suite", &root.suite, &self.suite, &format!("root.{name}"))?;
         }
-        for (suite, debs) in &self.deb {
-            known("suite", suite, &self.suite, &format!("deb.{suite}"))?;
-            let mut seen: BTreeSet<(&str, _)> = BTreeSet::new();
-            for Deb { name, arch, roots, file, .. } in debs {
-                let by = format!("deb.{suite}: {name}");
-                if !seen.insert((name, arch)) {
-                    return Err(format!("`deb.{suite}` has the package `{name}` twice for {arch}"));
-                }
-                if roots.is_empty() {
-                    return Err(format!("`{by}` belongs to no root"));
-                }
-                for root in roots {
-                    known("root", root, &self.root, &by)?;
-                    let of = self.root.get(root).map(|root| root.suite.as_str()).unwrap_or_default();
-                    if of != suite {
-                        return Err(format!(
-                            "`{by}` belongs to the root `{root}`, which is of the suite `{of}`"
-                        ));
-                    }
-                }
-                inside_pool(file, &by)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_sources(&self) -> Result<(), String> {
         for (name, source) in &self.source {
-            let by = format!("source.{name}");
-            known("suite", &source.suite, &self.suite, &by)?;
-            if source.version.is_empty() || source.files.is_empty() {
-                return Err(format!("`{by}` has no version or no files"));
-            }
-            source.files.iter().try_for_each(|file| inside_pool(&file.file, &by))?;
+            known("suite", &source.suite, &self.suite, &format!("source.{name}"))?;
         }
         for (name, Build { source, recipe, root, output, .. }) in &self.build {
             let by = format!("build.{name}");
@@ -89,28 +61,23 @@ impl Lock {
                 .flat_map(BTreeMap::keys)
                 .try_for_each(|file| plain(file, &format!("{by}.output")))?;
         }
-        Ok(())
+        self.release.iter().try_for_each(|(name, release)| self.check_release(name, release))
     }
 
-    fn check_release(&self, name: &str, release: &Release) -> Result<(), String> {
+    fn check_release(&self, name: &str, release: &Release) -> Result<(), Fault> {
         for (part, component) in &release.component {
             let by = format!("release.{name}.component.{part}");
             match component {
                 Component::Build { build } => known("build", build, &self.build, &by)?,
-                Component::Deb { deb, files, .. } => {
-                    let of_components = |entry: &&Deb| entry.name == *deb && entry.roots.contains(COMPONENTS);
-                    if self.deb.values().flatten().find(of_components).is_none() {
-                        return Err(format!("`{by}` names the package `{deb}`, which is not in the lock"));
-                    }
-                    files.keys().try_for_each(|file| plain(file, &by))?;
-                }
+                Component::Deb { files, .. } => files.keys().try_for_each(|file| plain(file, &by))?,
             }
         }
         for (image, made) in &release.image {
             let by = format!("release.{name}.image.{image}");
             plain(image, &by)?;
             let Some((component, file)) = made.program.split_once(':') else {
-                return Err(format!("`{by}.program` is `{}`, not `component:file`", made.program));
+                let program = &made.program;
+                return Err(Fault::written(format!("`{by}.program` is `{program}`, not `component:file`")));
             };
             known("component", component, &release.component, &by)?;
             if let Some(Component::Deb { files, folder: None, .. }) = release.component.get(component) {
@@ -119,27 +86,95 @@ impl Lock {
         }
         Ok(())
     }
-}
 
-/// A name that something refers to is there.
-fn known<T>(what: &str, name: &str, names: &BTreeMap<String, T>, by: &str) -> Result<(), String> {
-    if names.contains_key(name) {
+    /// The first disagreement in what the update fills in.
+    pub(super) fn check_filled(&self) -> Result<(), Fault> {
+        if self.epoch <= 0 {
+            return Err(Fault::filled("`epoch` is missing".to_owned()));
+        }
+        for (name, suite) in &self.suite {
+            let snapshot = &suite.snapshot;
+            if !is_snapshot(snapshot) {
+                let fact =
+                    if snapshot.is_empty() { "is missing".to_owned() } else { format!("is `{snapshot}`") };
+                let message =
+                    format!("`suite.{name}.snapshot` {fact}; it is a time such as `20261121T000000Z`");
+                return Err(Fault::filled(message));
+            }
+        }
+        self.deb.iter().try_for_each(|(suite, debs)| self.check_packages(suite, debs))?;
+        for (name, source) in &self.source {
+            let by = format!("source.{name}");
+            if source.version.is_empty() || source.files.is_empty() {
+                return Err(Fault::filled(format!("`{by}` has no version or no files")));
+            }
+            source.files.iter().try_for_each(|file| inside_pool(&file.file, &by))?;
+        }
+        for (name, release) in &self.release {
+            for (part, component) in &release.component {
+                let Component::Deb { deb, .. } = component else { continue };
+                let is_it = |entry: &Deb| entry.name == *deb && entry.roots.contains(COMPONENTS);
+                if !self.deb.values().flatten().any(is_it) {
+                    return Err(Fault::filled(format!(
+                        "`release.{name}.component.{part}` names the package `{deb}`, which the root \
+                         `{COMPONENTS}` does not have"
+                    )));
+                }
+            }
+        }
         Ok(())
-    } else {
-        Err(format!("`{by}` names the {what} `{name}`, which is not in the lock"))
+    }
+
+    fn check_packages(&self, suite: &str, debs: &[Deb]) -> Result<(), Fault> {
+        let filled = |fault: Fault| Fault::filled(fault.message);
+        known("suite", suite, &self.suite, &format!("deb.{suite}")).map_err(filled)?;
+        let mut seen = BTreeSet::new();
+        for Deb { name, arch, roots, file, .. } in debs {
+            let by = format!("deb.{suite}: {name}");
+            if !seen.insert((arch, name)) {
+                return Err(Fault::filled(format!(
+                    "`deb.{suite}` has the package `{name}` twice for {arch}"
+                )));
+            }
+            if roots.is_empty() {
+                return Err(Fault::filled(format!("`{by}` belongs to no root")));
+            }
+            for root in roots {
+                known("root", root, &self.root, &by).map_err(filled)?;
+                let of = self.root.get(root).map(|root| root.suite.as_str()).unwrap_or_default();
+                if of != suite {
+                    let message =
+                        format!("`{by}` belongs to the root `{root}`, which is of the suite `{of}`");
+                    return Err(Fault::filled(message));
+                }
+            }
+            inside_pool(file, &by)?;
+        }
+        Ok(())
     }
 }
 
+/// A name that something refers to is there.
+fn known<T>(what: &str, name: &str, names: &BTreeMap<String, T>, by: &str) -> Result<(), Fault> {
+    if names.contains_key(name) {
+        return Ok(());
+    }
+    let message = format!("`{by}` names the {what} `{name}`, which is not in the lock");
+    let hint = nearest(name, names.keys().map(String::as_str)).map(|name| format!("did you mean `{name}`?"));
+    Err(Fault { message, hint })
+}
+
 /// A name that becomes a file's or folder's stays where it is put.
-fn plain(name: &str, by: &str) -> Result<(), String> {
+fn plain(name: &str, by: &str) -> Result<(), Fault> {
     let bad = name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']);
-    if bad { Err(format!("`{by}`: `{name}` cannot be the name of a file")) } else { Ok(()) }
+    if bad { Err(Fault::written(format!("`{by}`: `{name}` cannot be the name of a file"))) } else { Ok(()) }
 }
 
 /// A pool file name stays below the archive's root.
-fn inside_pool(file: &str, by: &str) -> Result<(), String> {
+fn inside_pool(file: &str, by: &str) -> Result<(), Fault> {
     let good = file.starts_with("pool/") && file.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if good { Ok(()) } else { Err(format!("`{by}`: `{file}` is not a file below the archive's `pool/`")) }
+    let message = || format!("`{by}`: `{file}` is not a file below the archive's `pool/`");
+    if good { Ok(()) } else { Err(Fault::filled(message())) }
 }
 
 /// `YYYYMMDDTHHMMSSZ`.

@@ -164,7 +164,12 @@ pub struct Release {
 
 /// Where a component's files come from; image recipes refer to them by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a component is `{ build = … }` or `{ deb = …, files = { … }, folder = … }`"
+)]
 pub enum Component {
     /// A source build; its files are the build's outputs.
     Build {

@@ -20,6 +20,7 @@ use crate::input;
 pub use apt::AptError;
 pub use changes::Changes;
 pub use check::{Stale, check};
+use consistent::Fault;
 pub use format::{Lock, VERSION};
 pub use resolve::update;
 
@@ -44,6 +45,8 @@ pub enum LockError {
         path: PathBuf,
         /// The fact, with the key.
         message: String,
+        /// How to mend it.
+        hint: Option<String>,
     },
 }
 
@@ -56,7 +59,7 @@ impl Explain for LockError {
         match self {
             Self::Input(error) => error.hint(),
             Self::Newer { .. } => Some("use the builder that wrote it, or a newer one".to_owned()),
-            Self::Inconsistent { .. } => Some("builder lock update".to_owned()),
+            Self::Inconsistent { hint, .. } => hint.clone(),
         }
     }
 }
@@ -82,7 +85,7 @@ impl Lock {
     /// As [`Lock::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, LockError> {
         let lock = Self::draft(path, text)?;
-        lock.check().map_err(|message| LockError::Inconsistent { path: path.to_owned(), message })?;
+        lock.check_filled().map_err(|fault| inconsistent(path, fault))?;
         Ok(lock)
     }
 
@@ -94,12 +97,18 @@ impl Lock {
         })
     }
 
-    /// A lock whose parts need not agree yet: what a person wrote, before the update.
+    /// A lock that the update has yet to fill in: what a person wrote is validated.
     fn draft(path: &Path, text: &str) -> Result<Self, LockError> {
         let Versioned { version: found } = input::parse(path, text)?;
         if found > VERSION {
             return Err(LockError::Newer { path: path.to_owned(), found });
         }
-        Ok(input::parse(path, text)?)
+        let lock: Self = input::parse(path, text)?;
+        lock.check_written().map_err(|fault| inconsistent(path, fault))?;
+        Ok(lock)
     }
+}
+
+fn inconsistent(path: &Path, Fault { message, hint }: Fault) -> LockError {
+    LockError::Inconsistent { path: path.to_owned(), message, hint }
 }

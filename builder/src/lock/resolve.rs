@@ -7,10 +7,10 @@ use std::path::Path;
 use fs_err as fs;
 use time::{Duration, OffsetDateTime};
 
-use super::apt::{Opened, Work};
+use super::apt::Work;
 use super::changes::Changes;
+use super::edit;
 use super::format::{Arch, Component, Deb, Lock};
-use super::{LockError, edit};
 use crate::error::{InputError, Result};
 use crate::mirror::Mirrors;
 use crate::role::Role;
@@ -36,8 +36,8 @@ pub fn update(
             root.request = request;
         }
     }
-    resolve(&mut lock, lockfile, architectures, mirrors, tools)?;
-    lock.check().map_err(|message| LockError::Inconsistent { path: lockfile.to_owned(), message })?;
+    resolve(&mut lock, architectures, mirrors, tools)?;
+    lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
     let written = edit::write(&text, &lock).map_err(|error| {
         crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
     })?;
@@ -76,72 +76,47 @@ pub(super) fn derived_requests(
 }
 
 /// Fills in everything that the archive decides.
-fn resolve(
-    lock: &mut Lock,
-    lockfile: &Path,
-    architectures: &[Arch],
-    mirrors: &Mirrors,
-    tools: Option<&Path>,
-) -> Result<()> {
+fn resolve(lock: &mut Lock, architectures: &[Arch], mirrors: &Mirrors, tools: Option<&Path>) -> Result<()> {
     let work = Work::new(tools)?;
-    let mut opened: BTreeMap<(&str, Arch), Opened<'_>> = BTreeMap::new();
-    for (name, suite) in &lock.suite {
+    lock.deb.clear();
+    lock.epoch = 0;
+    for (name, suite) in &mut lock.suite {
+        let mut debs: BTreeMap<(Arch, String), Deb> = BTreeMap::new();
+        let mut sources: Vec<_> =
+            lock.source.iter_mut().filter(|(_, source)| source.suite == *name).collect();
         for arch in architectures {
-            opened.insert((name, *arch), work.open(name, suite, *arch, mirrors)?);
-        }
-    }
-    let unknown = |by: String, suite: &str| LockError::Inconsistent {
-        path: lockfile.to_owned(),
-        message: format!("`{by}` names the suite `{suite}`, which is not in the lock"),
-    };
-    let mut debs: BTreeMap<(&str, Arch, String), Deb> = BTreeMap::new();
-    for (name, root) in &lock.root {
-        for arch in architectures {
-            let suite = opened
-                .get(&(root.suite.as_str(), *arch))
-                .ok_or_else(|| unknown(format!("root.{name}"), &root.suite))?;
-            for found in suite.packages(name, &root.request, root.closure)? {
-                let entry = debs.entry((&root.suite, *arch, found.name.clone())).or_insert_with(|| Deb {
-                    name: found.name,
-                    version: found.version,
-                    arch: *arch,
-                    roots: BTreeSet::new(),
-                    file: found.file,
-                    size: found.size,
-                    sha256: found.sha256,
-                });
-                entry.roots.insert(name.clone());
+            let opened = work.open(name, suite, *arch, !sources.is_empty(), mirrors)?;
+            suite.snapshot = snapshot(opened.date);
+            lock.epoch = lock.epoch.max(opened.date.unix_timestamp());
+            for (root_name, root) in lock.root.iter().filter(|(_, root)| root.suite == *name) {
+                for found in opened.packages(root_name, &root.request, root.closure)? {
+                    let entry = debs.entry((*arch, found.name.clone())).or_insert_with(|| Deb {
+                        name: found.name,
+                        version: found.version,
+                        arch: *arch,
+                        roots: BTreeSet::new(),
+                        file: found.file,
+                        size: found.size,
+                        sha256: found.sha256,
+                    });
+                    entry.roots.insert(root_name.clone());
+                }
+            }
+            // The same for every architecture.
+            for (source_name, source) in sources.drain(..) {
+                *source = opened.source(source_name)?;
             }
         }
-    }
-    let mut sources = lock.source.clone();
-    for (name, source) in &mut sources {
-        let suite = opened
-            .iter()
-            .find(|((suite, _), _)| *suite == source.suite)
-            .ok_or_else(|| unknown(format!("source.{name}"), &source.suite))?;
-        *source = suite.1.source(name)?;
-    }
-    let dates: BTreeMap<String, OffsetDateTime> =
-        opened.iter().map(|((suite, _), opened)| ((*suite).to_owned(), opened.date)).collect();
-    let mut by_suite: BTreeMap<String, Vec<Deb>> = BTreeMap::new();
-    for ((suite, _, _), deb) in debs {
-        by_suite.entry(suite.to_owned()).or_default().push(deb);
-    }
-    lock.deb = by_suite;
-    lock.source = sources;
-    for (name, suite) in &mut lock.suite {
-        if let Some(date) = dates.get(name) {
-            suite.snapshot = snapshot(*date);
+        if !debs.is_empty() {
+            lock.deb.insert(name.clone(), debs.into_values().collect());
         }
     }
-    lock.epoch = dates.values().map(|date| date.unix_timestamp()).max().unwrap_or_default();
     Ok(())
 }
 
 /// The time at which a snapshot mirror has a suite. A mirror takes a release in hours after the date that it bears,
-/// and asked for a time between two of its states it gives the one before: a day later is safe, and a stable suite's files
-/// stay for months.
+/// and asked for a time between two of its states it gives the one before: a day later is safe, and a stable suite's
+/// files stay for months.
 fn snapshot(date: OffsetDateTime) -> String {
     let date = date.saturating_add(Duration::DAY);
     format!(
