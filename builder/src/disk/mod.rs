@@ -23,12 +23,6 @@ pub use content::content_sha256;
 pub use layout::LayoutError;
 pub use qcow2::{to_qcow2, to_raw};
 
-/// Version of this recipe: part of the store's keys, raised whenever the same inputs would give other bytes.
-pub const RECIPE: u32 = 1;
-
-/// Size of a disk when nothing else is asked for: below multipass's default.
-pub const DEFAULT_SIZE: u64 = 4 << 30;
-
 /// Where the tools see the folder of a step's files, and the disk in it.
 const WORK: &str = "/kiln/work";
 const DISK: &str = "/kiln/work/disk.raw";
