@@ -96,3 +96,55 @@ fn files(source: &Source) -> impl Iterator<Item = Value> {
 fn size(bytes: u64) -> Value {
     i64::try_from(bytes).unwrap_or(i64::MAX).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Lock, write};
+
+    const GOOD: &str = include_str!("../../tests/fixtures/good-lock.toml");
+
+    #[test]
+    fn a_lock_written_into_its_own_text_changes_nothing() {
+        let lock = Lock::parse(Path::new("lockfile.toml"), GOOD).unwrap();
+        assert_eq!(write(GOOD, &lock).unwrap(), GOOD);
+    }
+
+    #[test]
+    fn only_the_lines_of_what_changed_change() {
+        let mut lock = Lock::parse(Path::new("lockfile.toml"), GOOD).unwrap();
+        lock.epoch += 1;
+        lock.root.get_mut("base").unwrap().request.push("socat".to_owned());
+        lock.deb.get_mut("trixie").unwrap()[1].version = "34.2-3".to_owned();
+        let text = write(GOOD, &lock).unwrap();
+        let expected = GOOD
+            .replace("1789199741", "1789199742")
+            .replace("  \"kmod\",\n]", "  \"kmod\",\n  \"socat\",\n]")
+            .replace("\"34.2-2\"", "\"34.2-3\"");
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_first_update_adds_what_is_missing() {
+        let lock = Lock::parse(Path::new("lockfile.toml"), GOOD).unwrap();
+        let filled = [
+            "epoch =",
+            "snapshot =",
+            "[deb]",
+            "trixie = [",
+            "  { name",
+            "  { file",
+            "files = [",
+            "version = \"1.0",
+        ];
+        let kept: Vec<&str> =
+            GOOD.lines().filter(|line| !filled.iter().any(|start| line.starts_with(start))).collect();
+        // What closed the two arrays.
+        let skeleton =
+            kept.join("\n").replace("]\n\n[build.hello]", "\n[build.hello]").trim_end_matches(']').to_owned();
+        let text = write(&skeleton, &lock).unwrap();
+        assert_eq!(Lock::parse(Path::new("lockfile.toml"), &text).unwrap(), lock);
+        assert_eq!(write(&text, &lock).unwrap(), text);
+    }
+}

@@ -89,6 +89,15 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Reads a lockfile that the update has yet to fill in, or fill in anew: only what people write is validated. For
+    /// `lock update` alone, which takes its tools from the lock as it was.
+    ///
+    /// # Errors
+    /// As [`Lock::load`].
+    pub fn load_draft(path: &Path) -> Result<Self, LockError> {
+        Self::draft(path, &Self::read(path)?)
+    }
+
     fn read(path: &Path) -> Result<String, InputError> {
         fs::read_to_string(path).map_err(|_| InputError::Missing {
             what: "lockfile",
