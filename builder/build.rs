@@ -21,32 +21,17 @@ fn main() {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the compiler is the host's, by design; the lock checks its result"
-)]
 fn compile(workspace: &Path, out: &Path, target: &str) -> PathBuf {
     // A target folder of its own: cargo holds the lock of the outer one.
     let folder = out.join("firstboot");
-    let cargo = env::var_os("CARGO").expect("cargo sets CARGO");
-    let mut command = Command::new(cargo);
-    command
+    let status = clean(tool("CARGO"))
         .args(["build", "--package", "firstboot", "--profile", "image", "--locked", "--target", target])
         .arg("--target-dir")
         .arg(&folder)
-        .current_dir(workspace);
-    // Nothing of the outer build's settings may reach the bytes.
-    for (name, _) in env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        let foreign = ["CARGO_", "RUST", "DEP_", "CC", "CFLAGS", "SOURCE_DATE_EPOCH"];
-        let kept =
-            ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
-        if foreign.iter().any(|prefix| name.starts_with(prefix)) && !kept.contains(&name.as_str()) {
-            command.env_remove(&name);
-        }
-    }
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\x1f"));
-    let status = command.status().expect("cargo runs, it runs this");
+        .current_dir(workspace)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, &folder, target).join("\x1f"))
+        .status()
+        .expect("cargo runs, it runs this");
     assert!(
         status.success(),
         "firstboot does not compile for {target}; `rustup target add {target}` gives the pinned compiler this target"
@@ -54,22 +39,75 @@ fn compile(workspace: &Path, out: &Path, target: &str) -> PathBuf {
     folder.join(target).join("image/firstboot")
 }
 
-/// The linker that comes with the compiler, and every path of this machine under a neutral name.
-fn flags(workspace: &Path) -> Vec<String> {
-    let home = |variable: &str, default: &str| {
-        env::var_os(variable)
-            .map_or_else(|| Path::new(&env::var_os("HOME").unwrap_or_default()).join(default), PathBuf::from)
-    };
-    let cargo_home = home("CARGO_HOME", ".cargo");
-    let rustup_home = home("RUSTUP_HOME", ".rustup");
-    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    vec![
-        "-Clinker=rust-lld".to_owned(),
-        "-Clinker-flavor=ld.lld".to_owned(),
-        "-Clink-self-contained=yes".to_owned(),
-        "-Crelocation-model=static".to_owned(),
-        remap(workspace, "/kiln"),
-        remap(&cargo_home, "/cargo"),
-        remap(&rustup_home, "/rustup"),
+/// The linker that comes with the compiler, and every path of this machine under a neutral name. The last prefix that
+/// matches wins, so the particular ones come last.
+fn flags(workspace: &Path, out: &Path, target: &str) -> Vec<String> {
+    let mut flags = [
+        "-Clinker=rust-lld",
+        "-Clinker-flavor=ld.lld",
+        "-Clink-self-contained=yes",
+        "-Crelocation-model=static",
     ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut remap = |from: &str, to: &str| flags.push(format!("--remap-path-prefix={from}={to}"));
+    remap(&workspace.to_string_lossy(), "/kiln");
+    remap(&out.to_string_lossy(), "/target");
+    let sysroot = text(tool("RUSTC").args(["--print", "sysroot"]));
+    let version = text(tool("RUSTC").arg("-vV"));
+    let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: ")).unwrap_or("unknown");
+    remap(&format!("{}/lib/rustlib/src/rust", sysroot.trim()), &format!("/rustc/{commit}"));
+    for (folder, package) in packages(workspace, target) {
+        remap(&folder, &format!("/cargo/{package}"));
+    }
+    flags
+}
+
+/// The folders of the registry packages with their names and versions: the folder's name depends on the registry.
+fn packages(workspace: &Path, target: &str) -> Vec<(String, String)> {
+    let metadata = text(
+        clean(tool("CARGO"))
+            .args(["metadata", "--format-version=1", "--locked", "--filter-platform", target])
+            .current_dir(workspace),
+    );
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("cargo metadata prints JSON");
+    let field =
+        |package: &serde_json::Value, name: &str| package[name].as_str().unwrap_or_default().to_owned();
+    let foreign = |package: &&serde_json::Value| !package["source"].is_null();
+    let packages = metadata["packages"].as_array().into_iter().flatten().filter(foreign);
+    packages
+        .map(|package| {
+            let manifest = field(package, "manifest_path");
+            let folder = manifest.trim_end_matches("/Cargo.toml").to_owned();
+            (folder, format!("{}-{}", field(package, "name"), field(package, "version")))
+        })
+        .collect()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the compiler is the host's, by design; the lock checks its result"
+)]
+fn tool(variable: &str) -> Command {
+    Command::new(env::var_os(variable).expect("cargo sets it for build scripts"))
+}
+
+/// Nothing of the outer build's settings may reach the bytes.
+fn clean(mut command: Command) -> Command {
+    const FOREIGN: [&str; 6] = ["CARGO_", "RUST", "DEP_", "CC", "CFLAGS", "SOURCE_DATE_EPOCH"];
+    const KEPT: [&str; 5] =
+        ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if FOREIGN.iter().any(|prefix| name.starts_with(prefix)) && !KEPT.contains(&name.as_str()) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+fn text(command: &mut Command) -> String {
+    let output = command.output().expect("it runs, it runs this");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints UTF-8")
 }

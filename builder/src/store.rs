@@ -133,6 +133,7 @@ impl Store {
         if let Some(path) = self.made(key) {
             return Ok(path);
         }
+        tracing::debug!(%folder, "making");
         let temporary = self.root.join("tmp").join(&folder);
         remove_tree(&temporary)?;
         fs::create_dir(&temporary)?;

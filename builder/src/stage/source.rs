@@ -19,6 +19,9 @@ use crate::store::{StepKey, Store};
 /// Raised when what this stage gives a recipe changes.
 const VERSION: u32 = 1;
 
+/// The hashes of a build's files, beside them.
+const SUMS: &str = ".sha256.json";
+
 /// The result is not the lock's.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -117,7 +120,7 @@ pub fn build(
     progress: &Progress,
 ) -> Result<PathBuf> {
     let key = key(project, lock, build, &root.key, arch)?;
-    store.step(&key, |folder| {
+    let folder = store.step(&key, |folder| {
         let task = progress.task(&format!("compiling {name} from source"));
         let (work, out) = (folder.join(".work"), folder.join(".out"));
         let source = work.join("src");
@@ -141,28 +144,48 @@ pub fn build(
             sandbox = sandbox.env(variable, value);
         }
         sandbox.run(["bash", "-eu", "/kiln/recipe/build.sh"])?;
-        for (file, expected) in build.output.get(&arch).into_iter().flatten() {
-            admit(name, &out.join(file), expected, &folder.join(file))?;
+        let made = sums(&out)?;
+        for file in made.keys() {
+            fs::rename(out.join(file), folder.join(file))?;
         }
+        fs::write(folder.join(SUMS), serde_json::to_vec(&made).map_err(std::io::Error::from)?)?;
         for leftover in [&work, &out] {
             crate::store::remove_tree(leftover)?;
         }
         task.finish();
         Ok(())
-    })
+    })?;
+    check(name, build, arch, &folder)?;
+    Ok(folder)
 }
 
-fn admit(build: &str, made: &Path, expected: &Sha256Hex, place: &Path) -> Result<()> {
-    let file = made.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !made.is_file() {
-        return Err(BuildError::NoOutput { build: build.to_owned(), file }.into());
+/// The hashes of the files that a recipe made.
+fn sums(out: &Path) -> Result<BTreeMap<String, String>> {
+    let mut sums = BTreeMap::new();
+    for entry in fs::read_dir(out)? {
+        let entry = entry?;
+        sums.insert(entry.file_name().to_string_lossy().into_owned(), sha256_hex(fs::read(entry.path())?));
     }
-    let found = sha256_hex(fs::read(made)?);
-    if found != expected.as_str() {
-        let (build, expected) = (build.to_owned(), expected.clone());
-        return Err(BuildError::Mismatch { build, file, expected, found }.into());
+    Ok(sums)
+}
+
+/// What was made is what the lock expects. A result that is not stays in the store under its inputs, but reaches no
+/// image.
+fn check(name: &str, build: &Build, arch: Arch, folder: &Path) -> Result<()> {
+    let made: BTreeMap<String, String> =
+        serde_json::from_slice(&fs::read(folder.join(SUMS))?).map_err(std::io::Error::from)?;
+    for (file, expected) in build.output.get(&arch).into_iter().flatten() {
+        let (build, file) = (name.to_owned(), file.clone());
+        match made.get(&file) {
+            Some(found) if found == expected.as_str() => {}
+            Some(found) => {
+                let (expected, found) = (expected.clone(), found.clone());
+                return Err(BuildError::Mismatch { build, file, expected, found }.into());
+            }
+            None => return Err(BuildError::NoOutput { build, file }.into()),
+        }
     }
-    Ok(fs::rename(made, place)?)
+    Ok(())
 }
 
 /// Lays a file of a source package out as dpkg-source would, without the patches: the original's top folder is
