@@ -11,7 +11,7 @@ use super::{Folders, qemu};
 use crate::report::cluster::NodeJson;
 
 /// Makes the node's disk when it has none.
-pub(super) fn ensure(folders: &Folders, node: &NodeJson, tools: &Path) -> Result<(), DriverError> {
+pub(super) fn ensure(folders: &Folders, node: &NodeJson, qemu_root: &Path) -> Result<(), DriverError> {
     let folder = folders.node(&node.name);
     if folder.join(qemu::DISK).exists() {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn ensure(folders: &Folders, node: &NodeJson, tools: &Path) -> Result
     let mut argv = vec!["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", &image, &unfinished];
     let size = node.disk_mib.map(|mib| format!("{mib}M"));
     argv.extend(size.as_deref());
-    folders.sandbox(tools).cwd(format!("{}/{}", super::RUN_INSIDE, node.name)).run(argv)?;
+    folders.sandbox(qemu_root).cwd(format!("{}/{}", super::RUN_INSIDE, node.name)).run(argv)?;
     Ok(fs::rename(folder.join(&unfinished), folder.join(qemu::DISK))?)
 }
 

@@ -39,15 +39,6 @@ pub use serial::{Seen, Stage};
 pub use status::{NodeStatus, Running, StatusReport, logs, status};
 pub use up::{UpRequest, Wait, up};
 
-/// The unpacked roots of pinned packages.
-#[derive(Debug, Clone, Copy)]
-pub struct Roots<'a> {
-    /// The root `qemu`: QEMU and its firmware.
-    pub qemu: &'a Path,
-    /// The root `tools`: qemu-img.
-    pub tools: &'a Path,
-}
-
 /// How the processors are asked to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {

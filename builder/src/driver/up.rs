@@ -11,7 +11,7 @@ use super::process::Process;
 use super::serial::{self, Stage};
 use super::state::{NodeState, State, SwitchState};
 use super::status::{StatusReport, report};
-use super::{Accel, Accelerator, Firmware, Folders, Roots, accel, disk, ports, qemu};
+use super::{Accel, Accelerator, Firmware, Folders, accel, disk, ports, qemu};
 use crate::lock::format::Arch;
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
@@ -21,8 +21,8 @@ use crate::report::cluster::{ClusterJson, NodeJson};
 pub struct UpRequest<'a> {
     /// The folder of results, `<out>/<profile>`.
     pub results: &'a Path,
-    /// The programs.
-    pub roots: Roots<'a>,
+    /// The unpacked root `qemu` of the lock: QEMU, its firmware and qemu-img.
+    pub qemu_root: &'a Path,
     /// One node instead of all.
     pub node: Option<&'a str>,
     /// How the processors are to run.
@@ -78,8 +78,20 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    /// Starts the switch, unless it runs.
+    /// Starts the switch, unless it runs. Another program can take a chosen port before QEMU does: then others are
+    /// chosen.
     fn switch(&mut self) -> Result<(), DriverError> {
+        const TRIES: u32 = 5;
+        for _ in 1..TRIES {
+            match self.try_switch() {
+                Err(DriverError::Start { log, .. }) if log.contains("host forwarding rule") => (),
+                outcome => return outcome,
+            }
+        }
+        self.try_switch()
+    }
+
+    fn try_switch(&mut self) -> Result<(), DriverError> {
         let process = self.folders.switch();
         let running = process.is_running()?;
         let ours =
@@ -103,7 +115,7 @@ impl Starter<'_> {
         self.state.switch = Some(SwitchState { pid: None, argv: argv.clone() });
         self.state.save(&self.folders.run)?;
         // The host's network for the forwarded ports; QEMU itself lets nothing out.
-        let sandbox = self.folders.sandbox(self.request.roots.qemu).share_network();
+        let sandbox = self.folders.sandbox(self.request.qemu_root).share_network();
         let pid = start(&process, &sandbox, argv, qemu::SWITCH)?;
         self.state.switch.iter_mut().for_each(|switch| switch.pid = Some(pid));
         self.state.save(&self.folders.run)?;
@@ -123,7 +135,7 @@ impl Starter<'_> {
             let accelerator = match accelerator {
                 Some(known) => known,
                 None => {
-                    let (root, run) = (self.request.roots.qemu, &self.folders.run);
+                    let (root, run) = (self.request.qemu_root, &self.folders.run);
                     *accelerator.insert(accel::choose(self.request.accel, root, run)?)
                 }
             };
@@ -158,16 +170,16 @@ impl Starter<'_> {
         let entry = NodeState { pid: None, image_sha256, accelerator, firmware };
         self.state.nodes.insert(node.name.clone(), entry);
         self.state.save(&self.folders.run)?;
-        disk::ensure(self.folders, node, self.request.roots.tools)?;
+        disk::ensure(self.folders, node, self.request.qemu_root)?;
         if firmware == Firmware::Uefi {
-            disk::ensure_firmware(self.folders, node, self.request.roots.qemu)?;
+            disk::ensure_firmware(self.folders, node, self.request.qemu_root)?;
         }
         let log = process.folder.join(serial::LOG);
         if log.exists() {
             fs::rename(&log, process.folder.join(serial::PREVIOUS))?;
         }
         let argv = qemu::machine(node, accelerator, firmware, &super::places());
-        let sandbox = self.folders.sandbox(self.request.roots.qemu);
+        let sandbox = self.folders.sandbox(self.request.qemu_root);
         let pid = start(process, &sandbox, argv, &node.name)?;
         self.state.nodes.entry(node.name.clone()).and_modify(|node| node.pid = Some(pid));
         self.state.save(&self.folders.run)

@@ -14,7 +14,8 @@ const FOLDER: &str = "qemu";
 pub(super) fn script(cluster: &ClusterJson) -> String {
     let places = Places { results: ".".to_owned(), run: FOLDER.to_owned() };
     let mut text = String::from(
-        "# Run this in the folder of the images. QEMU 7.2 or newer; emulation takes over where KVM is not to be had.\n",
+        "# Run this in the folder of the images. QEMU 7.2 or newer with KVM; without KVM QEMU 10, because older ones\n\
+         # emulate several processors wrongly.\n",
     );
     text += "# The network between the nodes: one QEMU without a machine. It comes first.\n";
     text += &format!("mkdir -p -m 700 {FOLDER}/{SWITCH}\n");
@@ -36,7 +37,7 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
         text += &daemon(&machine(node, Accelerator::Tcg, Firmware::Bios, &places), name);
     }
     text += &format!(
-        "\n# The consoles: tail -f {FOLDER}/*/serial.log. The end: kill $(cat {FOLDER}/*/qemu.pid)\n"
+        "\n# The consoles: tail -f {FOLDER}/*/serial.log. The end, once the nodes are shut\n# down: kill $(cat {FOLDER}/{SWITCH}/qemu.pid)\n"
     );
     text
 }
