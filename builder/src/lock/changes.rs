@@ -50,6 +50,9 @@ impl fmt::Display for Changes {
 /// Everything that an update writes, as one line for people each.
 fn facts(lock: &Lock) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::from([("epoch".to_owned(), lock.epoch.to_string())]);
+    for (arch, hash) in &lock.firstboot {
+        facts.insert(format!("firstboot {arch}"), short(hash.as_str()).to_owned());
+    }
     for (name, suite) in &lock.suite {
         facts.insert(format!("suite {name}"), suite.snapshot.clone());
     }

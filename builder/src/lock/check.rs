@@ -36,16 +36,9 @@ pub fn check(project: &Path, lockfile: &Path, architectures: &[Arch]) -> Result<
     let text = Lock::read(lockfile)?;
     let lock = Lock::parse(lockfile, &text)?;
     let mut wanted = lock.clone();
-    for (root, request) in resolve::derived_requests(project, &lock)? {
-        if let Some(root) = wanted.root.get_mut(root) {
-            root.request = request;
-        }
-    }
+    resolve::derive(project, &mut wanted, architectures)?;
     let mut findings = Changes::between(&lock, &wanted).to_string();
     for arch in architectures {
-        if !lock.firstboot.contains_key(arch) {
-            let _ = writeln!(findings, "! firstboot: no expected hash for {arch}");
-        }
         for (name, root) in &lock.root {
             for package in &root.request {
                 if !lock.packages(name, *arch).any(|deb| deb.name == *package) {

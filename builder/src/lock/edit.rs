@@ -18,6 +18,9 @@ pub(super) fn write(text: &str, lock: &Lock) -> Result<String, toml_edit::TomlEr
     let mut document: DocumentMut = text.parse()?;
     let top = document.as_table_mut();
     put(&mut top["epoch"], lock.epoch.into());
+    for (arch, hash) in &lock.firstboot {
+        put(&mut top["firstboot"][&arch.to_string()], hash.to_string().into());
+    }
     for (name, suite) in &lock.suite {
         put(&mut top["suite"][name]["snapshot"], suite.snapshot.clone().into());
     }
@@ -102,6 +105,7 @@ mod tests {
     use std::path::Path;
 
     use super::{Lock, write};
+    use crate::lock::format::Arch;
 
     const GOOD: &str = include_str!("../../tests/fixtures/good-lock.toml");
 
@@ -115,11 +119,13 @@ mod tests {
     fn only_the_lines_of_what_changed_change() {
         let mut lock = Lock::parse(Path::new("lockfile.toml"), GOOD).unwrap();
         lock.epoch += 1;
+        lock.firstboot.insert(Arch::Amd64, "e".repeat(64).parse().unwrap());
         lock.root.get_mut("base").unwrap().request.push("socat".to_owned());
         lock.deb.get_mut("trixie").unwrap()[1].version = "34.2-3".to_owned();
         let text = write(GOOD, &lock).unwrap();
         let expected = GOOD
             .replace("1789199741", "1789199742")
+            .replace(&"f".repeat(64), &"e".repeat(64))
             .replace("  \"kmod\",\n]", "  \"kmod\",\n  \"socat\",\n]")
             .replace("\"34.2-2\"", "\"34.2-3\"");
         assert_eq!(text, expected);

@@ -25,7 +25,7 @@ pub struct Lock {
     pub epoch: i64,
     /// The release used when neither the profile nor `--release` names one.
     pub default_release: String,
-    /// Expected bytes of the firstboot binary, per architecture.
+    /// Expected bytes of the firstboot binary, per architecture: the update's builder carries it.
     #[serde(default)]
     pub firstboot: BTreeMap<Arch, Sha256Hex>,
     /// Suites of the Debian archive, by name.

@@ -11,7 +11,8 @@ use super::apt::Work;
 use super::changes::Changes;
 use super::edit;
 use super::format::{Arch, Component, Deb, Lock};
-use crate::error::{InputError, Result};
+use crate::embedded;
+use crate::error::Result;
 use crate::mirror::Mirrors;
 use crate::role::Role;
 
@@ -31,11 +32,7 @@ pub fn update(
     let text = Lock::read(lockfile)?;
     let old = Lock::draft(lockfile, &text)?;
     let mut lock = old.clone();
-    for (root, request) in derived_requests(project, &lock)? {
-        if let Some(root) = lock.root.get_mut(root) {
-            root.request = request;
-        }
-    }
+    derive(project, &mut lock, architectures)?;
     resolve(&mut lock, architectures, mirrors, tools)?;
     lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
     let written = edit::write(&text, &lock).map_err(|error| {
@@ -47,32 +44,31 @@ pub fn update(
     Ok(Changes::between(&old, &lock))
 }
 
-/// The requests that follow from other files: the base's from its recipe, the components' from the releases.
+/// Sets what follows from the project and this builder: the base's request from its recipe, the components' from the
+/// releases, the firstboot binary's hash from the one that this builder carries.
 ///
 /// # Errors
 /// When the base recipe cannot be read.
-pub(super) fn derived_requests(
-    project: &Path,
-    lock: &Lock,
-) -> Result<BTreeMap<&'static str, Vec<String>>, InputError> {
-    let base: BTreeSet<String> = Role::load(project, "base")?
-        .layers
-        .into_iter()
-        .flat_map(|layer| layer.image.packages.include)
-        .collect();
-    let components: BTreeSet<String> = lock
-        .release
-        .values()
-        .flat_map(|release| release.component.values())
+pub(super) fn derive(project: &Path, lock: &mut Lock, architectures: &[Arch]) -> Result<()> {
+    let layers = Role::load(project, "base")?.layers;
+    let base: BTreeSet<String> = layers.into_iter().flat_map(|layer| layer.image.packages.include).collect();
+    let components = lock.release.values().flat_map(|release| release.component.values());
+    let components: BTreeSet<String> = components
         .filter_map(|component| match component {
             Component::Deb { deb, .. } => Some(deb.clone()),
             Component::Build { .. } => None,
         })
         .collect();
-    let [base_name, components_name] = edit::DERIVED;
-    Ok([(base_name, base), (components_name, components)]
-        .map(|(name, request)| (name, request.into_iter().collect()))
-        .into())
+    for (name, request) in edit::DERIVED.into_iter().zip([base, components]) {
+        if let Some(root) = lock.root.get_mut(name) {
+            root.request = request.into_iter().collect();
+        }
+    }
+    for arch in architectures {
+        let hash = embedded::sha256(*arch).parse().map_err(std::io::Error::other)?;
+        lock.firstboot.insert(*arch, hash);
+    }
+    Ok(())
 }
 
 /// Fills in everything that the archive decides.
