@@ -13,6 +13,7 @@ use crate::deb;
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock};
 use crate::progress::Progress;
+use crate::repro::sha256_hex;
 use crate::sandbox::Sandbox;
 use crate::store::{StepKey, Store};
 
@@ -54,13 +55,19 @@ pub fn make(store: &Store, lock: &Lock, tools: &Root, arch: Arch, progress: &Pro
                 write!(index, "\nFilename: ./{name}\nSize: {}\nSHA256: {}\n\n", package.size, package.sha256);
             sandbox = sandbox.show(&path, format!("/kiln/repository/{name}"));
         }
-        fs::write(repository.join("Packages"), index)?;
+        // mmdebstrap selects by the suite's name, which apt takes from here.
+        let entry = format!("{} {} Packages", sha256_hex(&index), index.len());
+        let release = format!("Suite: {suite}\nCodename: {suite}\nSHA256:\n {entry}\n");
+        for (file, text) in [("Packages", index), ("Release", release)] {
+            let path = repository.join(file);
+            fs::write(&path, text)?;
+            sandbox = sandbox.show(&path, format!("/kiln/repository/{file}"));
+        }
         let work = folder.join("work");
         fs::create_dir(&work)?;
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&work, std::fs::Permissions::from_mode(0o755))?;
         let sandbox = sandbox
-            .show(&repository.join("Packages"), "/kiln/repository/Packages")
             .lend(&work, "/kiln/work")
             .env("TMPDIR", "/kiln/work")
             .env("SOURCE_DATE_EPOCH", lock.epoch.to_string());
