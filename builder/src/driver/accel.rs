@@ -2,7 +2,7 @@
 //! started and its firmware has to speak. A host whose KVM runs firmware and no kernel needs `--accel tcg`.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
@@ -15,7 +15,24 @@ use crate::sandbox::Sandbox;
 /// What the firmware says goes here.
 const DEBUG_LOG: &str = "firmware.log";
 
-/// Settles how the processors run; `run` is a folder for the attempt.
+/// The test machine's folder below `run`, whose name no node has: a fixed one, so that `down` finds what an
+/// interrupted `up` left.
+fn probe(run: &Path) -> Process {
+    let folder: PathBuf = run.join("_kvm");
+    Process { name: "the KVM probe".to_owned(), folder }
+}
+
+/// Ends a test machine that an interrupted attempt left.
+pub(super) fn clean(run: &Path) -> Result<(), DriverError> {
+    let probe = probe(run);
+    if probe.folder.exists() {
+        probe.end(None)?;
+        fs::remove_dir_all(&probe.folder)?;
+    }
+    Ok(())
+}
+
+/// Settles how the processors run; `run` is the folder for the attempt.
 pub(super) fn choose(wanted: Accel, qemu_root: &Path, run: &Path) -> Result<Accelerator, DriverError> {
     match wanted {
         Accel::Tcg => Ok(Accelerator::Tcg),
@@ -38,8 +55,9 @@ fn try_kvm(qemu_root: &Path, run: &Path) -> Result<Option<String>, DriverError> 
     if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
         return Ok(Some(error.to_string()));
     }
-    let folder = tempfile::Builder::new().prefix("_kvm-").tempdir_in(run)?;
-    let process = Process { name: "the KVM probe".to_owned(), folder: folder.path().to_owned() };
+    clean(run)?;
+    let process = probe(run);
+    super::make_private(&process.folder)?;
     const INSIDE: &str = "/kiln/probe";
     let log = format!("file,id=firmware,path={INSIDE}/{DEBUG_LOG}");
     let mut argv = vec![qemu::PROGRAM, "-machine", "q35", "-nodefaults", "-m", "64M"];
@@ -48,14 +66,17 @@ fn try_kvm(qemu_root: &Path, run: &Path) -> Result<Option<String>, DriverError> 
     argv.extend(["-chardev", &log, "-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
     let mut argv: Vec<String> = argv.into_iter().map(str::to_owned).collect();
     argv.extend(qemu::controlled(INSIDE));
-    let sandbox = Sandbox::new(qemu_root).lend(folder.path(), INSIDE);
+    let sandbox = Sandbox::new(qemu_root).lend(&process.folder, INSIDE);
     let pid = process.start(&sandbox, &argv)?;
     let outcome = until(Duration::from_secs(3), Duration::from_millis(20), || {
-        let spoke = fs::metadata(folder.path().join(DEBUG_LOG)).is_ok_and(|file| file.len() > 0);
+        let spoke = fs::metadata(process.folder.join(DEBUG_LOG)).is_ok_and(|file| file.len() > 0);
         if spoke {
             return Ok::<_, io::Error>(Some(None));
         }
-        Ok((!process.is_running()?).then_some(()).map(|()| process.log().ok()))
+        if process.is_running()? {
+            return Ok(None);
+        }
+        process.log().map(|log| Some(Some(log)))
     })?;
     let reason = match outcome {
         Some(None) => None,
@@ -63,5 +84,6 @@ fn try_kvm(qemu_root: &Path, run: &Path) -> Result<Option<String>, DriverError> 
         None => Some("the firmware of a test machine stayed silent".to_owned()),
     };
     process.end(Some(pid))?;
+    clean(run)?;
     Ok(reason)
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::Folders;
 use super::error::DriverError;
 use super::poll::until;
 use super::state::State;
+use super::{Folders, accel};
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
 
@@ -45,6 +45,7 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
     let mut state = State::load(&folders.run)?;
     let names: Vec<String> =
         state.nodes.keys().filter(|name| request.node.is_none_or(|node| *name == node)).cloned().collect();
+    accel::clean(&folders.run)?;
     power_off(&folders, &names, request.grace)?;
     for name in &names {
         let process = folders.process(name);

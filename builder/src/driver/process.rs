@@ -94,11 +94,15 @@ impl Process {
 
     /// Ends it at once: by its control socket, else by killing its sandbox, whose namespace takes it along.
     pub(super) fn end(&self, pid: Option<u32>) -> Result<(), DriverError> {
-        if self.is_running()? {
-            // It hangs up instead of answering.
+        let quit = until(Duration::from_secs(5), PAUSE, || -> io::Result<Option<()>> {
+            if !self.is_running()? {
+                return Ok(Some(()));
+            }
+            // Again and again: one that has just been started does not listen yet. It hangs up instead of answering.
             let _ = Qmp::connect(&self.folder, QMP_SOCKET).and_then(|mut qmp| qmp.run("quit"));
-        }
-        if !self.wait_for_end(Duration::from_secs(5))? {
+            Ok(None)
+        })?;
+        if quit.is_none() {
             if let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) {
                 // Its lock is held, so the process is alive and the id is still its own.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
