@@ -4,6 +4,8 @@
 
 mod build;
 mod doctor;
+mod lock;
+mod vm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +40,19 @@ enum Command {
     Build(build::Build),
     /// Fetch everything that a build needs, and build nothing
     Fetch(build::Fetch),
+    /// Make or check the lockfile
+    #[command(subcommand)]
+    Lock(lock::Lock),
+    /// Start the machines of a built profile
+    Up(vm::Up),
+    /// Stop them
+    Down(vm::Down),
+    /// Say what runs
+    Status(vm::Status),
+    /// Show a machine's serial console
+    Logs(vm::Logs),
+    /// Print the commands that start the machines with other tools
+    Print(vm::Print),
     /// Say what this host lacks
     Doctor(doctor::Doctor),
 }
@@ -126,6 +141,12 @@ pub fn run() -> ExitCode {
     let outcome = match command {
         Command::Build(build) => build.run(&global),
         Command::Fetch(fetch) => fetch.run(&global),
+        Command::Lock(lock) => lock.run(&global),
+        Command::Up(up) => up.run(&global),
+        Command::Down(down) => down.run(&global),
+        Command::Status(status) => status.run(&global),
+        Command::Logs(logs) => logs.run(&global),
+        Command::Print(print) => print.run(&global),
         Command::Doctor(doctor) => doctor.run(&global),
     };
     match outcome {

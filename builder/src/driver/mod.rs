@@ -40,7 +40,7 @@ pub use status::{NodeStatus, Running, StatusReport, logs, status};
 pub use up::{UpRequest, Wait, up};
 
 /// How the processors are asked to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Accel {
     /// Hardware virtualisation when it works, else emulation.
     Auto,
@@ -70,7 +70,7 @@ impl fmt::Display for Accelerator {
 }
 
 /// What a machine boots with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Firmware {
     /// SeaBIOS.

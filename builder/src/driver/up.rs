@@ -36,7 +36,7 @@ pub struct UpRequest<'a> {
 }
 
 /// What `up` waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Wait {
     /// Nothing: the machines run.
     None,

@@ -7,7 +7,7 @@ mod virt_install;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
 /// Whose commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
     /// QEMU itself, 7.2 or newer.
     Qemu,

@@ -1,0 +1,74 @@
+//! `builder lock`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{Global, complain, say};
+use crate::error::Result;
+use crate::lock::format::{Arch, Lock as Lockfile};
+use crate::lock::{check, update as resolve};
+use crate::plan::{self, TOOLS};
+use crate::progress::Progress;
+use crate::stage::roots;
+use crate::store::Store;
+
+/// Commands of `builder lock`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Lock {
+    /// Resolve every package anew and write the lockfile
+    Update(Target),
+    /// Verify that the lockfile is well-formed and follows from the project, without a network
+    Check(Target),
+}
+
+/// Which lockfile.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The lockfile [default: lockfile.toml of the project]
+    #[arg(long, value_name = "FILE")]
+    lockfile: Option<PathBuf>,
+}
+
+/// The architectures that a lock has packages of.
+const ARCHITECTURES: [Arch; 1] = [Arch::Amd64];
+
+impl Lock {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let path = |target: Target| target.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
+        match self {
+            Self::Update(target) => update(global, path(target)),
+            Self::Check(target) => {
+                let lockfile = path(target);
+                let lock = check(&global.project, &lockfile, &ARCHITECTURES)?;
+                let packages: usize = lock.deb.values().map(Vec::len).sum();
+                complain(&format!("{} pins {packages} packages and is up to date", lockfile.display()));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+fn update(global: &Global, lockfile: PathBuf) -> Result<ExitCode> {
+    let (mirrors, progress) = (global.mirrors()?, Progress::new());
+    let draft = Lockfile::load_draft(&lockfile)?;
+    // The lock's own apt where it can be had; a first lock is made by the host's.
+    let arch = ARCHITECTURES[0];
+    let tools = if draft.packages(TOOLS, arch).next().is_some() {
+        let store = Store::open(&global.store()?)?;
+        crate::fetch::fetch(&store, plan::root_items(&draft, &mirrors, arch, TOOLS), false, &progress)?;
+        Some(roots::unpack(&store, &draft, TOOLS, arch, &progress)?)
+    } else {
+        None
+    };
+    let task = progress.task("resolving packages");
+    let tools = tools.as_ref().map(|root| root.path.as_path());
+    let changes = resolve(&global.project, &lockfile, &ARCHITECTURES, &mirrors, tools)?;
+    task.finish();
+    say(&changes.to_string())?;
+    if changes.is_empty() {
+        complain(&format!("{} is as it was", lockfile.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,184 @@
+//! `builder up`, `down`, `status`, `logs` and `print`: the machines of a built profile.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Global, complain, say};
+use crate::driver::{self, Accel, DownRequest, Firmware, Tool, UpRequest, Wait};
+use crate::error::Result;
+use crate::lock::format::{Arch, Lock};
+use crate::plan::{self, QEMU};
+use crate::profile::Profile;
+use crate::progress::Progress;
+use crate::report::cluster::ClusterJson;
+use crate::stage::roots;
+use crate::store::Store;
+
+/// Which results.
+#[derive(Debug, Args)]
+struct Results {
+    /// Name of a built profile, or the path of its file
+    #[arg(long, value_name = "PROFILE")]
+    profile: String,
+    /// The folder that `builder build` wrote to
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+}
+
+impl Results {
+    /// The profile's folder; a misspelt profile is named as such, not as a missing result.
+    fn folder(&self, global: &Global) -> Result<PathBuf> {
+        Ok(self.out.join(Profile::load(&global.project, &self.profile)?.name))
+    }
+}
+
+/// Arguments of `builder up`.
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    #[command(flatten)]
+    results: Results,
+    /// One node instead of all
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// How the processors run
+    #[arg(long, value_enum, default_value = "auto")]
+    accel: Accel,
+    /// What the machines boot with
+    #[arg(long, value_enum, default_value = "bios")]
+    firmware: Firmware,
+    /// What to wait for
+    #[arg(long, value_enum, default_value = "login")]
+    wait: Wait,
+    /// How long to wait, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "600")]
+    timeout: u64,
+    /// Do without the network: QEMU must be in the store
+    #[arg(long)]
+    offline: bool,
+    /// The lockfile that names QEMU [default: lockfile.toml of the project]
+    #[arg(long, value_name = "FILE")]
+    lockfile: Option<PathBuf>,
+}
+
+/// Arguments of `builder down`.
+#[derive(Debug, Args)]
+pub(super) struct Down {
+    #[command(flatten)]
+    results: Results,
+    /// One node instead of all
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// How long a machine may take to power off, in seconds; 0 ends it at once
+    #[arg(long, value_name = "SECONDS", default_value = "90")]
+    grace: u64,
+    /// Delete the machines' disks and logs too
+    #[arg(long)]
+    delete: bool,
+}
+
+/// Arguments of `builder status`.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    results: Results,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `builder logs`.
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    #[command(flatten)]
+    results: Results,
+    /// The node
+    node: String,
+    /// Go on until the machine stops
+    #[arg(long, short)]
+    follow: bool,
+}
+
+/// Arguments of `builder print`.
+#[derive(Debug, Args)]
+pub(super) struct Print {
+    #[command(flatten)]
+    results: Results,
+    /// The tool that starts the machines
+    #[arg(long, value_enum)]
+    driver: Tool,
+}
+
+impl Up {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let results = self.results.folder(global)?;
+        let cluster = ClusterJson::load(&results)?;
+        let lock = Lock::load(&self.lockfile.unwrap_or_else(|| plan::lockfile(&global.project)))?;
+        let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
+        // QEMU runs on this machine, whatever the images are for.
+        let host = Arch::Amd64;
+        let items = plan::root_items(&lock, &global.mirrors()?, host, QEMU);
+        crate::fetch::fetch(&store, items, self.offline, &progress)?;
+        let root = roots::unpack(&store, &lock, QEMU, host, &progress)?;
+        let request = UpRequest {
+            results: &results,
+            qemu_root: &root.path,
+            node: self.node.as_deref(),
+            accel: self.accel,
+            firmware: self.firmware,
+            wait: self.wait,
+            timeout: Duration::from_secs(self.timeout),
+        };
+        let report = driver::up(&request, &progress)?;
+        say(&report.to_string())?;
+        complain(&format!(
+            "`{}` runs; `builder down --profile {}` ends it",
+            cluster.name, self.results.profile
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Down {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let results = self.results.folder(global)?;
+        let request = DownRequest {
+            results: &results,
+            node: self.node.as_deref(),
+            grace: Duration::from_secs(self.grace),
+            delete: self.delete,
+        };
+        driver::down(&request, &Progress::new())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Status {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let report = driver::status(&self.results.folder(global)?)?;
+        if self.json {
+            say(&format!("{}\n", serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?))?;
+        } else {
+            say(&report.to_string())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Logs {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let results = self.results.folder(global)?;
+        driver::logs(&results, &self.node, self.follow, &mut std::io::stdout())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Print {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let cluster = ClusterJson::load(&self.results.folder(global)?)?;
+        say(&driver::print(&cluster, self.driver))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
