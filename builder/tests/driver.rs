@@ -224,7 +224,7 @@ fn machines_come_up_and_leave_nothing_behind() {
 
     // Another network is refused while machines hang on the old one.
     lab.describe('a', "22");
-    assert!(matches!(lab.up(None), Err(DriverError::NetworkChanged(_))));
+    assert!(matches!(lab.up(None), Err(DriverError::NetworkChanged { .. })));
     lab.describe('a', "22,6443");
 
     // The power button; the network stays for the other.

@@ -8,6 +8,7 @@ use fs_err as fs;
 
 use super::error::DriverError;
 use super::poll::until;
+use super::process::Process;
 use super::state::State;
 use super::{Folders, accel};
 use crate::progress::Progress;
@@ -46,18 +47,19 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
     let names: Vec<String> =
         state.nodes.keys().filter(|name| request.node.is_none_or(|node| *name == node)).cloned().collect();
     accel::clean(&folders.run)?;
-    power_off(&folders, &names, request.grace)?;
-    for name in &names {
-        let process = folders.process(name);
+    for process in power_off(&folders, &names, request.grace)? {
+        let name = &process.name;
         if process.is_running()? {
             if !request.grace.is_zero() {
-                progress
-                    .line(&format!("{name}: did not power off within {} s, ended", request.grace.as_secs()));
+                let seconds = request.grace.as_secs();
+                progress.line(&format!("{name}: did not power off within {seconds} s, ended"));
             }
             process.end(state.nodes.get(name).and_then(|node| node.pid))?;
         }
-        process.remove_sockets()?;
         progress.line(&format!("{name}: stopped"));
+    }
+    for name in &names {
+        folders.process(name).remove_sockets()?;
         state.nodes.entry(name.clone()).and_modify(|node| node.pid = None);
     }
     let mut others = false;
@@ -84,26 +86,26 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
     Ok(())
 }
 
-/// Presses every power button and waits for all.
-fn power_off(folders: &Folders, names: &[String], grace: Duration) -> Result<(), DriverError> {
-    if grace.is_zero() {
-        return Ok(());
-    }
-    let mut running = Vec::new();
+/// Presses every power button and waits for all. Returns the machines that ran.
+fn power_off(folders: &Folders, names: &[String], grace: Duration) -> Result<Vec<Process>, DriverError> {
+    let mut ran = Vec::new();
     for name in names {
         let process = folders.process(name);
         if process.is_running()? {
-            process.press_power_button();
-            running.push(process);
+            ran.push(process);
         }
     }
+    if grace.is_zero() {
+        return Ok(ran);
+    }
+    ran.iter().for_each(Process::press_power_button);
     until(grace, Duration::from_millis(100), || {
-        for process in &running {
+        for process in &ran {
             if process.is_running()? {
                 return Ok(None);
             }
         }
         Ok::<_, DriverError>(Some(()))
     })?;
-    Ok(())
+    Ok(ran)
 }

@@ -82,6 +82,8 @@ pub enum DriverError {
     /// A node has a disk from before the last build.
     #[error("the disk of `{node}` was made from another image than `{}` is now", image.display())]
     ImageChanged {
+        /// The profile, for the hint.
+        profile: String,
         /// The node.
         node: String,
         /// The image.
@@ -98,11 +100,18 @@ pub enum DriverError {
         image_mib: u64,
     },
     /// The running machines are wired for another cluster.
-    #[error("the network of `{0}` changed since its machines were started")]
-    NetworkChanged(String),
+    #[error("the network of `{cluster}` changed since its machines were started")]
+    NetworkChanged {
+        /// The profile, for the hint.
+        profile: String,
+        /// The cluster.
+        cluster: String,
+    },
     /// A node did not come up in time.
     #[error("`{node}` did not reach {wanted} within {} s; its console ends with:\n{log}", after.as_secs())]
     TimedOut {
+        /// The profile, for the hint.
+        profile: String,
         /// The node.
         node: String,
         /// What was waited for.
@@ -115,6 +124,8 @@ pub enum DriverError {
     /// A node stopped while it was waited for.
     #[error("`{node}` stopped before it reached {wanted}; its console ends with:\n{log}")]
     Stopped {
+        /// The profile, for the hint.
+        profile: String,
         /// The node.
         node: String,
         /// What was waited for.
@@ -125,6 +136,8 @@ pub enum DriverError {
     /// The console shows that it will not come up.
     #[error("`{node}` will not reach {wanted}: {trouble}; its console ends with:\n{log}")]
     Trouble {
+        /// The profile, for the hint.
+        profile: String,
         /// The node.
         node: String,
         /// What was waited for.
@@ -138,8 +151,13 @@ pub enum DriverError {
     #[error("`{0}` is still running")]
     StillRunning(String),
     /// A node never ran.
-    #[error("`{0}` has no console log: it was never started")]
-    NeverStarted(String),
+    #[error("`{node}` has no console log: it was never started")]
+    NeverStarted {
+        /// The profile, for the hint.
+        profile: String,
+        /// The node.
+        node: String,
+    },
 }
 
 impl Explain for DriverError {
@@ -152,8 +170,8 @@ impl Explain for DriverError {
             | Self::NoImage { .. }
             | Self::ImageChanged { .. }
             | Self::DiskTooSmall { .. }
-            | Self::NetworkChanged(_)
-            | Self::NeverStarted(_) => Class::Input,
+            | Self::NetworkChanged { .. }
+            | Self::NeverStarted { .. } => Class::Input,
             _ => Class::Host,
         }
     }
@@ -170,16 +188,20 @@ impl Explain for DriverError {
             Self::Busy(_) => Some("wait until it is done".to_owned()),
             Self::NoKvm(_) => Some("use `--accel tcg`".to_owned()),
             Self::NoImage { .. } => Some("build again with `builder build`".to_owned()),
-            Self::ImageChanged { node, .. } => {
-                Some(format!("`builder down --delete --node {node}` gives up its disk and its data"))
-            }
+            Self::ImageChanged { profile, node, .. } => Some(format!(
+                "`builder down --profile {profile} --node {node} --delete` gives up its disk and its data"
+            )),
             Self::DiskTooSmall { .. } => Some("raise the node's `disk` in the profile".to_owned()),
-            Self::NetworkChanged(_) => Some("run `builder down`, then `builder up`".to_owned()),
-            Self::TimedOut { node, .. } | Self::Trouble { node, .. } => {
-                Some(format!("it is still running: `builder logs {node} --follow`, `builder down`"))
+            Self::NetworkChanged { profile, .. } => {
+                Some(format!("builder down --profile {profile} && builder up --profile {profile}"))
             }
-            Self::Stopped { node, .. } => Some(format!("`builder logs {node}` shows the whole console")),
-            Self::NeverStarted(_) => Some("run `builder up`".to_owned()),
+            Self::TimedOut { profile, node, .. } | Self::Trouble { profile, node, .. } => Some(format!(
+                "it is still running; `builder logs --profile {profile} {node} --follow` shows its console"
+            )),
+            Self::Stopped { profile, node, .. } => {
+                Some(format!("`builder logs --profile {profile} {node}` shows its whole console"))
+            }
+            Self::NeverStarted { profile, .. } => Some(format!("builder up --profile {profile}")),
             Self::Io(_) | Self::NoPort { .. } | Self::Start { .. } | Self::StillRunning(_) => None,
         }
     }

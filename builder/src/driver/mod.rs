@@ -107,6 +107,11 @@ impl Folders {
         Ok(Self { run: results.join(RUN), results })
     }
 
+    /// The profile's name: that of the folder.
+    fn profile(&self) -> String {
+        self.results.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     fn node(&self, name: &str) -> PathBuf {
         self.run.join(name)
     }

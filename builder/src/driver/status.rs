@@ -76,8 +76,12 @@ pub fn status(results: &Path) -> Result<StatusReport, DriverError> {
 pub fn logs(results: &Path, node: &str, follow: bool, out: &mut dyn Write) -> Result<(), DriverError> {
     let cluster = ClusterJson::load(results)?;
     super::select(&cluster, Some(node))?;
-    let process = Folders::of(results)?.process(node);
-    serial::copy(node, &process.folder, follow, || process.is_running(), out)
+    let folders = Folders::of(results)?;
+    let process = folders.process(node);
+    match serial::copy(&process.folder, follow, || process.is_running(), out)? {
+        true => Ok(()),
+        false => Err(DriverError::NeverStarted { profile: folders.profile(), node: node.to_owned() }),
+    }
 }
 
 pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusReport, DriverError> {

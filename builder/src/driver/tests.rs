@@ -77,3 +77,15 @@ fn a_stranger_is_named_with_the_nodes_that_there_are() {
         assert_eq!(error.hint().unwrap(), "its nodes are server, node-0, node-1");
     }
 }
+
+#[test]
+fn logs_of_a_node_that_never_ran_say_how_to_run_it() {
+    use crate::error::Explain;
+    let folder = built();
+    let results = folder.path().join("lab");
+    fs::create_dir(&results).unwrap();
+    fs::copy(folder.path().join("cluster.json"), results.join("cluster.json")).unwrap();
+    let error = logs(&results, "server", false, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "`server` has no console log: it was never started");
+    assert_eq!(error.hint().unwrap(), "builder up --profile lab");
+}

@@ -106,7 +106,8 @@ impl Starter<'_> {
             }
             for name in self.state.nodes.keys() {
                 if self.folders.process(name).is_running()? {
-                    return Err(DriverError::NetworkChanged(self.cluster.name.clone()));
+                    let (profile, cluster) = (self.folders.profile(), self.cluster.name.clone());
+                    return Err(DriverError::NetworkChanged { profile, cluster });
                 }
             }
             process.end(known.and_then(|switch| switch.pid))?;
@@ -163,7 +164,8 @@ impl Starter<'_> {
         let has_disk = process.folder.join(qemu::DISK).exists();
         if has_disk && known.is_none_or(|known| known.image_sha256 != image.sha256) {
             let image = self.folders.results.join(&image.path);
-            return Err(DriverError::ImageChanged { node: node.name.clone(), image });
+            let (profile, node) = (self.folders.profile(), node.name.clone());
+            return Err(DriverError::ImageChanged { profile, node, image });
         }
         let firmware = self.request.firmware;
         let image_sha256 = image.sha256.clone();
@@ -218,16 +220,22 @@ fn wait(
     let all = until(request.timeout, Duration::from_millis(200), || {
         let mut left = Vec::new();
         for (process, task) in waiting.drain(..) {
-            let (node, folder) = (process.name.clone(), &process.folder);
+            let (profile, node, folder) = (folders.profile(), process.name.clone(), &process.folder);
             // Asked first: what it says last is read after it has stopped.
             let running = process.is_running()?;
             let seen = serial::look(folder)?;
             if seen.stage >= goal {
                 task.finish();
             } else if let Some(trouble) = seen.trouble {
-                return Err(DriverError::Trouble { node, wanted, trouble, log: serial::tail(folder)? });
+                return Err(DriverError::Trouble {
+                    profile,
+                    node,
+                    wanted,
+                    trouble,
+                    log: serial::tail(folder)?,
+                });
             } else if !running {
-                return Err(DriverError::Stopped { node, wanted, log: serial::tail(folder)? });
+                return Err(DriverError::Stopped { profile, node, wanted, log: serial::tail(folder)? });
             } else {
                 left.push((process, task));
             }
@@ -237,6 +245,7 @@ fn wait(
     })?;
     match (all, waiting.first()) {
         (None, Some((process, _))) => Err(DriverError::TimedOut {
+            profile: folders.profile(),
             node: process.name.clone(),
             wanted,
             after: request.timeout,
