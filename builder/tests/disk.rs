@@ -1,6 +1,7 @@
-//! Disks with the real tools. Needs a tool root in `KILN_TEST_TOOLS` and the program to re-execute in
-//! `KILN_SANDBOX_LAUNCHER`; without them the tests fail:
-//! `KILN_TEST_TOOLS=DIR KILN_SANDBOX_LAUNCHER=$PWD/target/debug/builder cargo test --test disk -- --ignored`
+//! Disks with the real tools: what partitions, file systems, boot loaders and compression really give.
+
+#[path = "../../tests/support.rs"]
+mod support;
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,21 +10,13 @@ use std::path::{Path, PathBuf};
 use builder::disk::{self, Spec, layout};
 use builder::error::Error;
 use builder::lock::format::Arch;
-use builder::sandbox::{LAUNCHER, Sandbox};
+use builder::sandbox::Sandbox;
 use fs_err as fs;
 use sha2::{Digest, Sha256};
-
-const NEEDS: &str = "needs a tool root in KILN_TEST_TOOLS and the builder program in KILN_SANDBOX_LAUNCHER";
+use support::tools;
 
 /// cap_net_raw=ep as the kernel stores it: revision 2, effective, then the permitted and inheritable sets.
 const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-
-fn tools() -> Sandbox {
-    assert!(std::env::var_os(LAUNCHER).is_some(), "{NEEDS}");
-    let root = std::env::var_os("KILN_TEST_TOOLS").map(PathBuf::from).expect(NEEDS);
-    assert!(root.join("usr/sbin/mke2fs").exists(), "`{}` is no tool root", root.display());
-    Sandbox::new(&root)
-}
 
 fn spec() -> Spec {
     let cmdline = "quiet".to_owned();
@@ -88,7 +81,6 @@ fn debugfs(tools: &Sandbox, raw: &Path, request: &str) -> String {
 }
 
 #[test]
-#[ignore = "needs a tool root in KILN_TEST_TOOLS"]
 fn a_disk_is_sound_and_the_same_again() {
     let tools = tools();
     let folder = tempfile::tempdir().unwrap();
@@ -114,7 +106,6 @@ fn a_disk_is_sound_and_the_same_again() {
 }
 
 #[test]
-#[ignore = "needs a tool root in KILN_TEST_TOOLS"]
 fn the_identity_joins_the_image_only() {
     let tools = tools();
     let folder = tempfile::tempdir().unwrap();
@@ -164,7 +155,6 @@ fn the_identity_joins_the_image_only() {
 }
 
 #[test]
-#[ignore = "needs a tool root in KILN_TEST_TOOLS"]
 fn a_tree_that_does_not_fit_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("disk.raw");

@@ -1,5 +1,5 @@
 //! Machines that really run: QEMU from the project's lock, and a boot sector that speaks on the serial port and obeys
-//! the power button. `cargo test -p builder --test driver -- --ignored`; it fetches the root `qemu` into the store.
+//! the power button. They fetch the root `qemu` into the store.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -32,7 +32,7 @@ fn ran_again(test: &str) -> bool {
     }
     let own = std::env::current_exe().unwrap();
     let mut again = assert_cmd::Command::new(own);
-    again.args(["--exact", test, "--ignored", "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
+    again.args(["--exact", test, "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
     again.assert().success();
     true
 }
@@ -196,7 +196,6 @@ impl Drop for Lab {
 }
 
 #[test]
-#[ignore = "fetches QEMU and runs machines"]
 fn machines_come_up_and_leave_nothing_behind() {
     if ran_again("machines_come_up_and_leave_nothing_behind") {
         return;
@@ -251,7 +250,6 @@ fn machines_come_up_and_leave_nothing_behind() {
 }
 
 #[test]
-#[ignore = "fetches QEMU and runs machines"]
 fn a_machine_that_cannot_start_is_told_with_its_own_words() {
     if ran_again("a_machine_that_cannot_start_is_told_with_its_own_words") {
         return;
@@ -299,7 +297,6 @@ impl Card {
 }
 
 #[test]
-#[ignore = "fetches QEMU and runs machines"]
 fn the_switch_joins_the_nodes_and_the_forwarded_ports() {
     const TEST: u16 = 0x88b5; // IEEE 802: local experiments
     const ARP: u16 = 0x0806;
@@ -348,7 +345,6 @@ fn the_switch_joins_the_nodes_and_the_forwarded_ports() {
 }
 
 #[test]
-#[ignore = "fetches QEMU and runs machines"]
 fn the_printed_commands_for_qemu_run_the_machines() {
     if ran_again("the_printed_commands_for_qemu_run_the_machines") {
         return;

@@ -19,6 +19,9 @@ use crate::tree::merge;
 /// Raised when what this stage makes of the same tree changes.
 const VERSION: u32 = 1;
 
+/// The kernel's warnings and what is worse on the console, which is firstboot's and the login prompt's.
+const CMDLINE: &str = "loglevel=4";
+
 const RAW: &str = "disk.raw";
 const CONTENT: &str = "content_sha256";
 
@@ -56,7 +59,7 @@ fn make(
             size: tree.disk_mib << 20,
             key: key.bytes(),
             epoch: epoch.unsigned_abs(),
-            cmdline: String::new(),
+            cmdline: CMDLINE.to_owned(),
         };
         let raw = folder.join(RAW);
         let removed: Vec<&str> = tree.removed.iter().map(String::as_str).collect();

@@ -1,0 +1,145 @@
+//! Real machines: an image of each role boots, becomes its node, stays it, and shares nothing with its clones.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use builder::disk;
+use builder::report::cluster::{ClusterJson, NodeJson};
+use builder::sandbox::Sandbox;
+use fs_err as fs;
+use support::{PROFILE, build, builder, debugfs, fresh, text, tools};
+
+/// Files that one node keeps through its life.
+const KEPT: [&str; 6] = [
+    "/etc/machine-id",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/hostname",
+    "/etc/kiln/node.env",
+    "/var/lib/kiln/firstboot.json",
+    "/var/lib/kubelet/kubelet.key",
+];
+
+/// Those of them that clones must not share.
+const OWN: [&str; 2] = ["/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key"];
+
+#[test]
+fn machines_boot_and_become_their_nodes() {
+    let (ours, clone) = (fresh("boot"), fresh("boot-clone"));
+    build(&ours);
+    fs::create_dir(clone.join(PROFILE)).unwrap();
+    for entry in fs::read_dir(ours.join(PROFILE)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), clone.join(PROFILE).join(entry.file_name())).unwrap();
+    }
+    let _ends = (End(&ours), End(&clone));
+    let machines = Machines { tools: tools() };
+    let cluster = ClusterJson::load(&ours.join(PROFILE)).unwrap();
+    let node = |name: &str| cluster.nodes.iter().find(|node| node.name == name).unwrap();
+
+    machines.boot(&ours, "server", "bios");
+    expect_record(&ours, node("server"));
+    machines.halt(&ours);
+
+    machines.boot(&ours, "node-0", "bios");
+    expect_record(&ours, node("node-0"));
+    machines.halt(&ours);
+    let first = machines.files(&ours, "node-0");
+    assert!(first.iter().all(|content| !content.is_empty()), "a file of {KEPT:?} is missing or empty");
+    machines.expect_wiped(&ours, "node-0");
+
+    machines.boot(&ours, "node-0", "bios");
+    let console = builder(&["logs", "--profile", PROFILE, "--out", text(&ours), "node-0"]);
+    assert!(console.contains("firstboot: node-0 is up to date"), "{console}");
+    machines.halt(&ours);
+    let second = machines.files(&ours, "node-0");
+    for (path, (before, after)) in KEPT.iter().zip(first.iter().zip(&second)) {
+        assert!(before == after, "the second boot changed {path}");
+    }
+
+    machines.boot(&clone, "node-0", "uefi");
+    expect_record(&clone, node("node-0"));
+    machines.halt(&clone);
+    let cloned = machines.files(&clone, "node-0");
+    for (path, (ours, clones)) in KEPT.iter().zip(first.iter().zip(&cloned)) {
+        let recorded = path.ends_with("firstboot.json");
+        assert!(recorded || (ours != clones) == OWN.contains(path), "clones and {path}");
+    }
+}
+
+/// firstboot's record on the console has every planned value.
+fn expect_record(out: &Path, node: &NodeJson) {
+    let name = &node.name;
+    let console = builder(&["logs", "--profile", PROFILE, "--out", text(out), name]);
+    for line in [
+        format!("firstboot: {name}: hostname {name} "),
+        format!("firstboot: {name}: address {}/24 ", node.ip),
+        format!("firstboot: {name}: pod-cidr {} ", node.pod_cidr),
+        format!("firstboot: {name}: identity "),
+        format!("firstboot: {name}: applied "),
+        format!("{name} login:"),
+    ] {
+        assert!(console.contains(&line), "no `{line}` on the console:\n{console}");
+    }
+}
+
+/// The machines of folders of results.
+struct Machines {
+    tools: Sandbox,
+}
+
+impl Machines {
+    fn boot(&self, out: &Path, node: &str, firmware: &str) {
+        let results = ["--profile", PROFILE, "--out", text(out), "--node", node];
+        builder(
+            &[&["up", "--firmware", firmware, "--wait", "login", "--timeout", "900"], &results[..]].concat(),
+        );
+    }
+
+    fn halt(&self, out: &Path) {
+        builder(&["down", "--profile", PROFILE, "--out", text(out)]);
+        let status = builder(&["status", "--profile", PROFILE, "--out", text(out), "--json"]);
+        assert!(!status.contains(r#""running""#), "{status}");
+    }
+
+    /// The node's disk as a raw file, for as long as `read` looks at it.
+    fn with_disk<T>(&self, out: &Path, node: &str, read: impl FnOnce(&Path) -> T) -> T {
+        let folder: PathBuf = tempfile::tempdir_in(out).unwrap().keep();
+        // The overlay names its image by the path at which QEMU's sandbox saw it.
+        let tools = self.tools.clone().show(&out.join(PROFILE), "/kiln/cluster").lend(&folder, "/kiln/work");
+        let disk = format!("/kiln/cluster/run/{node}/disk.qcow2");
+        tools.run(["qemu-img", "convert", "-O", "raw", &disk, "/kiln/work/disk.raw"]).unwrap();
+        let result = read(&folder.join("disk.raw"));
+        fs::remove_dir_all(folder).unwrap();
+        result
+    }
+
+    fn files(&self, out: &Path, node: &str) -> Vec<Vec<u8>> {
+        self.with_disk(out, node, |raw| {
+            KEPT.map(|path| debugfs(&self.tools, raw, &format!("cat {path}"))).to_vec()
+        })
+    }
+
+    /// Nothing of the identities is left in the node's own disk.
+    fn expect_wiped(&self, out: &Path, node: &str) {
+        self.with_disk(out, node, |raw| {
+            use std::os::unix::fs::FileExt;
+            let file = std::fs::File::open(raw).unwrap();
+            let partition = disk::layout::identity(&mut &file).unwrap().range;
+            let mut bytes = vec![1; usize::try_from(partition.end - partition.start).unwrap()];
+            file.read_exact_at(&mut bytes, partition.start).unwrap();
+            assert!(bytes.iter().all(|byte| *byte == 0), "the identity partition of {node} is not wiped");
+        });
+    }
+}
+
+/// Ends what runs in a folder of results when it is dropped.
+struct End<'a>(&'a Path);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let mut down = assert_cmd::Command::new(support::BUILDER);
+        down.current_dir(support::project());
+        let _ = down.args(["down", "--profile", PROFILE, "--grace", "0", "--out", text(self.0)]).output();
+    }
+}

@@ -1,0 +1,130 @@
+//! The built images as files: sound, whole, free of secrets, and with the programs that they promise.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use builder::disk;
+use builder::report::cluster::ClusterJson;
+use builder::sandbox::Sandbox;
+use fs_err as fs;
+use support::{PROFILE, build, debugfs, fresh, project, raw, text, tools};
+
+/// Files that hold secrets, once a node has its identity: none may be in an image's root file system.
+const SECRET_FILES: [&str; 4] = [
+    "/var/lib/kubelet/kubelet.key",
+    "/var/lib/kubernetes/ca.key",
+    "/var/lib/kubernetes/encryption-config.yaml",
+    "/etc/ssh/ssh_host_ed25519_key",
+];
+
+#[test]
+fn images_are_sound_and_hold_what_they_promise() {
+    let out = fresh("images");
+    let printed = build(&out);
+    let results = out.join(PROFILE);
+    let cluster = ClusterJson::load(&results).unwrap();
+    let lines: Vec<String> = cluster
+        .images
+        .iter()
+        .map(|image| format!("sha256:{}  {}\n", image.sha256, results.join(&image.path).display()))
+        .collect();
+    assert_eq!(printed, lines.concat(), "standard output is a line for each image");
+    for file in ["admin.kubeconfig", "control-plane.qcow2", "worker.qcow2"] {
+        let mode = fs::metadata(results.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file} holds secrets");
+    }
+    let tools = tools();
+    for image in &cluster.images {
+        let path = results.join(&image.path);
+        tools.clone().show(&path, "/tmp/image").run(["qemu-img", "check", "/tmp/image"]).unwrap();
+        let raw = raw(&tools, &path, &out);
+        check_partitions(&raw);
+        check_file_system(&tools, &raw);
+        let found = hex::encode(disk::content_sha256(&raw).unwrap());
+        assert_eq!(found, image.content_sha256.as_str(), "content_sha256 of {}", image.role);
+        check_content(&tools, &raw);
+        if image.role == "worker" {
+            check_kubectl(&tools, &raw, &out);
+        }
+        fs::remove_file(raw).unwrap();
+    }
+    expect_content(&cluster);
+}
+
+/// The same content as when this was last written down, on whatever machine and day that was. A change of the lock or
+/// the recipes changes it: `KILN_ACCEPT=1 ./test` writes it anew.
+fn expect_content(cluster: &ClusterJson) {
+    let path = project().join("tests/expected/1cp-2workers.sums");
+    let found: String =
+        cluster.images.iter().map(|image| format!("{}  {}\n", image.content_sha256, image.role)).collect();
+    if std::env::var_os("KILN_ACCEPT").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &found).unwrap();
+    }
+    assert_eq!(found, fs::read_to_string(&path).unwrap_or_default(), "{} is out of date", path.display());
+}
+
+#[expect(clippy::disallowed_methods, reason = "the host's sgdisk is the independent judge")]
+fn check_partitions(raw: &Path) {
+    let output =
+        Command::new("sgdisk").args(["--verify", text(raw)]).output().expect("sgdisk (package gdisk)");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("No problems found"), "{said}");
+}
+
+fn check_file_system(tools: &Sandbox, raw: &Path) {
+    let root = partition(raw, "kiln-root");
+    let end = root.end - root.start;
+    // e2fsck takes no offset: the partition is copied out.
+    let folder = raw.with_extension("parts");
+    fs::create_dir_all(&folder).unwrap();
+    let tools = tools.clone().show(raw, "/tmp/disk.raw").lend(&folder, "/kiln/work");
+    let (skip, count) = (format!("skip={}", root.start >> 20), format!("count={}", end >> 20));
+    let copy = [
+        "dd",
+        "if=/tmp/disk.raw",
+        "of=/kiln/work/root",
+        "bs=1M",
+        &skip,
+        &count,
+        "conv=sparse",
+        "status=none",
+    ];
+    tools.run(copy).unwrap();
+    tools.run(["e2fsck", "-fn", "/kiln/work/root"]).unwrap();
+    fs::remove_dir_all(folder).unwrap();
+}
+
+fn partition(raw: &Path, name: &str) -> std::ops::Range<u64> {
+    let partitions = disk::layout::read(&mut fs::File::open(raw).unwrap()).unwrap();
+    partitions.into_iter().find(|partition| partition.name == name).unwrap().range
+}
+
+fn check_content(tools: &Sandbox, raw: &Path) {
+    assert!(debugfs(tools, raw, "cat /etc/machine-id").is_empty(), "a machine id in the image");
+    let secrets = SECRET_FILES.iter().filter(|path| !debugfs(tools, raw, &format!("cat {path}")).is_empty());
+    assert_eq!(secrets.collect::<Vec<_>>(), Vec::<&&str>::new(), "secrets in the root file system");
+    let table = debugfs(tools, raw, "cat /usr/lib/kiln/cluster.json");
+    firstboot::schema::Cluster::parse(&table).expect("the node table");
+    let sources = String::from_utf8(debugfs(tools, raw, "ls -p /etc/apt/sources.list.d")).unwrap();
+    assert!(!sources.contains("kiln"), "the build's own repository is left in the image: {sources}");
+    let list = debugfs(tools, raw, "cat /etc/apt/sources.list");
+    assert!(
+        !String::from_utf8_lossy(&list).contains("/kiln/"),
+        "the build's own repository is left in the image"
+    );
+}
+
+fn check_kubectl(tools: &Sandbox, raw: &Path, out: &Path) {
+    let kubectl = out.join("kubectl");
+    fs::write(&kubectl, debugfs(tools, raw, "cat /usr/local/bin/kubectl")).unwrap();
+    fs::set_permissions(&kubectl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let said =
+        tools.clone().show(&kubectl, "/tmp/kubectl").run(["/tmp/kubectl", "version", "--client"]).unwrap();
+    let said = String::from_utf8(said).unwrap();
+    println!("{said}");
+    assert!(said.contains(r#"GitVersion:"v1.20.2""#), "{said}");
+}

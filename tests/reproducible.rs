@@ -1,0 +1,125 @@
+//! Same inputs, same bytes: two builds that share nothing but the inputs.
+
+#![expect(clippy::disallowed_methods, reason = "the host's own programs make the other surroundings")]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use builder::report::cluster::ClusterJson;
+use fs_err as fs;
+use nix::unistd::{Uid, User};
+use support::{BUILDER, PROFILE, build, fresh, project, secret, text};
+
+/// The ordinary user of the second build; made when it is not there.
+const USER: &str = "kiln-test";
+
+/// Builds from source are compiled anew by the second build in the long tier only.
+fn long() -> bool {
+    std::env::var("KILN_TIER").is_ok_and(|tier| tier == "long")
+}
+
+#[test]
+fn an_unchanged_build_is_a_look() {
+    let out = fresh("unchanged");
+    let first = build(&out);
+    let output = run(Command::new(BUILDER).current_dir(project()).args([
+        "build",
+        "--profile",
+        PROFILE,
+        "--json",
+        "--offline",
+        "--out",
+        text(&out),
+        "--secret",
+        text(&secret(&out, 7)),
+    ]));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["stages"].as_array().map(Vec::len), Some(0), "no stage ran: {report}");
+    for image in report["images"].as_array().unwrap() {
+        assert!(first.contains(image["sha256"].as_str().unwrap()), "{report}");
+    }
+}
+
+#[test]
+fn another_folder_user_zone_locale_umask_clock_and_core_count_give_the_same_bytes() {
+    assert!(Uid::effective().is_root(), "this test makes an ordinary user: run it as root");
+    let here = fresh("here");
+    build(&here);
+    let ours = ClusterJson::load(&here.join(PROFILE)).unwrap();
+
+    let there = elsewhere();
+    let theirs = build_elsewhere(&there, 7, "out");
+    assert_eq!(hashes(&ours), hashes(&theirs), "sha256 of the images");
+    assert_eq!(ours.images, theirs.images);
+
+    let other_secret = build_elsewhere(&there, 8, "out-8");
+    for (ours, other) in ours.images.iter().zip(&other_secret.images) {
+        assert_eq!(ours.content_sha256, other.content_sha256, "content_sha256 depends on the secret");
+        assert_ne!(ours.sha256, other.sha256, "the secret is in the image of {}", ours.role);
+    }
+    fs::remove_dir_all(there).unwrap();
+}
+
+fn hashes(cluster: &ClusterJson) -> Vec<String> {
+    cluster.images.iter().map(|image| format!("{} {}", image.role, image.sha256)).collect()
+}
+
+/// A second checkout with a store of its own, both the ordinary user's, in a folder with a long name.
+fn elsewhere() -> PathBuf {
+    if User::from_name(USER).unwrap().is_none() {
+        run(Command::new("useradd").args(["--create-home", USER]));
+    }
+    let folder = tempfile::Builder::new().prefix("kiln elsewhere ü-").tempdir().unwrap().keep();
+    let checkout = folder.join("another-checkout");
+    fs::create_dir(&checkout).unwrap();
+    for part in ["lockfile.toml", "profiles", "images", "recipes"] {
+        run(Command::new("cp").args(["-r", text(&project().join(part)), text(&checkout)]));
+    }
+    run(Command::new("cp").args([BUILDER, text(&checkout.join("builder"))]));
+    let store = folder.join("store/steps");
+    fs::create_dir_all(&store).unwrap();
+    if !long() {
+        for entry in fs::read_dir(support::store().join("steps")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().starts_with("source-") {
+                run(Command::new("cp").args(["-r", text(&path), text(&store)]));
+            }
+        }
+    }
+    run(Command::new("chown").args(["-R", &format!("{USER}:"), text(&folder)]));
+    fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// A build by the ordinary user: one core, a clock 400 days ahead, another zone, locale, umask and home.
+fn build_elsewhere(folder: &Path, byte: u8, out: &str) -> ClusterJson {
+    let out = folder.join(out);
+    fs::create_dir_all(&out).unwrap();
+    let secret = secret(&out, byte);
+    run(Command::new("chown").args(["-R", &format!("{USER}:"), text(&out)]));
+    let script = r#"umask 077; exec taskset --cpu-list 0 faketime -f +400d "$@""#;
+    let mut command = Command::new("runuser");
+    command.args(["-u", USER, "--", "env", "-i"]);
+    command.args([
+        "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "HOME=/nonexistent",
+        "TZ=Asia/Kathmandu",
+    ]);
+    command.args(["LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", "bash", "-c", script, "bash"]);
+    command.arg(folder.join("another-checkout/builder"));
+    command.args(["--store", text(&folder.join("store")), "build", "--profile", PROFILE]);
+    command.args(["--out", text(&out), "--secret", text(&secret)]);
+    run(command.current_dir(folder.join("another-checkout")));
+    ClusterJson::load(&out.join(PROFILE)).unwrap()
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    eprintln!("{stderr}");
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    output
+}

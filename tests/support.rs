@@ -1,0 +1,102 @@
+//! What the end-to-end tests share: the program under test, a store that lasts, and the pinned tools.
+//!
+//! `./test` sets the environment; without it these tests fail by name instead of passing without having run.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::path::{Path, PathBuf};
+
+use builder::disk;
+use builder::lock::Lock;
+use builder::lock::format::Arch;
+use builder::mirror::Mirrors;
+use builder::plan::{TOOLS, root_items};
+use builder::progress::Progress;
+use builder::sandbox::{LAUNCHER, Sandbox};
+use builder::stage::roots;
+use builder::store::Store;
+use fs_err as fs;
+
+/// The program under test.
+pub const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
+
+/// The profile that the tests build and boot.
+pub const PROFILE: &str = "1cp-2workers";
+
+/// The checkout.
+pub fn project() -> PathBuf {
+    fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap()
+}
+
+/// The store that outlives the tests: what is slow to make lies there.
+pub fn store() -> PathBuf {
+    let store = std::env::var_os("KILN_STORE").expect("`./test` runs this test: KILN_STORE is not set");
+    assert!(std::env::var_os(LAUNCHER).is_some(), "`./test` runs this test: {LAUNCHER} is not set");
+    PathBuf::from(store)
+}
+
+/// A folder for results that stays after the test, empty at its start.
+pub fn fresh(name: &str) -> PathBuf {
+    let folder = project().join("target/e2e").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A secret file that is the same in every run, so that whole images can be compared.
+pub fn secret(folder: &Path, byte: u8) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join(format!("secret-{byte:02x}"));
+    fs::write(&path, format!("{}\n", format!("{byte:02x}").repeat(32))).unwrap();
+    fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+/// `builder` with arguments in the checkout; its standard error goes to the test's.
+pub fn builder(args: &[&str]) -> String {
+    let mut command = assert_cmd::Command::new(BUILDER);
+    let output = command.current_dir(project()).args(args).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    eprintln!("$ builder {}\n{stderr}", args.join(" "));
+    assert!(output.status.success(), "builder {} failed: {stderr}", args.join(" "));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Builds the profile into a folder with the test's secret and returns what it printed.
+pub fn build(out: &Path) -> String {
+    let secret = secret(out, 7);
+    builder(&["build", "--profile", PROFILE, "--out", text(out), "--secret", text(&secret)])
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The pinned tools, fetched and unpacked into the store.
+pub fn tools() -> Sandbox {
+    let lock = Lock::load(&project().join("lockfile.toml")).unwrap();
+    let store = Store::open(&store()).unwrap();
+    let progress = Progress::new();
+    let items = root_items(&lock, &Mirrors::find(None).unwrap(), Arch::Amd64, TOOLS);
+    builder::fetch::fetch(&store, items, false, &progress).unwrap();
+    Sandbox::new(&roots::unpack(&store, &lock, TOOLS, Arch::Amd64, &progress).unwrap().path)
+}
+
+/// The raw disk of a qcow2 file without a backing file, or of an overlay in a folder of results.
+pub fn raw(tools: &Sandbox, image: &Path, folder: &Path) -> PathBuf {
+    let raw = folder.join(format!("{}.raw", image.file_stem().unwrap().to_string_lossy()));
+    disk::to_raw(tools, image, &raw).unwrap();
+    raw
+}
+
+/// Runs a debugfs command on the root file system of a raw disk.
+pub fn debugfs(tools: &Sandbox, raw: &Path, command: &str) -> Vec<u8> {
+    let mut file = fs::File::open(raw).unwrap();
+    let partitions = disk::layout::read(&mut file).unwrap();
+    let root = partitions.iter().find(|partition| partition.name == "kiln-root").expect("a root partition");
+    let at = format!("/tmp/disk.raw?offset={}", root.range.start);
+    tools.clone().show(raw, "/tmp/disk.raw").run(["debugfs", "-R", command, &at]).unwrap()
+}
