@@ -32,6 +32,7 @@ fn parse(line: &str, name: &str, uid: u32) -> Option<(u32, u32)> {
     ((owner == name || owner == uid.to_string()) && count >= WANTED - 1).then_some((start, WANTED - 1))
 }
 
+#[expect(clippy::disallowed_methods, reason = "the sandbox is the door")]
 fn run_helper(helper: &str, pid: u32, own: u32, (start, count): &(u32, u32)) -> Result<(), String> {
     let args = [pid, 0, own, 1, 1, *start, *count].map(|number| number.to_string());
     let output = Command::new(helper).args(args).output().map_err(|error| {
