@@ -1,27 +1,31 @@
 //! Brings what a build needs into the store: in parallel, resuming, hashed while it streams, admitted only when the
 //! SHA-256 is the lock's.
 //!
-//! It knows URLs and the store's partial files; which mirror serves an archive is `mirror`'s concern.
+//! It knows the store's partial files; which mirror serves an archive is `mirror`'s concern.
+
+mod address;
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use fs_err as fs;
-use reqwest::StatusCode;
-use reqwest::blocking::Client;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Class, Explain, Result};
 use crate::lock::format::Sha256Hex;
 use crate::progress::{Progress, Task};
 use crate::store::Store;
+use address::{Attempt, Clients, open};
 
 /// Downloads at a time.
 const PARALLEL: usize = 6;
 
 /// Attempts at one address before the next one.
 const ATTEMPTS: u32 = 3;
+
+/// How long a server may say nothing.
+const STALL: Duration = Duration::from_secs(60);
 
 /// A file that the lock names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,14 +45,14 @@ pub struct Item {
 pub enum FetchError {
     /// What came is not what the lock says.
     #[error(
-        "{subject}: the checksum does not match\n  expected sha256:{expected}\n  found    sha256:{found}\n  from     {url}"
+        "{subject}: the checksum does not match\n  expected sha256:{expected}\n  found    {found}\n  from     {url}"
     )]
     Mismatch {
         /// What it should have been.
         subject: String,
         /// The lock's hash.
         expected: Sha256Hex,
-        /// The hash of what came.
+        /// The hash of what came, or that it never ended.
         found: String,
         /// The last address.
         url: String,
@@ -112,6 +116,20 @@ impl Explain for FetchError {
 /// # Errors
 /// [`FetchError`] of the first item that fails; the others' partial files stay for the next time.
 pub fn fetch(store: &Store, items: Vec<Item>, offline: bool, progress: &Progress) -> Result<()> {
+    fetch_within(store, items, offline, STALL, progress)
+}
+
+/// As [`fetch`], with the longest time that a server may say nothing.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_within(
+    store: &Store,
+    items: Vec<Item>,
+    offline: bool,
+    stall: Duration,
+    progress: &Progress,
+) -> Result<()> {
     let mut missing: Vec<Item> =
         items.into_iter().filter(|item| !store.file(&item.sha256).exists()).collect();
     missing.sort_by(|a, b| a.sha256.cmp(&b.sha256));
@@ -122,14 +140,14 @@ pub fn fetch(store: &Store, items: Vec<Item>, offline: bool, progress: &Progress
     }
     let total = missing.iter().map(|item| item.size).sum();
     let task = progress.bytes(&format!("fetching {} files, {} MB", missing.len(), total / 1_000_000), total);
-    let client = client()?;
+    let clients = clients(stall)?;
     // The largest first, taken from the end.
     missing.sort_by_key(|item| item.size);
     let queue = Mutex::new(missing);
     std::thread::scope(|scope| {
         let work = || {
             while let Some(item) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
-                if let Err(error) = fetch_one(store, &client, &item, &task) {
+                if let Err(error) = fetch_one(store, &clients, &item, &task) {
                     // The other workers stop after the file in hand.
                     queue.lock().map(|mut queue| queue.clear()).ok();
                     return Err(error);
@@ -152,12 +170,13 @@ pub fn fetch(store: &Store, items: Vec<Item>, offline: bool, progress: &Progress
 /// # Errors
 /// [`FetchError`] when it cannot be had.
 pub fn unverified(url: &str, path: &std::path::Path) -> Result<()> {
-    let client = client()?;
+    let clients = clients(STALL)?;
     let mut last = String::new();
     for attempt in 0..ATTEMPTS {
-        let copied = open(&client, url, 0).and_then(|(mut body, _)| {
+        pause(attempt);
+        let copied = open(&clients, url, 0).and_then(|mut body| {
             let mut file = fs::File::create(path)?;
-            Ok(io::copy(&mut body, &mut file)?)
+            Ok(io::copy(&mut body.bytes, &mut file)?)
         });
         match copied {
             Ok(_) => return Ok(()),
@@ -167,37 +186,26 @@ pub fn unverified(url: &str, path: &std::path::Path) -> Result<()> {
                 break;
             }
         }
-        std::thread::sleep(Duration::from_millis(300 << attempt));
     }
     let subject = url.rsplit('/').next().unwrap_or(url).to_owned();
     Err(FetchError::Network { subject, message: last, tried: url.to_owned() }.into())
 }
 
-fn client() -> Result<Client> {
-    const CONNECT: Duration = Duration::from_secs(20);
-    const STALL: Duration = Duration::from_secs(60);
-    let client = Client::builder().connect_timeout(CONNECT).timeout(None).tcp_keepalive(STALL);
-    let client = client.redirect(reqwest::redirect::Policy::limited(5));
-    client.build().map_err(|error| {
+fn clients(stall: Duration) -> Result<Clients, FetchError> {
+    Clients::new(stall).map_err(|message| {
         let (subject, tried) = ("the first file".to_owned(), "nothing".to_owned());
-        FetchError::Network { subject, message: error.to_string(), tried }.into()
+        FetchError::Network { subject, message, tried }
     })
 }
 
-/// How one address failed.
-enum Attempt {
-    NotThere,
-    Later(String),
-    Wrong(String),
-}
-
-impl From<io::Error> for Attempt {
-    fn from(error: io::Error) -> Self {
-        Self::Later(error.to_string())
+/// Waits before every attempt but the first.
+fn pause(attempt: u32) {
+    if attempt > 0 {
+        std::thread::sleep(Duration::from_millis(150 << attempt));
     }
 }
 
-fn fetch_one(store: &Store, client: &Client, item: &Item, task: &Task<'_>) -> Result<()> {
+fn fetch_one(store: &Store, clients: &Clients, item: &Item, task: &Task<'_>) -> Result<()> {
     let _lock = store.lock(item.sha256.as_str())?;
     if store.file(&item.sha256).exists() {
         task.advance(item.size);
@@ -207,7 +215,8 @@ fn fetch_one(store: &Store, client: &Client, item: &Item, task: &Task<'_>) -> Re
     let mut last = None;
     for url in &item.urls {
         for attempt in 0..ATTEMPTS {
-            match download(store, client, item, url, task) {
+            pause(attempt);
+            match download(store, clients, item, url, task) {
                 Ok(()) => return Ok(store.admit(&item.sha256)?),
                 Err(Attempt::NotThere) => break,
                 Err(Attempt::Wrong(found)) => {
@@ -218,7 +227,6 @@ fn fetch_one(store: &Store, client: &Client, item: &Item, task: &Task<'_>) -> Re
                 Err(Attempt::Later(message)) => {
                     let subject = item.subject.clone();
                     last = Some(FetchError::Network { subject, message, tried: tried() });
-                    std::thread::sleep(Duration::from_millis(300 << attempt));
                 }
             }
         }
@@ -227,7 +235,13 @@ fn fetch_one(store: &Store, client: &Client, item: &Item, task: &Task<'_>) -> Re
 }
 
 /// One attempt at one address: continues the partial file, hashing what is there already.
-fn download(store: &Store, client: &Client, item: &Item, url: &str, task: &Task<'_>) -> Result<(), Attempt> {
+fn download(
+    store: &Store,
+    clients: &Clients,
+    item: &Item,
+    url: &str,
+    task: &Task<'_>,
+) -> Result<(), Attempt> {
     let path = store.partial(&item.sha256);
     let mut file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
     let mut hasher = Sha256::new();
@@ -236,8 +250,19 @@ fn download(store: &Store, client: &Client, item: &Item, url: &str, task: &Task<
         (hasher, have) = (Sha256::new(), 0);
         file.set_len(0)?;
     }
+    let before = have;
+    let mut resumed = have == item.size;
+    let mut whole = true;
     if have < item.size {
-        let (mut body, resumed) = open(client, url, have)?;
+        let mut body = match open(clients, url, have) {
+            // What is there so far is no beginning of this file, or this server's file is shorter.
+            Err(Attempt::Wrong(_)) if have > 0 => {
+                fs::remove_file(&path)?;
+                return Err(Attempt::Later(format!("{url} cannot go on at byte {have}")));
+            }
+            other => other?,
+        };
+        resumed = body.resumed;
         if !resumed && have > 0 {
             (hasher, have) = (Sha256::new(), 0);
         }
@@ -245,7 +270,7 @@ fn download(store: &Store, client: &Client, item: &Item, url: &str, task: &Task<
         file.seek(SeekFrom::Start(have))?;
         let mut buffer = vec![0; 1 << 16];
         loop {
-            let read = body.read(&mut buffer)?;
+            let read = body.bytes.read(&mut buffer)?;
             // One byte too many is enough to know that it is wrong.
             if read == 0 || have > item.size {
                 break;
@@ -255,40 +280,25 @@ fn download(store: &Store, client: &Client, item: &Item, url: &str, task: &Task<
             have += read as u64;
             task.advance(read as u64);
         }
-        if have < item.size {
-            return Err(Attempt::Later(format!("{url} ended after {have} of {} bytes", item.size)));
-        }
+        whole = have == item.size || body.sized;
+    }
+    if !whole && have < item.size {
+        return Err(Attempt::Later(format!("{url} ended after {have} of {} bytes", item.size)));
     }
     let found = hex::encode(hasher.finalize());
     if found == item.sha256.as_str() {
         return Ok(file.sync_all()?);
     }
     fs::remove_file(&path)?;
-    Err(Attempt::Wrong(found))
-}
-
-/// The body of an address from byte `from` on, and whether the server went along with that.
-fn open(client: &Client, url: &str, from: u64) -> Result<(Box<dyn Read>, bool), Attempt> {
-    if let Some(path) = url.strip_prefix("file://") {
-        let mut file = match std::fs::File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Attempt::NotThere),
-            Err(error) => return Err(Attempt::Later(format!("{path}: {error}"))),
-        };
-        file.seek(SeekFrom::Start(from))?;
-        return Ok((Box::new(file), true));
+    if resumed && before > 0 {
+        // The fault may be in what an earlier attempt left: once more from the start.
+        return Err(Attempt::Later(format!("{url} does not go with what was there")));
     }
-    let mut request = client.get(url);
-    if from > 0 {
-        request = request.header(reqwest::header::RANGE, format!("bytes={from}-"));
-    }
-    let response = request.send().map_err(|error| Attempt::Later(error.without_url().to_string()))?;
-    match response.status() {
-        StatusCode::PARTIAL_CONTENT => Ok((Box::new(response), true)),
-        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => Err(Attempt::NotThere),
-        status if status.is_success() => Ok((Box::new(response), false)),
-        status => Err(Attempt::Later(format!("{url} answered {status}"))),
-    }
+    Err(Attempt::Wrong(match have.cmp(&item.size) {
+        std::cmp::Ordering::Less => format!("sha256:{found}, {have} bytes of {}", item.size),
+        std::cmp::Ordering::Equal => format!("sha256:{found}"),
+        std::cmp::Ordering::Greater => format!("more than {} bytes", item.size),
+    }))
 }
 
 struct HashWriter<'a>(&'a mut Sha256);

@@ -1,0 +1,108 @@
+//! One address: opening it, by HTTP or on this host, from any byte on, and how that may fail.
+//!
+//! It does not know what a file should be; the module above does.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, Response};
+use reqwest::header::{CONTENT_RANGE, RANGE};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// Two clients: the host's proxy is not asked for what the host itself serves.
+pub(super) struct Clients {
+    outside: Client,
+    here: Client,
+}
+
+impl Clients {
+    pub(super) fn new(stall: Duration) -> Result<Self, String> {
+        let client = || {
+            // The blocking client's time-out is one for each wait: for the answer, then for each piece of the body.
+            let client = Client::builder().connect_timeout(CONNECT).timeout(stall).tcp_keepalive(stall);
+            client.redirect(reqwest::redirect::Policy::limited(5))
+        };
+        let failed = |error: reqwest::Error| causes(&error);
+        let here = client().no_proxy().build().map_err(failed)?;
+        Ok(Self { outside: client().build().map_err(failed)?, here })
+    }
+
+    fn of(&self, url: &str) -> &Client {
+        let url = reqwest::Url::parse(url).ok();
+        match url.as_ref().and_then(reqwest::Url::host_str) {
+            Some("localhost" | "127.0.0.1" | "[::1]") => &self.here,
+            _ => &self.outside,
+        }
+    }
+}
+
+/// An error of the network with what is beneath it, but for the address.
+fn causes(error: &dyn std::error::Error) -> String {
+    let beneath = std::iter::successors(error.source(), |error| error.source());
+    beneath.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// How one address failed.
+pub(super) enum Attempt {
+    /// It has no such file.
+    NotThere,
+    /// Another attempt may go better.
+    Later(String),
+    /// It has something else; this is what.
+    Wrong(String),
+}
+
+/// What an address answers.
+pub(super) struct Body {
+    pub(super) bytes: Box<dyn Read>,
+    /// It goes on where the partial file ends.
+    pub(super) resumed: bool,
+    /// Its end is the file's end: it said how long it is.
+    pub(super) sized: bool,
+}
+
+impl From<io::Error> for Attempt {
+    fn from(error: io::Error) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+/// The body of an address, from byte `from` on when the server goes along with that.
+pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Attempt> {
+    if let Some(path) = url.strip_prefix("file://") {
+        let mut file = match std::fs::File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Attempt::NotThere),
+            Err(error) => return Err(Attempt::Later(format!("{path}: {error}"))),
+        };
+        file.seek(SeekFrom::Start(from))?;
+        return Ok(Body { bytes: Box::new(file), resumed: true, sized: true });
+    }
+    let mut request = clients.of(url).get(url);
+    if from > 0 {
+        request = request.header(RANGE, format!("bytes={from}-"));
+    }
+    let response = request.send().map_err(|error| Attempt::Later(causes(&error.without_url())))?;
+    let body = |response: Response, resumed| {
+        let sized = response.content_length().is_some();
+        Ok(Body { bytes: Box::new(response), resumed, sized })
+    };
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT if starts_at(&response, from) => body(response, true),
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+            Err(Attempt::Wrong(format!("answered {}", response.status())))
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => Err(Attempt::NotThere),
+        status if status.is_success() => body(response, false),
+        status => Err(Attempt::Later(format!("{url} answered {status}"))),
+    }
+}
+
+/// Whether a partial answer is the part that was asked for: `Content-Range: bytes 5-9/10` (RFC 9110, 14.4).
+fn starts_at(response: &Response, from: u64) -> bool {
+    let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()) == Some(from)
+}
