@@ -15,10 +15,34 @@ use crate::error::InputError;
 /// [`InputError::Wrong`] with the line of the first mistake.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, InputError> {
     toml::from_str(text).map_err(|error| {
-        let message = error.message().trim().replace('\n', " ");
-        let hint = nearest_of(&message);
+        let mut message = error.message().trim().replace('\n', " ");
+        let hint = nearest_of(&message).or_else(|| example_of(&message));
+        if let Some(key) = error.span().and_then(|span| key_at(text, span.start))
+            && !message.contains(&format!("`{key}`"))
+            && !message.starts_with("missing")
+        {
+            message = format!("`{key}`: {message}");
+        }
         wrong(path, text, error.span(), message, hint)
     })
+}
+
+/// How a value of a standard type is written, by what its parser says.
+fn example_of(message: &str) -> Option<String> {
+    let example = match message {
+        "invalid IP address syntax" => "a range of addresses is written like `10.200.0.0/16`",
+        "invalid IPv4 address syntax" => "an address is written like `192.168.122.10`",
+        _ => return None,
+    };
+    Some(example.to_owned())
+}
+
+/// The key of the line that a byte is in.
+fn key_at(text: &str, at: usize) -> Option<&str> {
+    let from = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let key = text.get(from..)?.lines().next()?.split_once('=')?.0.trim();
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (!key.is_empty() && key.bytes().all(bare)).then_some(key)
 }
 
 /// An error at a byte range of the text.
@@ -30,9 +54,14 @@ pub fn wrong(
     message: String,
     hint: Option<String>,
 ) -> InputError {
-    let start = span.map_or(0, |span| span.start.min(text.len()));
-    let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
+    let line = line(text, span.map_or(0, |span| span.start));
     InputError::Wrong { path: path.to_owned(), line, message, hint }
+}
+
+/// The line, from 1, of a byte of the text.
+#[must_use]
+pub fn line(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
 /// The candidate that `word` was probably meant to be.

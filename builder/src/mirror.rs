@@ -19,8 +19,8 @@ pub const VARIABLE: &str = "KILN_DEBIAN_MIRROR";
 /// The archives that the lock may name; each is also how a mirror's path ends.
 const ARCHIVES: [&str; 2] = ["debian", "debian-security"];
 
-/// Base addresses without a slash at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Base addresses without a slash at the end; by default none, which is enough without a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors {
     archives: BTreeMap<String, String>,
     snapshot: Option<String>,

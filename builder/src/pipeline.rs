@@ -47,6 +47,8 @@ pub struct Built {
 /// # Errors
 /// The first stage that fails; the output folder is then as it was before.
 pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Built> {
+    // The caller's secret is input: it is read before anything is written.
+    let given = settings.secret.as_deref().map(ClusterSecret::load).transpose()?;
     let store = Store::open(&settings.store)?;
     crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
     let tools = roots::unpack(&store, &plan.lock, TOOLS, plan.arch, progress)?;
@@ -54,7 +56,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let base = base::make(&store, &plan.lock, &tools, plan.arch, progress)?;
     let trees = tree::trees(plan, &components)?;
     let disks = disk::all(plan, &store, &tools, &base, &trees, progress)?;
-    let identities = identities(plan, &secret(plan, settings)?)?;
+    let identities = identities(plan, &secret(plan, given)?)?;
     let folder = output_folder(plan, settings)?;
     let images = image::finish(&tools, &disks, &identities.partitions, &folder, progress)?;
     report::write(plan, &folder, &images, &identities.admin_kubeconfig)?;
@@ -62,9 +64,9 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
 }
 
 /// The cluster secret: the caller's, or the project's own, made by the first build.
-fn secret(plan: &Plan, settings: &Settings) -> Result<ClusterSecret> {
-    Ok(match &settings.secret {
-        Some(path) => ClusterSecret::load(path)?,
+fn secret(plan: &Plan, given: Option<ClusterSecret>) -> Result<ClusterSecret> {
+    Ok(match given {
+        Some(secret) => secret,
         None => ClusterSecret::load_or_create(&secret_path(&plan.project, &plan.cluster.name))?,
     })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use firstboot::schema;
 
-use crate::error::{Class, Explain, Result};
+use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::fetch::Item;
 use crate::input::nearest;
 use crate::lock::format::{Arch, Build, Component, Lock, Release};
@@ -80,17 +80,6 @@ pub enum PlanError {
         /// Who wants it.
         role: String,
     },
-    /// The cluster cannot work.
-    #[error("{}: the profile has no node with the role `control-plane` or `single`", .0.display())]
-    NoControlPlane(PathBuf),
-    /// etcd needs a majority.
-    #[error("{}: the profile has {members} control-plane nodes; etcd wants an odd number, five at most", path.display())]
-    EtcdMembers {
-        /// The profile.
-        path: PathBuf,
-        /// How many.
-        members: usize,
-    },
 }
 
 impl Explain for PlanError {
@@ -102,8 +91,6 @@ impl Explain for PlanError {
         match self {
             Self::UnknownRelease { hint, .. } => Some(hint.clone()),
             Self::Architecture { .. } => Some("build with `--arch amd64`".to_owned()),
-            Self::NoControlPlane(_) => Some("give one node `role = \"control-plane\"`".to_owned()),
-            Self::EtcdMembers { .. } => Some("use 1, 3 or 5".to_owned()),
             Self::NoComponent { .. } => None,
         }
     }
@@ -121,21 +108,16 @@ impl Plan {
             request.release.as_ref().or(profile.release.as_ref()).unwrap_or(&lock.default_release).clone();
         let release = match lock.release.get(&name) {
             Some(release) => release.clone(),
-            None => return Err(unknown_release(&lock, name).into()),
+            None => return Err(unknown_release(&lock, name, request.release.is_none().then_some(&profile))),
         };
         let mut roles: Vec<Role> = Vec::new();
-        for node in &profile.cluster.nodes {
+        for (node, line) in profile.cluster.nodes.iter().zip(&profile.lines.roles) {
             if !roles.iter().any(|role| role.name == node.role) {
-                roles.push(Role::load(&request.project, &node.role)?);
+                roles.push(load_role(&request.project, &profile, &node.role, *line)?);
             }
         }
         check_roles(&roles, &release, &name, request.arch)?;
-        let members = profile.cluster.nodes.iter().filter(|node| role::is_control_plane(&node.role)).count();
-        match members {
-            1 | 3 | 5 => {}
-            0 => return Err(PlanError::NoControlPlane(profile.path).into()),
-            _ => return Err(PlanError::EtcdMembers { path: profile.path, members }.into()),
-        }
+        check_members(&profile)?;
         let cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
         Ok(Self {
             project: request.project.clone(),
@@ -224,14 +206,55 @@ fn used_components<'a>(release: &'a Release, wanted: &BTreeSet<String>) -> Vec<&
     crate::stage::component::closure(release, wanted).into_values().collect()
 }
 
-fn unknown_release(lock: &Lock, name: String) -> PlanError {
+/// Reads a role's recipe; one that is not there is a mistake of the profile.
+fn load_role(project: &Path, profile: &Profile, name: &str, line: usize) -> Result<Role, InputError> {
+    Role::load(project, name).map_err(|error| match error {
+        InputError::Missing { path, hint, .. } if path == role::recipe(project, name) => {
+            let message = format!("`role` `{name}` has no recipe in images/");
+            InputError::Wrong { path: profile.path.clone(), line, message, hint: Some(hint) }
+        }
+        other => other,
+    })
+}
+
+/// etcd needs a majority, and the cluster an API server.
+fn check_members(profile: &Profile) -> Result<(), InputError> {
+    let nodes = profile.cluster.nodes.iter().zip(&profile.lines.roles);
+    let members: Vec<usize> =
+        nodes.filter(|(node, _)| role::is_control_plane(&node.role)).map(|(_, line)| *line).collect();
+    let (line, message, hint) = match members.as_slice() {
+        [_] | [_, _, _] | [_, _, _, _, _] => return Ok(()),
+        [] => {
+            let first = profile.lines.roles.first().copied().unwrap_or(1);
+            let message = "no node has the `role` `control-plane` or `single`".to_owned();
+            (first, message, "give one node `role = \"control-plane\"`")
+        }
+        [.., last] => {
+            let message = format!(
+                "{} nodes have a control plane by their `role`; etcd wants an odd number, five at most",
+                members.len()
+            );
+            (*last, message, "use 1, 3 or 5")
+        }
+    };
+    Err(InputError::Wrong { path: profile.path.clone(), line, message, hint: Some(hint.to_owned()) })
+}
+
+/// A release that is not in the lock: `profile` is the one that asks for it, when it is not the command line.
+fn unknown_release(lock: &Lock, name: String, profile: Option<&Profile>) -> Error {
     let names: Vec<&str> = lock.release.keys().map(String::as_str).collect();
     let list = names.join(", ");
     let hint = match nearest(&name, names.iter().copied()) {
-        Some(close) => format!("did you mean `--release {close}`? there are: {list}"),
+        Some(close) => format!("did you mean `{close}`? there are: {list}"),
         None => format!("there are: {list}"),
     };
-    PlanError::UnknownRelease { name, hint }
+    match profile {
+        Some(Profile { path, lines, release: Some(_), .. }) => {
+            let message = format!("`release` `{name}` is not in the lockfile");
+            InputError::Wrong { path: path.clone(), line: lines.release, message, hint: Some(hint) }.into()
+        }
+        _ => PlanError::UnknownRelease { name, hint }.into(),
+    }
 }
 
 fn check_roles(roles: &[Role], release: &Release, name: &str, arch: Arch) -> Result<(), PlanError> {

@@ -157,7 +157,13 @@ pub fn merge(
         append_entry(&mut out, &mut entry, &raw, epoch)?;
     }
     for (path, entry) in &overlay.entries {
-        parents(&mut out, path, &mut folders, &others, epoch)?;
+        parents(
+            &mut out,
+            path,
+            &mut folders,
+            |folder| others.contains(folder) || overlay.entries.contains_key(folder),
+            epoch,
+        )?;
         append(&mut out, path, &entry.node, epoch)?;
     }
     out.into_inner()?.flush()
@@ -189,12 +195,12 @@ fn append_entry(
     }
 }
 
-/// The folders above a path that the base does not have.
+/// The folders above a path that the base does not have; none may be something else.
 fn parents(
     out: &mut Builder<impl Write>,
     path: &str,
     folders: &mut BTreeSet<String>,
-    others: &BTreeSet<String>,
+    is_other: impl Fn(&str) -> bool,
     epoch: i64,
 ) -> io::Result<()> {
     for (index, _) in path.match_indices('/') {
@@ -202,9 +208,9 @@ fn parents(
         if folders.contains(folder) {
             continue;
         }
-        if others.contains(folder) {
+        if is_other(folder) {
             return Err(io::Error::other(format!(
-                "/{path} of the overlay lies below /{folder}, which is no folder in the base"
+                "/{path} of the overlay lies below /{folder}, which is no folder"
             )));
         }
         let mut header = header(EntryType::Directory, 0o755, 0, epoch);

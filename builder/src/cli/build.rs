@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::{Global, Target, complain, say};
 use crate::error::Result;
+use crate::mirror::Mirrors;
 use crate::pipeline::{self, Built, Settings};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -46,7 +47,7 @@ impl Build {
             store: global.store()?,
             out: self.out,
             secret: self.secret,
-            mirrors: global.mirrors()?,
+            mirrors: if self.offline { Mirrors::default() } else { global.mirrors()? },
             offline: self.offline,
         };
         let progress = Progress::new();

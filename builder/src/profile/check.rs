@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::raw::{Mode, Node, Raw};
-use super::{Machine, Profile};
+use super::{Lines, Machine, Profile};
 use crate::error::InputError;
 use crate::input;
 
@@ -22,6 +22,12 @@ const NODE_PREFIX: u8 = 24;
 const CPUS: u32 = 1;
 const MEMORY_MIB: u64 = 1536;
 
+/// Longest domain: with a node's name before it, it is a DNS name of at most 253 characters.
+const MAX_DOMAIN: usize = 189;
+
+/// The sizes of a Service range that the API server takes.
+const SERVICE_PREFIXES: std::ops::RangeInclusive<u8> = 12..=29;
+
 /// The file that complaints point into.
 struct Source<'a> {
     path: &'a Path,
@@ -29,6 +35,10 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    fn line(&self, span: Range<usize>) -> usize {
+        input::line(self.text, span.start)
+    }
+
     fn refuse<T>(&self, span: Range<usize>, message: String, hint: &str) -> Result<T, InputError> {
         Err(input::wrong(self.path, self.text, Some(span), message, Some(hint.to_owned())))
     }
@@ -48,11 +58,20 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
             ("network.cidr", &network.cidr),
         ],
     )?;
+    let services = &cluster.service_cidr;
+    if !SERVICE_PREFIXES.contains(&services.get_ref().prefix_len()) {
+        let message = format!("`cluster.service-cidr` {} is too large or too small", services.get_ref());
+        return source.refuse(services.span(), message, "choose a range from /12 to /29");
+    }
     let cidr = network.cidr.get_ref().trunc();
     if let Some(gateway) = &network.gateway {
         inside(&source, "network.gateway", gateway, cidr)?;
     }
-    let release = cluster.release;
+    let mut lines = Lines::default();
+    let release = cluster.release.map(|release| {
+        lines.release = source.line(release.span());
+        release.into_inner()
+    });
     let cluster_name = cluster.name.into_inner();
     let pods = Pods::new(cluster.pod_cidr.get_ref().trunc());
     let mut resolved = Vec::new();
@@ -71,6 +90,8 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
     for (index, node) in nodes.into_iter().enumerate() {
         let span = node.span();
         let node = node.into_inner();
+        label(&source, "role", &node.role)?;
+        lines.roles.push(source.line(node.role.span()));
         inside(&source, "ip", &node.ip, cidr)?;
         let pod_cidr = match &node.pod_cidr {
             Some(given) => given.clone(),
@@ -123,7 +144,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         },
         nodes: resolved,
     };
-    Ok(Profile { path: path.to_owned(), name, release, cluster, machines, options })
+    Ok(Profile { path: path.to_owned(), lines, name, release, cluster, machines, options })
 }
 
 /// The cluster's name and domains are DNS names (RFC 1123).
@@ -135,12 +156,12 @@ fn names(
 ) -> Result<(), InputError> {
     label(source, "cluster.name", name)?;
     for (key, value) in [("cluster.domain", domain), ("cluster.cluster-domain", cluster_domain)] {
-        if !value.get_ref().split('.').all(is_label) {
+        if value.get_ref().len() > MAX_DOMAIN || !value.get_ref().split('.').all(is_label) {
             let message = format!("`{key}` `{}` is not a DNS name", value.get_ref());
             return source.refuse(
                 value.span(),
                 message,
-                "lower-case letters, digits and hyphens between dots",
+                "lower-case letters, digits and hyphens between dots, 189 characters at most",
             );
         }
     }

@@ -23,6 +23,9 @@ pub struct Profile {
     /// Where it was read from, for messages.
     #[serde(skip)]
     pub path: PathBuf,
+    /// The lines that complaints about roles and the release point to.
+    #[serde(skip)]
+    pub lines: Lines,
     /// Its name: that of the file.
     pub name: String,
     /// The release that it asks for.
@@ -33,6 +36,15 @@ pub struct Profile {
     pub machines: BTreeMap<String, Machine>,
     /// Settings of the whole cluster.
     pub options: Options,
+}
+
+/// Places in a profile's file, lines from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lines {
+    /// Of `cluster.release`, when the profile has one.
+    pub release: usize,
+    /// Of each node's `role`.
+    pub roles: Vec<usize>,
 }
 
 /// What differs between the nodes' machines and Node objects.

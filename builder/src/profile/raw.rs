@@ -31,7 +31,7 @@ pub(super) struct Cluster {
     pub(super) cluster_domain: Spanned<String>,
     pub(super) pod_cidr: Spanned<Ipv4Net>,
     pub(super) service_cidr: Spanned<Ipv4Net>,
-    pub(super) release: Option<String>,
+    pub(super) release: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -113,7 +113,7 @@ impl Role {
         let mut next = Some(name.to_owned());
         while let Some(current) = next {
             let folder = images.join(&current);
-            let path = folder.join("image.toml");
+            let path = recipe(project, &current);
             if layers.iter().any(|layer| layer.name == current) {
                 let message = format!("`extends` leads back to `{current}`");
                 return Err(InputError::Wrong { path, line: 1, message, hint: None });
@@ -145,6 +145,12 @@ impl Role {
     pub fn removals(&self) -> Vec<&str> {
         self.layers.iter().flat_map(|layer| &layer.image.remove).map(String::as_str).collect()
     }
+}
+
+/// Where a role's recipe is.
+#[must_use]
+pub fn recipe(project: &Path, name: &str) -> PathBuf {
+    project.join("images").join(name).join("image.toml")
 }
 
 fn missing(images: &Path, path: &Path, name: &str) -> InputError {

@@ -2,13 +2,10 @@
 
 use firstboot::schema;
 
-use crate::error::{HostIo, Result};
+use crate::error::{Class, Explain, HostIo, Result};
 use crate::plan::Plan;
 use crate::role::{Components, Context, Role, overlay};
 use crate::tree::{Content, Tree};
-
-/// The name of the image's own role, which firstboot compares with the node's.
-const ROLE_FILE: &str = "usr/lib/kiln/role";
 
 /// Where firstboot is.
 const FIRSTBOOT: &str = "usr/lib/kiln/firstboot";
@@ -35,6 +32,21 @@ pub struct RoleTree {
     pub removed: Vec<String>,
 }
 
+/// firstboot would refuse the node table: the checks of the profile let something through.
+#[derive(Debug, thiserror::Error)]
+#[error("firstboot would refuse the cluster: {0}")]
+pub struct TableError(#[from] firstboot::cluster::ClusterError);
+
+impl Explain for TableError {
+    fn class(&self) -> Class {
+        Class::Host
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("this is a mistake of Kiln; please report it with the profile".to_owned())
+    }
+}
+
 /// Makes the trees of the plan's roles.
 ///
 /// # Errors
@@ -53,14 +65,21 @@ fn tree(
     firstboot: &[u8],
 ) -> Result<RoleTree> {
     let mut overlay = overlay(role, context, components)?;
-    let table = serde_json::to_vec_pretty(&plan.cluster).map_err(std::io::Error::from).map_err(HostIo)?;
+    let table = table(&plan.cluster)?;
     let mut put = |path: &str, mode, bytes: Vec<u8>| overlay.file(path, mode, Content::Bytes(bytes), WHY);
     put(schema::CLUSTER_FILE, 0o644, table);
-    put(ROLE_FILE, 0o644, format!("{}\n", role.name).into_bytes());
+    put(schema::ROLE_FILE, 0o644, format!("{}\n", role.name).into_bytes());
     put(FIRSTBOOT, 0o755, firstboot.to_vec());
     put(CLOCK_EPOCH, 0o644, Vec::new());
     // Empty, not "uninitialized": systemd makes one at boot without taking this for a first boot (machine-id(5)).
     put("etc/machine-id", 0o444, Vec::new());
     let removed = role.removals().into_iter().map(str::to_owned).collect();
     Ok(RoleTree { role: role.name.clone(), disk_mib: role.disk_mib().unwrap_or(DISK_MIB), overlay, removed })
+}
+
+/// The node table as firstboot reads it, and it does.
+fn table(cluster: &schema::Cluster) -> Result<Vec<u8>> {
+    let table = serde_json::to_vec_pretty(cluster).map_err(std::io::Error::from).map_err(HostIo)?;
+    schema::Cluster::parse(&table).map_err(TableError)?;
+    Ok(table)
 }

@@ -1,0 +1,230 @@
+//! The real program with wrong input: a named error, and nothing downloaded or written.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use builder::lock::Lock;
+use builder::plan::{Plan, Request};
+use builder::profile::Profile;
+use fs_err as fs;
+
+/// The checkout.
+fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(folder);
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// A project of its own with the checkout's recipes, and a store and an output folder that are not there yet.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["images", "recipes"] {
+            symlink(checkout().join(name), folder.path().join(name)).unwrap();
+        }
+        fs::create_dir(folder.path().join("profiles")).unwrap();
+        for name in ["lockfile.toml", "profiles/1cp-2workers.toml", "profiles/single.toml"] {
+            fs::copy(checkout().join(name), folder.path().join(name)).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(name)).unwrap();
+        assert!(text.contains(from), "{name} has no `{from}`");
+        fs::write(self.path(name), text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// The program as a host without any configuration of Kiln runs it; nothing answers at the mirror.
+    fn builder(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("builder").unwrap();
+        command
+            .env_clear()
+            .env("HOME", self.path("home"))
+            .env("KILN_DEBIAN_MIRROR", "file:///nowhere/debian");
+        command.current_dir(self.0.path()).args(args).args(["--store", "store"]);
+        command
+    }
+
+    /// `builder build` with these arguments: exit code and standard error.
+    fn build(&self, args: &[&str]) -> String {
+        let output = self.builder(&[&["build", "--out", "out"], args].concat()).output().unwrap();
+        assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+        let code = output.status.code().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        format!("exit {code}\n{}", stderr.replace(&self.0.path().display().to_string(), "PROJECT"))
+    }
+
+    /// A build that must fail for its input, before anything is written.
+    fn refuse(&self, args: &[&str]) -> String {
+        let before = self.listing();
+        let said = self.build(args);
+        // The note about an old release depends on the day.
+        let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("note: ")).collect();
+        assert!(said[0] == "exit 1" && said[1].starts_with("error: "), "{said:?}");
+        assert_eq!(self.listing(), before, "something was written");
+        said.join("\n") + "\n"
+    }
+
+    fn listing(&self) -> Vec<PathBuf> {
+        let walk = walkdir::WalkDir::new(self.0.path()).sort_by_file_name();
+        walk.into_iter().map(|entry| entry.unwrap().into_path()).collect()
+    }
+}
+
+#[test]
+fn bad_profiles_are_refused_by_name() {
+    let project = Project::new();
+    let mut said = String::new();
+    for path in fixtures("bad-profiles") {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let profile = format!("profiles/{name}.toml");
+        fs::copy(&path, project.path(&profile)).unwrap();
+        writeln!(said, "{}", project.refuse(&["--profile", name])).unwrap();
+        fs::remove_file(project.path(&profile)).unwrap();
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn good_profiles_are_resolved() {
+    for path in fixtures("good-profiles") {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let profile = Profile::load(checkout(), path.to_str().unwrap()).unwrap();
+        insta::assert_snapshot!(format!("resolved-{name}"), serde_json::to_string_pretty(&profile).unwrap());
+    }
+}
+
+#[test]
+fn an_unknown_profile_is_named_with_the_nearest() {
+    insta::assert_snapshot!(Project::new().refuse(&["--profile", "singel"]));
+}
+
+#[test]
+fn an_unknown_release_is_named_with_the_nearest() {
+    insta::assert_snapshot!(Project::new().refuse(&["--profile", "single", "--release", "debain"]));
+}
+
+#[test]
+fn a_role_for_another_architecture_is_refused() {
+    insta::assert_snapshot!(Project::new().refuse(&["--profile", "single", "--arch", "arm64"]));
+}
+
+#[test]
+fn a_missing_lockfile_is_named() {
+    let project = Project::new();
+    fs::remove_file(project.path("lockfile.toml")).unwrap();
+    insta::assert_snapshot!(project.refuse(&["--profile", "single"]));
+}
+
+#[test]
+fn a_newer_lockfile_is_refused() {
+    let project = Project::new();
+    project.edit("lockfile.toml", "\nversion = 1\n", "\nversion = 2\nmood = \"new\"\n");
+    insta::assert_snapshot!(project.refuse(&["--profile", "single"]));
+}
+
+#[test]
+fn an_unknown_key_of_the_lockfile_is_named() {
+    let project = Project::new();
+    project.edit("lockfile.toml", "\ndefault-release =", "\ndefault-relaese =");
+    insta::assert_snapshot!(project.refuse(&["--profile", "single"]));
+}
+
+#[test]
+fn a_recipe_with_an_unknown_key_is_refused() {
+    let project = Project::new();
+    fs::remove_file(project.path("images")).unwrap();
+    fs::create_dir_all(project.path("images/single")).unwrap();
+    let recipe = "description = \"x\"\n[unit]\nenable = []\n";
+    fs::write(project.path("images/single/image.toml"), recipe).unwrap();
+    insta::assert_snapshot!(project.refuse(&["--profile", "single"]));
+    // One that extends what is not there.
+    fs::write(project.path("images/single/image.toml"), "description = \"x\"\nextends = \"bsae\"\n").unwrap();
+    insta::assert_snapshot!(project.refuse(&["--profile", "single"]));
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_named_first() {
+    insta::assert_snapshot!(Project::new().refuse(&["--profile", "single", "--secret", "none.key"]));
+}
+
+#[test]
+fn an_address_that_is_none_is_refused() {
+    let said = Project::new().refuse(&["--profile", "single", "--debian-mirror", "debian.example"]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn wrong_arguments_end_with_the_callers_code() {
+    for args in [&["build"][..], &["build", "--profile", "single", "--arch", "s390x"], &["bulid"]] {
+        Command::cargo_bin("builder").unwrap().env_clear().args(args).assert().code(1).stdout("");
+    }
+}
+
+/// Every package of the lock is on the mirror, and none is what the lock says.
+#[test]
+fn a_checksum_that_does_not_match_is_named_and_nothing_enters_the_store() {
+    let project = Project::new();
+    let lock = Lock::load(&project.path("lockfile.toml")).unwrap();
+    let sources = lock.source.values().flat_map(|source| source.files.iter().map(|file| &file.file));
+    for file in lock.deb.values().flatten().map(|deb| &deb.file).chain(sources) {
+        let path = project.path("mirror/debian").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "not a package").unwrap();
+    }
+    let mirror = format!("file://{}", project.path("mirror/debian").display());
+    let said = project.build(&["--profile", "single", "--debian-mirror", &mirror]);
+    // Several packages are on their way at once; which one is complained about first is a matter of luck.
+    insta::with_settings!({ filters => [
+        (r"fetching \d+ files, \d+ MB", "fetching N files, N MB"),
+        (r"error: .*: the checksum", "error: PACKAGE: the checksum"),
+        (r"expected sha256:[0-9a-f]{64}", "expected sha256:LOCKED"),
+        (r"bytes of \d+", "bytes of N"),
+        (r"debian/pool/.*", "debian/pool/PACKAGE"),
+        (r"(?m)^note: .*\n", ""),
+    ]}, { insta::assert_snapshot!(said); });
+    assert_eq!(fs::read_dir(project.path("store/files")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(project.path("store/steps")).unwrap().count(), 0);
+    assert!(!project.path("out").exists() && !project.path("secrets").exists());
+}
+
+#[test]
+fn without_the_network_an_empty_store_is_named() {
+    let project = Project::new();
+    // A mirror is not needed, so it may be nonsense.
+    let said = project.build(&["--profile", "single", "--offline", "--debian-mirror", "nonsense"]);
+    insta::with_settings!({ filters => [
+        (r"error: .* is not", "error: PACKAGE is not"),
+        (r"\d+ files", "N files"),
+        (r"(?m)^note: .*\n", ""),
+    ]}, { insta::assert_snapshot!(said); });
+    assert!(!project.path("out").exists() && !project.path("secrets").exists());
+}
+
+#[test]
+fn the_checkouts_profiles_are_planned() {
+    for profile in builder::profile::names(&checkout().join("profiles")) {
+        let request = Request {
+            project: checkout().to_owned(),
+            lockfile: builder::plan::lockfile(checkout()),
+            profile,
+            release: None,
+            arch: builder::lock::format::Arch::Amd64,
+        };
+        Plan::resolve(&request).unwrap();
+    }
+}
