@@ -17,17 +17,25 @@ use crate::lock::format::Arch;
 use crate::mirror::Mirrors;
 use crate::plan::Request;
 
+/// What stands in for a global option that is not given; lines of at most 80 columns, as all help.
+const DEFAULTS: &str = "\
+The store is in $XDG_CACHE_HOME/kiln, else in ~/.cache/kiln. The mirror is that
+of KILN_DEBIAN_MIRROR, else of ~/.config/kiln/config.toml, else the one of this
+host's apt sources. KILN_LOG=debug shows more.
+
+Exit codes: 0 done, 1 your input is wrong, 2 Kiln or this host failed.";
+
 /// Bakes a Kubernetes cluster into bit-for-bit reproducible disk images.
 #[derive(Debug, Parser)]
-#[command(name = "builder", version, max_term_width = 100)]
+#[command(name = "builder", version, next_help_heading = "Global options", after_help = DEFAULTS)]
 struct Cli {
-    /// Kiln's folder, with lockfile.toml, profiles/, images/ and recipes/
+    /// Kiln's folder, with lockfile.toml
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     project: PathBuf,
-    /// The store of downloads and results [default: $XDG_CACHE_HOME/kiln]
-    #[arg(long, global = true, value_name = "DIR", env = "KILN_STORE")]
+    /// Store of downloads and results
+    #[arg(long, global = true, value_name = "DIR", env = "KILN_STORE", hide_env_values = true)]
     store: Option<PathBuf>,
-    /// Base URL of a Debian mirror [default: the host's own, when it is Debian]
+    /// Base URL of a Debian mirror
     #[arg(long, global = true, value_name = "URL")]
     debian_mirror: Option<String>,
     #[command(subcommand)]
@@ -45,15 +53,15 @@ enum Command {
     Lock(lock::Lock),
     /// Start the machines of a built profile
     Up(vm::Up),
-    /// Stop them
+    /// Stop the machines of a profile
     Down(vm::Down),
-    /// Say what runs
+    /// Say which machines run and how far their boot is
     Status(vm::Status),
     /// Show a machine's serial console
     Logs(vm::Logs),
     /// Print the commands that start the machines with other tools
     Print(vm::Print),
-    /// Say what this host lacks
+    /// Say what this host lacks for building and booting
     Doctor(doctor::Doctor),
 }
 
@@ -63,13 +71,13 @@ struct Target {
     /// Name of a profile in profiles/, or the path of one
     #[arg(long, value_name = "PROFILE")]
     profile: String,
-    /// Release of the lockfile [default: the profile's, else the lockfile's]
+    /// Another release than the profile's or the lockfile's
     #[arg(long, value_name = "RELEASE")]
     release: Option<String>,
-    /// Architecture of the images
-    #[arg(long, value_name = "ARCH", default_value = "amd64")]
+    /// Architecture: amd64 or arm64
+    #[arg(long, value_name = "ARCH", default_value = "amd64", hide_possible_values = true)]
     arch: Arch,
-    /// The lockfile [default: lockfile.toml of the project]
+    /// Another lockfile than that of Kiln's folder
     #[arg(long, value_name = "FILE")]
     lockfile: Option<PathBuf>,
 }
@@ -171,4 +179,42 @@ fn say(text: &str) -> Result<()> {
 fn complain(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::{Command, CommandFactory};
+    use fs_err as fs;
+
+    use super::Cli;
+
+    /// Each command's help, `builder` first, under its name.
+    fn help(command: &mut Command, name: &str, text: &mut String) {
+        text.push_str(&format!("\n## `{name}`\n\n```text\n{}```\n", command.render_long_help()));
+        for subcommand in command.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+            let name = format!("{name} {}", subcommand.get_name());
+            help(subcommand, &name, text);
+        }
+    }
+
+    /// `KILN_ACCEPT=1` writes the reference anew.
+    #[test]
+    fn the_reference_has_the_help_of_every_command_in_80_columns() {
+        let mut command = Cli::command();
+        command.build();
+        let mut text = "# Commands\n\nWhat `--help` prints; a test compares.\n".to_owned();
+        help(&mut command, "builder", &mut text);
+        let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(wide, Vec::<&str>::new());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/cli.md");
+        if std::env::var_os("KILN_ACCEPT").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        assert!(
+            text == fs::read_to_string(&path).unwrap_or_default(),
+            "docs/reference/cli.md is not what `--help` prints"
+        );
+    }
 }

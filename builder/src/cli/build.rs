@@ -14,21 +14,25 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::store::Store;
 
+/// What happens without `--secret`.
+const SECRET: &str = "Without --secret the first build makes secrets/CLUSTER.key in Kiln's folder.";
+
 /// Arguments of `builder build`.
 #[derive(Debug, Args)]
+#[command(after_help = SECRET)]
 pub(super) struct Build {
     #[command(flatten)]
     target: Target,
-    /// The folder that gets a folder for the profile
+    /// Folder for the profile's folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
-    /// A file with the cluster secret [default: secrets/CLUSTER.key of the project, made by the first build]
-    #[arg(long, value_name = "FILE", env = "KILN_SECRET")]
+    /// File with the cluster secret
+    #[arg(long, value_name = "FILE", env = "KILN_SECRET", hide_env_values = true)]
     secret: Option<PathBuf>,
-    /// Do without the network: everything must be in the store
+    /// Use no network: the store must have everything
     #[arg(long)]
     offline: bool,
-    /// Print a JSON object instead of a line for each image
+    /// Print JSON instead of a line for each image
     #[arg(long)]
     json: bool,
 }

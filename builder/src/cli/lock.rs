@@ -19,14 +19,14 @@ use crate::store::Store;
 pub(super) enum Lock {
     /// Resolve every package anew and write the lockfile
     Update(Target),
-    /// Verify that the lockfile is well-formed and follows from the project, without a network
+    /// Verify without a network that the lockfile is whole and up to date
     Check(Target),
 }
 
 /// Which lockfile.
 #[derive(Debug, Args)]
 pub(super) struct Target {
-    /// The lockfile [default: lockfile.toml of the project]
+    /// Another lockfile than that of Kiln's folder
     #[arg(long, value_name = "FILE")]
     lockfile: Option<PathBuf>,
 }

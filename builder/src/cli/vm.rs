@@ -23,7 +23,7 @@ struct Results {
     /// Name of a built profile, or the path of its file
     #[arg(long, value_name = "PROFILE")]
     profile: String,
-    /// The folder that `builder build` wrote to
+    /// Folder that `builder build` wrote to
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
 }
@@ -43,22 +43,22 @@ pub(super) struct Up {
     /// One node instead of all
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
-    /// How the processors run
-    #[arg(long, value_enum, default_value = "auto")]
+    /// kvm, tcg (emulation) or auto
+    #[arg(long, value_enum, default_value = "auto", hide_possible_values = true)]
     accel: Accel,
-    /// What the machines boot with
-    #[arg(long, value_enum, default_value = "bios")]
+    /// bios or uefi
+    #[arg(long, value_enum, default_value = "bios", hide_possible_values = true)]
     firmware: Firmware,
-    /// What to wait for
-    #[arg(long, value_enum, default_value = "login")]
+    /// Wait for login, firstboot or none
+    #[arg(long, value_enum, default_value = "login", hide_possible_values = true)]
     wait: Wait,
     /// How long to wait, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "600")]
     timeout: u64,
-    /// Do without the network: QEMU must be in the store
+    /// Use no network: the store must have QEMU
     #[arg(long)]
     offline: bool,
-    /// The lockfile that names QEMU [default: lockfile.toml of the project]
+    /// Another lockfile than that of Kiln's folder
     #[arg(long, value_name = "FILE")]
     lockfile: Option<PathBuf>,
 }
@@ -71,7 +71,7 @@ pub(super) struct Down {
     /// One node instead of all
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
-    /// How long a machine may take to power off, in seconds; 0 ends it at once
+    /// Seconds to power off; 0 ends at once
     #[arg(long, value_name = "SECONDS", default_value = "90")]
     grace: u64,
     /// Delete the machines' disks and logs too
@@ -94,7 +94,7 @@ pub(super) struct Status {
 pub(super) struct Logs {
     #[command(flatten)]
     results: Results,
-    /// The node
+    /// Name of the node
     node: String,
     /// Go on until the machine stops
     #[arg(long, short)]
@@ -106,8 +106,8 @@ pub(super) struct Logs {
 pub(super) struct Print {
     #[command(flatten)]
     results: Results,
-    /// The tool that starts the machines
-    #[arg(long, value_enum)]
+    /// Tool of this host: qemu or virt-install
+    #[arg(long, value_enum, hide_possible_values = true)]
     driver: Tool,
 }
 
