@@ -192,7 +192,7 @@ mod tests {
 
     /// Each command's help, `builder` first, under its name.
     fn help(command: &mut Command, name: &str, text: &mut String) {
-        text.push_str(&format!("\n## `{name}`\n\n```text\n{}```\n", command.render_long_help()));
+        text.push_str(&format!("\n## `{name}`\n\n```text\n{}```\n", command.render_help()));
         for subcommand in command.get_subcommands_mut().filter(|command| command.get_name() != "help") {
             let name = format!("{name} {}", subcommand.get_name());
             help(subcommand, &name, text);
