@@ -249,3 +249,6 @@ pub(crate) fn header(kind: EntryType, mode: u32, size: u64, epoch: i64) -> Heade
     header.set_mtime(epoch.unsigned_abs());
     header
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The lockfile: every input of every release, pinned.
 //!
-//! [`format`] is the file's types, [`Lock::load`] the only way to one that can be trusted. Only [`update`] resolves
+//! [`mod@format`] is the file's types, [`Lock::load`] the only way to one that can be trusted. Only [`update`] resolves
 //! versions; everything else reads the lock and verifies.
 
 mod apt;

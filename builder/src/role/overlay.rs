@@ -167,3 +167,6 @@ fn units(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,3 +110,84 @@ fn put(
 ) -> std::io::Result<()> {
     out.append_data(&mut header(EntryType::Regular, mode, bytes.len() as u64, epoch), name, bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read;
+    use std::path::Path;
+
+    use super::archive;
+    use crate::lock::format::{Arch, ContainerImage};
+    use crate::repro::sha256_hex;
+    use crate::role::Components;
+    use crate::store::Store;
+
+    fn read(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for entry in tar::Archive::new(tar).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            if let Some(target) = entry.link_name().unwrap() {
+                bytes = target.display().to_string().into_bytes();
+            }
+            files.insert(entry.path().unwrap().display().to_string(), bytes);
+        }
+        files
+    }
+
+    fn make(folder: &Path) -> Vec<u8> {
+        let store = Store::open(&folder.join("store")).unwrap();
+        fs_err::write(folder.join("program"), "ELF").unwrap();
+        let image = ContainerImage {
+            reference: "example.local/shell:1".to_owned(),
+            program: "tools:shell".to_owned(),
+            path: "/bin/shell".to_owned(),
+            links: vec!["/bin/sh".to_owned()],
+            entrypoint: vec!["/bin/sh".to_owned()],
+        };
+        let program = BTreeMap::from([("shell".to_owned(), folder.join("program"))]);
+        let components = Components::from([("tools".to_owned(), program)]);
+        fs_err::read(archive(&store, &image, &components, Arch::Amd64, 1000).unwrap()).unwrap()
+    }
+
+    /// image-spec v1.1: every descriptor names a blob of that digest and size; diff_ids are of the uncompressed layers.
+    #[test]
+    fn an_archive_is_an_oci_layout() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = read(&make(folder.path()));
+        assert_eq!(files["oci-layout"], br#"{"imageLayoutVersion":"1.0.0"}"#);
+        let mut blobs = 0;
+        for (name, bytes) in &files {
+            if let Some(digest) = name.strip_prefix("blobs/sha256/") {
+                assert_eq!(digest, sha256_hex(bytes));
+                blobs += 1;
+            }
+        }
+        let blob = |descriptor: &serde_json::Value| {
+            let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+            let bytes = &files[&format!("blobs/sha256/{digest}")];
+            assert_eq!(descriptor["size"], bytes.len());
+            bytes.clone()
+        };
+        let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+        let entry = json(&files["index.json"])["manifests"][0].clone();
+        assert_eq!(entry["annotations"]["io.containerd.image.name"], "example.local/shell:1");
+        assert_eq!(entry["platform"]["architecture"], "amd64");
+        let manifest = json(&blob(&entry));
+        let config = json(&blob(&manifest["config"]));
+        assert_eq!(config["config"]["Entrypoint"][0], "/bin/sh");
+        let layer = blob(&manifest["layers"][0]);
+        assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", sha256_hex(&layer)));
+        let inside = read(&layer);
+        assert_eq!((&inside["bin/shell"], &inside["bin/sh"]), (&b"ELF".to_vec(), &b"/bin/shell".to_vec()));
+        assert!(inside.contains_key("tmp/") && blobs == 3);
+    }
+
+    #[test]
+    fn an_archive_is_a_function_of_its_program() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        assert_eq!(make(one.path()), make(other.path()));
+    }
+}

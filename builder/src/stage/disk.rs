@@ -86,7 +86,7 @@ fn make(
 /// Makes the disks of every role.
 ///
 /// # Errors
-/// As [`make`].
+/// When a tree cannot be merged or a tool fails.
 pub fn all(
     plan: &Plan,
     store: &Store,
