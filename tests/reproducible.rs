@@ -108,7 +108,7 @@ fn build_elsewhere(folder: &Path, byte: u8, out: &str) -> ClusterJson {
         "HOME=/nonexistent",
         "TZ=Asia/Kathmandu",
     ]);
-    command.args(["LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", "bash", "-c", script, "bash"]);
+    command.args(["LC_ALL=C", "LANG=C", "bash", "-c", script, "bash"]);
     command.arg(folder.join("another-checkout/builder"));
     command.args(["--store", text(&folder.join("store")), "build", "--profile", PROFILE]);
     command.args(["--out", text(&out), "--secret", text(&secret)]);

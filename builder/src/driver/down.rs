@@ -86,6 +86,18 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
     Ok(())
 }
 
+fn all_stopped(machines: &[Process]) -> Result<Option<()>, DriverError> {
+    for machine in machines {
+        if machine.is_running()? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(()))
+}
+
+/// A guest that has not loaded its button's driver yet misses a press; one that shuts down ignores another.
+const PRESS_AGAIN: Duration = Duration::from_secs(5);
+
 /// Presses every power button and waits for all. Returns the machines that ran.
 fn power_off(folders: &Folders, names: &[String], grace: Duration) -> Result<Vec<Process>, DriverError> {
     let mut ran = Vec::new();
@@ -98,14 +110,14 @@ fn power_off(folders: &Folders, names: &[String], grace: Duration) -> Result<Vec
     if grace.is_zero() {
         return Ok(ran);
     }
-    ran.iter().for_each(Process::press_power_button);
-    until(grace, Duration::from_millis(100), || {
-        for process in &ran {
-            if process.is_running()? {
-                return Ok(None);
-            }
+    let mut left = grace;
+    while !left.is_zero() {
+        ran.iter().for_each(Process::press_power_button);
+        let slice = left.min(PRESS_AGAIN);
+        if until(slice, Duration::from_millis(100), || all_stopped(&ran))?.is_some() {
+            break;
         }
-        Ok::<_, DriverError>(Some(()))
-    })?;
+        left -= slice;
+    }
     Ok(ran)
 }

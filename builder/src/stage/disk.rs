@@ -19,8 +19,9 @@ use crate::tree::merge;
 /// Raised when what this stage makes of the same tree changes.
 const VERSION: u32 = 1;
 
-/// The kernel's warnings and what is worse on the console, which is firstboot's and the login prompt's.
-const CMDLINE: &str = "loglevel=4";
+/// Only the kernel's errors on the console, which is firstboot's and the login prompt's; and no automatic mount of the
+/// ESP, which nothing reads after the boot loader.
+const CMDLINE: &str = "loglevel=4 systemd.gpt_auto=0";
 
 const RAW: &str = "disk.raw";
 const CONTENT: &str = "content_sha256";

@@ -72,18 +72,14 @@ impl Explain for BuildError {
     }
 }
 
-/// The key of a build: it names its output, so nobody needs to have made it.
+/// The key of a build: its inputs. What it should make is not one of them, so a corrected hash compiles nothing.
 ///
 /// # Errors
 /// When the recipe's folder cannot be read.
 pub fn key(project: &Path, lock: &Lock, build: &Build, root: &StepKey, arch: Arch) -> Result<StepKey> {
     let recipe = recipe(project, build)?;
     let sources = lock.source.get(&build.source).map(|source| &source.files);
-    Ok(StepKey::new(
-        "source",
-        VERSION,
-        &(recipe, sources, root, &build.env, lock.epoch, build.output.get(&arch)),
-    ))
+    Ok(StepKey::new("source", VERSION, &(recipe, sources, root, &build.env, lock.epoch, arch)))
 }
 
 /// The files of a recipe with their hashes.
