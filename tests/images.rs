@@ -125,6 +125,5 @@ fn check_kubectl(tools: &Sandbox, raw: &Path, out: &Path) {
     let said =
         tools.clone().show(&kubectl, "/tmp/kubectl").run(["/tmp/kubectl", "version", "--client"]).unwrap();
     let said = String::from_utf8(said).unwrap();
-    println!("{said}");
     assert!(said.contains(r#"GitVersion:"v1.20.2""#), "{said}");
 }

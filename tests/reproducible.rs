@@ -116,6 +116,7 @@ fn build_elsewhere(folder: &Path, byte: u8, out: &str) -> ClusterJson {
     ClusterJson::load(&out.join(PROFILE)).unwrap()
 }
 
+#[expect(clippy::print_stderr, reason = "the harness shows it when the test fails")]
 fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let stderr = String::from_utf8_lossy(&output.stderr);

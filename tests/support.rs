@@ -55,6 +55,7 @@ pub fn secret(folder: &Path, byte: u8) -> PathBuf {
 }
 
 /// `builder` with arguments in the checkout; its standard error goes to the test's.
+#[expect(clippy::print_stderr, reason = "the harness shows it when the test fails")]
 pub fn builder(args: &[&str]) -> String {
     let mut command = assert_cmd::Command::new(BUILDER);
     let output = command.current_dir(project()).args(args).output().unwrap();
