@@ -45,7 +45,6 @@ fn an_unchanged_build_is_a_look() {
 
 #[test]
 fn another_folder_user_zone_locale_umask_clock_and_core_count_give_the_same_bytes() {
-    assert!(Uid::effective().is_root(), "this test makes an ordinary user: run it as root");
     let here = fresh("here");
     build(&here);
     let ours = ClusterJson::load(&here.join(PROFILE)).unwrap();
@@ -63,15 +62,35 @@ fn another_folder_user_zone_locale_umask_clock_and_core_count_give_the_same_byte
     fs::remove_dir_all(there).unwrap();
 }
 
+#[test]
+fn a_host_without_what_kiln_needs_is_told_the_tool_and_its_package() {
+    make_user();
+    let folder = tempfile::Builder::new().prefix("kiln-doctor-").tempdir().unwrap();
+    fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let builder = folder.path().join("builder");
+    fs::copy(BUILDER, &builder).unwrap();
+    let mut command = Command::new("runuser");
+    command.args(["-u", USER, "--", "env", "-i", "PATH=/nonexistent", "HOME=/nonexistent"]);
+    let output = command.args([text(&builder), "--store", "/tmp", "doctor"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("`newuidmap`") && said.contains("apt-get install uidmap"), "{said}");
+}
+
 fn hashes(cluster: &ClusterJson) -> Vec<String> {
     cluster.images.iter().map(|image| format!("{} {}", image.role, image.sha256)).collect()
 }
 
-/// A second checkout with a store of its own, both the ordinary user's, in a folder with a long name.
-fn elsewhere() -> PathBuf {
+fn make_user() {
+    assert!(Uid::effective().is_root(), "this test makes an ordinary user: run it as root");
     if User::from_name(USER).unwrap().is_none() {
         run(Command::new("useradd").args(["--create-home", USER]));
     }
+}
+
+/// A second checkout with a store of its own, both the ordinary user's, in a folder with a long name.
+fn elsewhere() -> PathBuf {
+    make_user();
     let folder = tempfile::Builder::new().prefix("kiln elsewhere ü-").tempdir().unwrap().keep();
     let checkout = folder.join("another-checkout");
     fs::create_dir(&checkout).unwrap();
