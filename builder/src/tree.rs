@@ -114,7 +114,7 @@ impl Tree {
     }
 }
 
-/// The last three parts of a path in the store: `steps/<name>-<key>/<file>` without the host's part.
+/// The last two parts of a path in the store, `<name>-<key>` and the file, without the host's part.
 fn store_name(path: &std::path::Path) -> String {
     let parts: Vec<_> =
         path.components().rev().take(2).map(|part| part.as_os_str().to_string_lossy()).collect();

@@ -13,7 +13,7 @@ pub const KUBELET_CLIENT_USER: &str = "kube-apiserver-kubelet-client";
 /// Whether the node runs etcd and the control plane: roles `control-plane` and `single`.
 #[must_use]
 pub fn is_control_plane(node: &Node) -> bool {
-    matches!(node.role.as_str(), "control-plane" | "single")
+    crate::role::is_control_plane(&node.role)
 }
 
 /// A certificate authority.
