@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -139,6 +138,7 @@ impl Lab {
             node,
             accel: Accel::Auto,
             firmware: Firmware::Bios,
+            capture: false,
             wait: Wait::Login,
             timeout: Duration::from_secs(60),
         };
@@ -265,30 +265,58 @@ fn a_machine_that_cannot_start_is_told_with_its_own_words() {
     assert_eq!(lab.left_over(), Vec::<String>::new());
 }
 
-/// An Ethernet card on the switch: frames with their length before them ("-netdev stream" in QEMU's documentation).
-struct Card(UnixStream);
+/// An Ethernet card on the switch, by a QEMU without a machine that hands over its frames with their length before
+/// them ("-netdev stream" in QEMU's documentation).
+struct Card {
+    stream: UnixStream,
+    qemu: Pid,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        let _ = kill(self.qemu, Signal::SIGKILL);
+    }
+}
 
 impl Card {
-    fn plug(lab: &Lab, node: &str) -> Self {
-        let folder = fs::File::open(lab.path("run/_switch")).unwrap();
-        let stream =
-            UnixStream::connect(format!("/proc/self/fd/{}/{node}.sock", folder.file().as_raw_fd())).unwrap();
+    /// The switch knows the sockets by the paths that its own sandbox has.
+    fn plug(lab: &Lab) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let switch = "vde,id=switch,sock=/kiln/cluster/run/_switch/vde";
+        let card = "stream,id=card,server=on,addr.type=unix,addr.path=/kiln/card/card.sock";
+        let mut argv = vec!["qemu-system-x86_64", "-machine", "none", "-nodefaults", "-display", "none"];
+        argv.extend(["-netdev", switch, "-netdev", "hubport,id=one,hubid=0,netdev=switch"]);
+        argv.extend(["-netdev", card, "-netdev", "hubport,id=other,hubid=0,netdev=card"]);
+        let sandbox = Sandbox::new(&lab.root)
+            .lend(lab.folder.path(), "/kiln/cluster")
+            .lend(folder.path(), "/kiln/card");
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let qemu = Pid::from_raw(i32::try_from(sandbox.spawn(argv, log).unwrap()).unwrap());
+        let path = folder.path().join("card.sock");
+        let connected = (0..100).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            UnixStream::connect(&path).ok()
+        });
+        let said = fs::read_to_string(folder.path().join("log")).unwrap();
+        let stream = connected.unwrap_or_else(|| panic!("QEMU does not listen for its card: {said}"));
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        Self(stream)
+        std::thread::sleep(Duration::from_millis(300));
+        Self { stream, qemu, _folder: folder }
     }
 
     fn send(&mut self, frame: &[u8]) {
-        self.0.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
-        self.0.write_all(frame).unwrap();
+        self.stream.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
+        self.stream.write_all(frame).unwrap();
     }
 
     /// The next frame of an Ethernet type.
     fn receive(&mut self, kind: u16) -> Vec<u8> {
         loop {
             let mut length = [0; 4];
-            self.0.read_exact(&mut length).unwrap();
+            self.stream.read_exact(&mut length).unwrap();
             let mut frame = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
-            self.0.read_exact(&mut frame).unwrap();
+            self.stream.read_exact(&mut frame).unwrap();
             if frame[12..14] == kind.to_be_bytes() {
                 return frame;
             }
@@ -300,31 +328,34 @@ impl Card {
 fn the_switch_joins_the_nodes_and_the_forwarded_ports() {
     const TEST: u16 = 0x88b5; // IEEE 802: local experiments
     const ARP: u16 = 0x0806;
+    const ALL: u8 = 0xff;
     if ran_again("the_switch_joins_the_nodes_and_the_forwarded_ports") {
         return;
     }
     let lab = Lab::new();
     let port = lab.up(Some("a")).unwrap().nodes[0].ports[&6443];
-    // Only the switch stays; the test takes the places of the machines.
+    // Only the network stays; the test takes the places of the machines.
     let pid = status(lab.folder.path()).unwrap().nodes[0].pid.unwrap();
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
     lab.wait_for_states([Running::Stopped, Running::Stopped, Running::Running]);
-    let (mut a, mut b) = (Card::plug(&lab, "a"), Card::plug(&lab, "b"));
+    let (mut a, mut b, mut other) = (Card::plug(&lab), Card::plug(&lab), Card::plug(&lab));
 
-    let frame = |text: &[u8]| {
-        let mut frame = vec![0xff; 6];
-        frame.extend([2, 0, 0, 0, 0, 1]);
+    let frame = |to: u8, from: u8, text: &[u8]| {
+        let mut frame = if to == ALL { vec![0xff; 6] } else { vec![2, 0, 0, 0, 0, to] };
+        frame.extend([2, 0, 0, 0, 0, from]);
         frame.extend(TEST.to_be_bytes());
         frame.extend(text);
         frame.resize(60, 0);
         frame
     };
-    // Node to node. What is said before the switch has taken both connections is lost.
-    std::thread::sleep(Duration::from_millis(500));
-    b.send(&frame(b"from b"));
+    // To all, and then to one alone: nobody else sees it, so nobody else can answer it.
+    b.send(&frame(ALL, 2, b"from b"));
     assert_eq!(&a.receive(TEST)[14..20], b"from b");
-    a.send(&frame(b"from a"));
-    assert_eq!(&b.receive(TEST)[14..20], b"from a");
+    assert_eq!(&other.receive(TEST)[14..20], b"from b");
+    a.send(&frame(2, 1, b"for b"));
+    assert_eq!(&b.receive(TEST)[14..19], b"for b");
+    a.send(&frame(ALL, 1, b"last"));
+    assert_eq!(&other.receive(TEST)[14..18], b"last");
 
     // Host to node: a connection to the forwarded port makes the gateway ask for the node's address.
     let connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -333,13 +364,12 @@ fn the_switch_joins_the_nodes_and_the_forwarded_ports() {
     assert_eq!(&question[38..42], [10, 9, 8, 10], "for node a");
     drop(connection);
 
-    // A card that went away may come back: the switch listens again.
+    // A card that went away may come back.
     drop(a);
-    std::thread::sleep(Duration::from_millis(500));
-    let mut a = Card::plug(&lab, "a");
-    std::thread::sleep(Duration::from_millis(500));
-    b.send(&frame(b"again"));
+    let mut a = Card::plug(&lab);
+    b.send(&frame(ALL, 2, b"again"));
     assert_eq!(&a.receive(TEST)[14..19], b"again");
+    drop((a, b, other));
     lab.down(None, 0, true).unwrap();
     assert_eq!(lab.left_over(), Vec::<String>::new());
 }

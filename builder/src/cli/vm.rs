@@ -49,6 +49,9 @@ pub(super) struct Up {
     /// bios or uefi
     #[arg(long, value_enum, default_value = "bios", hide_possible_values = true)]
     firmware: Firmware,
+    /// Keep what reaches the gateway from the machines, in run/_gateway/gateway.pcap
+    #[arg(long)]
+    capture: bool,
     /// Wait for login, firstboot or none
     #[arg(long, value_enum, default_value = "login", hide_possible_values = true)]
     wait: Wait,
@@ -128,6 +131,7 @@ impl Up {
             node: self.node.as_deref(),
             accel: self.accel,
             firmware: self.firmware,
+            capture: self.capture,
             wait: self.wait,
             timeout: Duration::from_secs(self.timeout),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::poll::until;
-use super::process::Process;
+use super::process::{Control, Process};
 use super::{Accel, Accelerator, DriverError, qemu};
 use crate::sandbox::Sandbox;
 
@@ -19,7 +19,7 @@ const DEBUG_LOG: &str = "firmware.log";
 /// interrupted `up` left.
 fn probe(run: &Path) -> Process {
     let folder: PathBuf = run.join("_kvm");
-    Process { name: "the KVM probe".to_owned(), folder }
+    Process { name: "the KVM probe".to_owned(), folder, control: Control::Qmp }
 }
 
 /// Ends a test machine that an interrupted attempt left.

@@ -1,4 +1,4 @@
-//! `builder down`: machines are asked to power off, then ended; the switch goes with the last of them. It works from
+//! `builder down`: machines are asked to power off, then ended; the network goes with the last of them. It works from
 //! what was started, not from what was built, and does nothing twice.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::error::DriverError;
 use super::poll::until;
 use super::process::Process;
 use super::state::State;
-use super::{Folders, accel};
+use super::{Folders, accel, network};
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
 
@@ -67,8 +67,7 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
         others |= folders.process(name).is_running()?;
     }
     if !others {
-        folders.switch().end(state.switch.as_ref().and_then(|switch| switch.pid))?;
-        state.switch = None;
+        network::end(&folders, &mut state)?;
     }
     if request.delete {
         for name in &names {

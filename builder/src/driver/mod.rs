@@ -1,13 +1,15 @@
 //! Running what was built: `builder up`, `down`, `status`, `logs` with QEMU from the pinned root, and `print` with
 //! commands for the host's own tools.
 //!
-//! Everything it makes is below `<results>/run`: a folder for each node and one for the switch that joins them. It
+//! Everything it makes is below `<results>/run`: a folder for each node, one for the
+//! switch that joins them and one for the gateway to the host. It
 //! changes no result of a build.
 
 mod accel;
 mod disk;
 mod down;
 mod error;
+mod network;
 mod poll;
 mod ports;
 mod print;
@@ -30,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::cluster::{ClusterJson, NodeJson};
 use crate::sandbox::Sandbox;
-use process::Process;
+use process::{Control, Process};
 
 pub use down::{DownRequest, down};
 pub use error::DriverError;
@@ -117,11 +119,7 @@ impl Folders {
     }
 
     fn process(&self, name: &str) -> Process {
-        Process { name: name.to_owned(), folder: self.node(name) }
-    }
-
-    fn switch(&self) -> Process {
-        Process { name: "the switch".to_owned(), folder: self.run.join(qemu::SWITCH) }
+        Process { name: name.to_owned(), folder: self.node(name), control: Control::Qmp }
     }
 
     /// A sandbox that sees the results and may write below [`RUN`].

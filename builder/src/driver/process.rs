@@ -1,6 +1,6 @@
-//! One QEMU that outlives builder: starting it, asking whether it lives, ending it.
+//! One process that outlives builder, a QEMU or the switch: starting it, asking whether it lives, ending it.
 //!
-//! Its log carries a lock (flock(2)) that the sandbox and QEMU inherit with their standard error: it is held exactly
+//! Its log carries a lock (flock(2)) that the sandbox and the program inherit with their standard error: it is held exactly
 //! as long as one of them lives, so a recycled process id never matters. It does not know what the machine is for.
 
 use std::io;
@@ -13,9 +13,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::error::DriverError;
+use super::network::SOCKETS;
 use super::poll::until;
-use super::qemu::QMP_SOCKET;
-use super::qmp::Qmp;
+use super::qemu::{QMP_SOCKET, controlled};
+use super::qmp::{self, Qmp};
 use crate::sandbox::Sandbox;
 
 /// QEMU's own words.
@@ -30,6 +31,17 @@ pub(super) struct Process {
     pub(super) name: String,
     /// Where its log and its control socket are.
     pub(super) folder: PathBuf,
+    /// How it is spoken to.
+    pub(super) control: Control,
+}
+
+/// How a process is spoken to once it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Control {
+    /// A QEMU, by its control socket.
+    Qmp,
+    /// The switch: it is not; it listens where machines connect.
+    Vde,
 }
 
 impl Process {
@@ -68,12 +80,30 @@ impl Process {
             if !self.is_running()? {
                 return Ok(Some(false));
             }
-            Ok(Qmp::connect(&self.folder, QMP_SOCKET).is_ok().then_some(true))
+            Ok(self.answers().then_some(true))
         })?;
         match answers {
             Some(true) => Ok(()),
             _ => Err(DriverError::Start { name: self.name.clone(), log: self.log()? }),
         }
+    }
+
+    fn answers(&self) -> bool {
+        match self.control {
+            Control::Qmp => Qmp::connect(&self.folder, QMP_SOCKET).is_ok(),
+            Control::Vde => qmp::connect(&self.folder.join(SOCKETS), "ctl").is_ok(),
+        }
+    }
+
+    /// Starts a QEMU whose folder is `folder` below `run`, with a control socket.
+    pub(super) fn start_qemu(
+        &self,
+        sandbox: &Sandbox,
+        mut argv: Vec<String>,
+        folder: &str,
+    ) -> Result<u32, DriverError> {
+        argv.extend(controlled(&format!("{}/{folder}", super::RUN_INSIDE)));
+        self.start(sandbox, &argv)
     }
 
     /// What QEMU said.
@@ -94,7 +124,7 @@ impl Process {
 
     /// Ends it at once: by its control socket, else by killing its sandbox, whose namespace takes it along.
     pub(super) fn end(&self, pid: Option<u32>) -> Result<(), DriverError> {
-        let quit = until(Duration::from_secs(5), PAUSE, || -> io::Result<Option<()>> {
+        let quit = until(self.patience(), PAUSE, || -> io::Result<Option<()>> {
             if !self.is_running()? {
                 return Ok(Some(()));
             }
@@ -112,6 +142,14 @@ impl Process {
             }
         }
         Ok(self.remove_sockets()?)
+    }
+
+    /// How long it may take to obey.
+    fn patience(&self) -> Duration {
+        match self.control {
+            Control::Qmp => Duration::from_secs(5),
+            Control::Vde => Duration::ZERO,
+        }
     }
 
     /// Removes the sockets that a killed QEMU left.
@@ -133,12 +171,13 @@ impl Process {
 mod tests {
     use fs_err as fs;
 
-    use super::{LOG, Process};
+    use super::{Control, LOG, Process};
 
     #[test]
     fn it_lives_while_its_log_is_locked() {
         let folder = tempfile::tempdir().unwrap();
-        let process = Process { name: "server".to_owned(), folder: folder.path().to_owned() };
+        let process =
+            Process { name: "server".to_owned(), folder: folder.path().to_owned(), control: Control::Qmp };
         assert!(!process.is_running().unwrap());
         let log = fs::File::create(folder.path().join(LOG)).unwrap();
         assert!(!process.is_running().unwrap());
@@ -153,7 +192,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("qmp.sock"), "").unwrap();
         fs::write(folder.path().join("disk.qcow2"), "").unwrap();
-        let process = Process { name: "server".to_owned(), folder: folder.path().to_owned() };
+        let process =
+            Process { name: "server".to_owned(), folder: folder.path().to_owned(), control: Control::Qmp };
         process.end(None).unwrap();
         assert!(!folder.path().join("qmp.sock").exists());
         assert!(folder.path().join("disk.qcow2").exists());

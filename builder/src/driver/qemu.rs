@@ -1,11 +1,8 @@
-//! QEMU's command lines: pure functions from a node, or a whole cluster, to arguments. The options are those of QEMU
+//! QEMU's command lines: pure functions from a node to arguments. The options are those of QEMU
 //! 10 ("Invocation" in QEMU's documentation); it starts nothing.
 
-use std::collections::BTreeMap;
-
-use super::state::Forwards;
-use super::{Accelerator, Firmware};
-use crate::report::cluster::{ClusterJson, NodeJson};
+use super::{Accelerator, Firmware, network};
+use crate::report::cluster::NodeJson;
 
 /// The emulator.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
@@ -20,14 +17,11 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The socket through which a node reaches the switch.
-    fn port(&self, node: &str) -> String {
-        format!("{}/{SWITCH}/{node}.sock", self.run)
+    /// The folder of sockets through which everything reaches the switch.
+    pub(super) fn switch(&self) -> String {
+        format!("{}/{}/{}", self.run, network::SWITCH, network::SOCKETS)
     }
 }
-
-/// The switch's folder below `run`; the underscore keeps it apart from every host name.
-pub(super) const SWITCH: &str = "_switch";
 
 /// Options that `builder up` gives to every QEMU: no default devices, no screen, and a control socket.
 pub(super) fn controlled(folder: &str) -> Vec<String> {
@@ -37,39 +31,6 @@ pub(super) fn controlled(folder: &str) -> Vec<String> {
 
 /// The control socket's name in a machine's folder.
 pub(super) const QMP_SOCKET: &str = "qmp.sock";
-
-/// The switch: a QEMU without a machine, whose hub joins the host's side (the gateway, and the forwarded ports) and
-/// one socket for each node. `restrict=on`: nothing leaves.
-pub(super) fn switch(
-    cluster: &ClusterJson,
-    ports: &BTreeMap<String, Forwards>,
-    places: &Places,
-) -> Vec<String> {
-    let mut user = format!("user,id=host,ipv6=off,restrict=on,net={}", cluster.network.cidr.trunc());
-    if let Some(gateway) = cluster.network.gateway {
-        user += &format!(",host={gateway}");
-    }
-    for node in &cluster.nodes {
-        for (guest, host) in ports.get(&node.name).into_iter().flatten() {
-            user += &format!(",hostfwd=tcp:127.0.0.1:{host}-{}:{guest}", node.ip);
-        }
-    }
-    let mut argv = vec![PROGRAM, "-name", "kiln-switch", "-machine", "none", "-nodefaults"];
-    let hub = "hubport,id=hub-host,hubid=0,netdev=host";
-    argv.extend(["-netdev", &user, "-netdev", hub]);
-    let mut argv: Vec<String> = argv.into_iter().map(str::to_owned).collect();
-    for (index, node) in cluster.nodes.iter().enumerate() {
-        // Identifiers by number: a node may have any name.
-        let path = places.port(&node.name);
-        argv.extend([
-            "-netdev".to_owned(),
-            format!("stream,id=node{index},server=on,addr.type=unix,addr.path={path}"),
-            "-netdev".to_owned(),
-            format!("hubport,id=hub-node{index},hubid=0,netdev=node{index}"),
-        ]);
-    }
-    argv
-}
 
 /// A node's machine: virtio disk, network card and random numbers, the serial port to a file.
 pub(super) fn machine(
@@ -98,9 +59,7 @@ pub(super) fn machine(
         add("-drive", format!("if=none,id=seed,format=raw,readonly=on,file={seed}"));
         add("-device", "virtio-blk-pci,drive=seed".to_owned());
     }
-    // It connects again when the switch comes back.
-    let port = places.port(&node.name);
-    add("-netdev", format!("stream,id=net,server=off,reconnect-ms=500,addr.type=unix,addr.path={port}"));
+    add("-netdev", format!("vde,id=net,sock={}", places.switch()));
     // Without the boot ROM: it never boots from the network.
     add("-device", format!("virtio-net-pci,netdev=net,mac={},romfile=", node.mac));
     add("-device", "virtio-rng-pci".to_owned());
@@ -135,20 +94,11 @@ fn escape(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use super::{Places, machine, switch};
-    use crate::driver::tests::cluster;
-    use crate::driver::{Accelerator, Firmware};
-
-    fn places() -> Places {
-        Places { results: "/kiln/cluster".to_owned(), run: "/kiln/cluster/run".to_owned() }
-    }
-
-    fn lines(argv: &[String]) -> String {
-        argv.join(" ").replace(" -", "\n-")
-    }
+    use super::machine;
+    use crate::driver::tests::{cluster, lines};
+    use crate::driver::{Accelerator, Firmware, places};
 
     #[test]
     fn a_machine_under_emulation() {
@@ -166,19 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn the_switch_joins_all_nodes_and_forwards_their_ports() {
-        let ports = BTreeMap::from([
-            ("server".to_owned(), BTreeMap::from([(22, 10022), (6443, 16443)])),
-            ("node-0".to_owned(), BTreeMap::from([(22, 10023)])),
-        ]);
-        insta::assert_snapshot!(lines(&switch(&cluster(), &ports, &places())));
-    }
-
-    #[test]
     fn the_longest_host_name_still_fits_a_socket_path() {
         let longest = "n".repeat(63);
         // sockaddr_un holds 107 bytes and a zero.
-        assert!(places().port(&longest).len() <= 107);
         assert!(format!("/kiln/cluster/run/{longest}/{}", super::QMP_SOCKET).len() <= 107);
     }
 }

@@ -13,6 +13,13 @@ use serde_json::{Value, json};
 /// How long QEMU may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Connects to the socket `name` in a folder, through the open folder: the path of a socket may have 107 bytes, the
+/// folder's may be longer.
+pub(super) fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
+    let folder = fs::File::open(folder)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.file().as_raw_fd()))
+}
+
 /// A connection that has been negotiated.
 #[derive(Debug)]
 pub(super) struct Qmp(BufReader<UnixStream>);
@@ -20,9 +27,7 @@ pub(super) struct Qmp(BufReader<UnixStream>);
 impl Qmp {
     /// Connects to the socket `name` in a folder.
     pub(super) fn connect(folder: &Path, name: &str) -> io::Result<Self> {
-        // Through the open folder: the path of a socket may have 107 bytes, the folder's may be longer.
-        let folder = fs::File::open(folder)?;
-        let stream = UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.file().as_raw_fd()))?;
+        let stream = connect(folder, name)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut qmp = Self(BufReader::new(stream));

@@ -1,4 +1,4 @@
-//! `run/state.json`, version 1: what the driver started, on which ports, from which image. Written before each
+//! `run/state.json`, version 2: what the driver started, on which ports, from which image. Written before each
 //! start, so that an interrupted `up` leaves nothing that `down` does not know. Whether a machine runs is not in it.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::lock::format::Sha256Hex;
 /// The file's name; it has a dot, so no node's folder is called so.
 const FILE: &str = "state.json";
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Ports of 127.0.0.1 by the node's port.
 pub(super) type Forwards = BTreeMap<u16, u16>;
@@ -24,20 +24,22 @@ pub(super) type Forwards = BTreeMap<u16, u16>;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
     version: u32,
-    /// The switch, once it was started.
-    pub(super) switch: Option<SwitchState>,
+    /// The network, once it was started.
+    pub(super) network: Option<NetworkState>,
     /// Forwarded ports, by node.
     pub(super) ports: BTreeMap<String, Forwards>,
     /// Machines, by node.
     pub(super) nodes: BTreeMap<String, NodeState>,
 }
 
-/// The switch as it was started last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SwitchState {
-    /// Process id of its sandbox; none while it is being started.
-    pub(super) pid: Option<u32>,
-    /// Its command line: another one means another network.
+/// The machines' network as it was started last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NetworkState {
+    /// Process id of the switch's sandbox; none while it is being started.
+    pub(super) switch: Option<u32>,
+    /// Process id of the gateway's sandbox.
+    pub(super) gateway: Option<u32>,
+    /// The gateway's command line: another one means another network.
     pub(super) argv: Vec<String>,
 }
 
@@ -85,7 +87,7 @@ impl State {
     }
 
     fn empty() -> Self {
-        Self { version: VERSION, switch: None, ports: BTreeMap::new(), nodes: BTreeMap::new() }
+        Self { version: VERSION, network: None, ports: BTreeMap::new(), nodes: BTreeMap::new() }
     }
 }
 
@@ -95,15 +97,16 @@ mod tests {
 
     use fs_err as fs;
 
-    use super::{NodeState, State, SwitchState};
+    use super::{NetworkState, NodeState, State};
     use crate::driver::{Accelerator, Firmware};
 
     #[test]
     fn the_file_is_read_as_written() {
         let run = tempfile::tempdir().unwrap();
         let mut state = State::load(run.path()).unwrap();
-        assert!(state.nodes.is_empty() && state.switch.is_none());
-        state.switch = Some(SwitchState { pid: None, argv: vec!["qemu".to_owned()] });
+        assert!(state.nodes.is_empty() && state.network.is_none());
+        let network = NetworkState { switch: Some(5), gateway: None, argv: vec!["qemu".to_owned()] };
+        state.network = Some(network);
         state.ports.insert("server".to_owned(), BTreeMap::from([(22, 10022), (6443, 16443)]));
         let image_sha256 = "a".repeat(64).parse().unwrap();
         let (accelerator, firmware) = (Accelerator::Tcg, Firmware::Bios);
@@ -118,9 +121,9 @@ mod tests {
     #[test]
     fn another_version_is_refused() {
         let run = tempfile::tempdir().unwrap();
-        let text = r#"{"version":2,"switch":null,"ports":{},"nodes":{}}"#;
+        let text = r#"{"version":3,"network":null,"ports":{},"nodes":{}}"#;
         fs::write(run.path().join("state.json"), text).unwrap();
         let error = State::load(run.path()).unwrap_err().to_string();
-        assert!(error.ends_with("state.json: it has version 2; this builder reads version 1"), "{error}");
+        assert!(error.ends_with("state.json: it has version 3; this builder reads version 2"), "{error}");
     }
 }

@@ -105,7 +105,7 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
     };
     Ok(StatusReport {
         name: cluster.name.clone(),
-        network: Running::of(folders.switch().is_running()?),
+        network: Running::of(folders.switch().is_running()? && folders.gateway().is_running()?),
         nodes: cluster.nodes.iter().map(node).collect::<Result<_, DriverError>>()?,
     })
 }

@@ -89,3 +89,8 @@ fn logs_of_a_node_that_never_ran_say_how_to_run_it() {
     assert_eq!(error.to_string(), "`server` has no console log: it was never started");
     assert_eq!(error.hint().unwrap(), "builder up --profile lab");
 }
+
+/// A command line, an option a line.
+pub(super) fn lines(argv: &[String]) -> String {
+    argv.join(" ").replace(" -", "\n-")
+}

@@ -1,4 +1,4 @@
-//! `builder up`: the switch, then the machines, then waiting for them. The state is written before each start.
+//! `builder up`: the network, then the machines, then waiting for them. The state is written before each start.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use super::error::DriverError;
 use super::poll::until;
 use super::process::Process;
 use super::serial::{self, Stage};
-use super::state::{NodeState, State, SwitchState};
+use super::state::{NodeState, State};
 use super::status::{StatusReport, report};
-use super::{Accel, Accelerator, Firmware, Folders, accel, disk, ports, qemu};
+use super::{Accel, Accelerator, Firmware, Folders, accel, disk, network, qemu};
 use crate::lock::format::Arch;
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
@@ -29,6 +29,8 @@ pub struct UpRequest<'a> {
     pub accel: Accel,
     /// What the machines boot with.
     pub firmware: Firmware,
+    /// Whether everything that reaches the gateway is kept.
+    pub capture: bool,
     /// What to wait for.
     pub wait: Wait,
     /// How long.
@@ -58,12 +60,12 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
     }
     let nodes = super::select(&cluster, request.node)?;
     let folders = Folders::of(request.results)?;
-    super::make_private(&folders.run.join(qemu::SWITCH))?;
+    super::make_private(&folders.run)?;
     {
         let _guard = folders.guard()?;
         let mut state = State::load(&folders.run)?;
+        network::ensure(&cluster, &folders, request.qemu_root, request.capture, &mut state)?;
         let mut starter = Starter { request, cluster: &cluster, folders: &folders, state: &mut state };
-        starter.switch()?;
         starter.nodes(&nodes, progress)?;
     }
     wait(request, &folders, &nodes, progress)?;
@@ -78,51 +80,6 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    /// Starts the switch, unless it runs. Another program can take a chosen port before QEMU does: then others are
-    /// chosen.
-    fn switch(&mut self) -> Result<(), DriverError> {
-        const TRIES: u32 = 5;
-        for _ in 1..TRIES {
-            match self.try_switch() {
-                Err(DriverError::Start { log, .. }) if log.contains("host forwarding rule") => (),
-                outcome => return outcome,
-            }
-        }
-        self.try_switch()
-    }
-
-    fn try_switch(&mut self) -> Result<(), DriverError> {
-        let process = self.folders.switch();
-        let running = process.is_running()?;
-        let ours =
-            |port| running && self.state.ports.values().any(|ports| ports.values().any(|p| *p == port));
-        let chosen =
-            ports::choose(self.cluster, &self.state.ports, |port| ours(port) || ports::is_free(port))?;
-        let argv = qemu::switch(self.cluster, &chosen, &super::places());
-        if running {
-            let known = self.state.switch.clone();
-            if known.as_ref().is_some_and(|switch| switch.argv == argv) {
-                return Ok(());
-            }
-            for name in self.state.nodes.keys() {
-                if self.folders.process(name).is_running()? {
-                    let (profile, cluster) = (self.folders.profile(), self.cluster.name.clone());
-                    return Err(DriverError::NetworkChanged { profile, cluster });
-                }
-            }
-            process.end(known.and_then(|switch| switch.pid))?;
-        }
-        self.state.ports = chosen;
-        self.state.switch = Some(SwitchState { pid: None, argv: argv.clone() });
-        self.state.save(&self.folders.run)?;
-        // The host's network for the forwarded ports; QEMU itself lets nothing out.
-        let sandbox = self.folders.sandbox(self.request.qemu_root).share_network();
-        let pid = start(&process, &sandbox, argv, qemu::SWITCH)?;
-        self.state.switch.iter_mut().for_each(|switch| switch.pid = Some(pid));
-        self.state.save(&self.folders.run)?;
-        process.wait_for_start()
-    }
-
     /// Starts the machines that do not run, then sees that each answers.
     fn nodes(&mut self, nodes: &[&NodeJson], progress: &Progress) -> Result<(), DriverError> {
         let mut accelerator = None;
@@ -182,20 +139,10 @@ impl Starter<'_> {
         }
         let argv = qemu::machine(node, accelerator, firmware, &super::places());
         let sandbox = self.folders.sandbox(self.request.qemu_root);
-        let pid = start(process, &sandbox, argv, &node.name)?;
+        let pid = process.start_qemu(&sandbox, argv, &node.name)?;
         self.state.nodes.entry(node.name.clone()).and_modify(|node| node.pid = Some(pid));
         self.state.save(&self.folders.run)
     }
-}
-
-fn start(
-    process: &Process,
-    sandbox: &crate::sandbox::Sandbox,
-    mut argv: Vec<String>,
-    folder: &str,
-) -> Result<u32, DriverError> {
-    argv.extend(qemu::controlled(&format!("{}/{folder}", super::RUN_INSIDE)));
-    process.start(sandbox, &argv)
 }
 
 /// Waits until every node shows on its console what was asked for.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{command, size};
+use crate::driver::network::{self, GATEWAY, SWITCH, gateway};
 use crate::driver::ports;
-use crate::driver::qemu::{DISK, Places, SWITCH, machine, switch};
+use crate::driver::qemu::{DISK, Places, machine};
 use crate::driver::{Accelerator, Firmware};
 use crate::report::cluster::ClusterJson;
 
@@ -15,13 +16,18 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
     let places = Places { results: ".".to_owned(), run: FOLDER.to_owned() };
     let mut text = String::from(
         "# Run this in the folder of the images. QEMU 7.2 or newer with KVM; without KVM QEMU 10, because older ones\n\
-         # emulate several processors wrongly.\n",
+         # emulate several processors wrongly. The switch is Debian's package vde-switch.\n",
     );
-    text += "# The network between the nodes: one QEMU without a machine. It comes first.\n";
-    text += &format!("mkdir -p -m 700 {FOLDER}/{SWITCH}\n");
+    text += "# The network between the nodes, and the host's side of it: a QEMU without a machine. They come first.\n";
+    text += &format!("mkdir -p -m 700 {FOLDER}/{SWITCH} {FOLDER}/{GATEWAY}\n");
+    text += &format!("printf '{}' > {FOLDER}/{SWITCH}/settings\n", network::SETTINGS.replace('\n', "\\n"));
+    let mut switch = network::switch(&format!("{FOLDER}/{SWITCH}"));
+    switch
+        .extend(["--daemon", "--pidfile", &format!("$PWD/{FOLDER}/{SWITCH}/switch.pid")].map(str::to_owned));
+    text += &format!("{}\n", switch.join(" "));
     // Every port counts as free: what is printed depends on the cluster alone.
     let ports = ports::choose(cluster, &BTreeMap::new(), |_| true).unwrap_or_default();
-    text += &daemon(&switch(cluster, &ports, &places), SWITCH);
+    text += &daemon(&gateway(cluster, &ports, &places, false), GATEWAY);
     for node in &cluster.nodes {
         let name = &node.name;
         text += &format!("\n# {name} ({}), {}", node.role, node.ip);
@@ -37,12 +43,12 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
         text += &daemon(&machine(node, Accelerator::Tcg, Firmware::Bios, &places), name);
     }
     text += &format!(
-        "\n# The consoles: tail -f {FOLDER}/*/serial.log. The end, once the nodes are shut\n# down: kill $(cat {FOLDER}/{SWITCH}/qemu.pid)\n"
+        "\n# The consoles: tail -f {FOLDER}/*/serial.log. The end, once the nodes are shut\n# down: kill $(cat {FOLDER}/{GATEWAY}/qemu.pid {FOLDER}/{SWITCH}/switch.pid)\n"
     );
     text
 }
 
-/// A QEMU in the background. Older releases do not know how to connect again, so that option goes.
+/// A QEMU in the background.
 fn daemon(argv: &[String], folder: &str) -> String {
     let mut options: Vec<(&str, String)> = Vec::new();
     for word in argv.get(1..).unwrap_or_default() {
@@ -52,11 +58,9 @@ fn daemon(argv: &[String], folder: &str) -> String {
         }
     }
     for (option, value) in &mut options {
-        match *option {
-            "-netdev" => *value = value.replace("reconnect-ms=500,", ""),
+        if *option == "-accel" {
             // The first that works is taken.
-            "-accel" => "kvm".clone_into(value),
-            _ => (),
+            "kvm".clone_into(value);
         }
     }
     if let Some(index) = options.iter().position(|(option, _)| *option == "-accel") {

@@ -1,0 +1,199 @@
+//! The machines' network: a switch that learns who is where (vde_switch, "vde_switch(1)"), and a gateway, which is a
+//! QEMU without a machine that owns the host's side: the gateway's address and the forwarded ports of 127.0.0.1.
+//!
+//! It has to be a switch. QEMU's own hub shows every frame to its user network too, which answers what is not meant
+//! for it: a machine that opens a connection to another one was refused by the gateway.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fs_err as fs;
+
+use super::error::DriverError;
+use super::process::{Control, Process};
+use super::state::{Forwards, NetworkState, State};
+use super::{Folders, ports, qemu};
+use crate::report::cluster::ClusterJson;
+use crate::sandbox::Sandbox;
+
+/// The switch's folder below `run`; the underscore keeps it apart from every host name.
+pub(super) const SWITCH: &str = "_switch";
+
+/// The gateway's folder.
+pub(super) const GATEWAY: &str = "_gateway";
+
+/// The folder of sockets in the switch's folder.
+pub(super) const SOCKETS: &str = "vde";
+
+/// Ethernet frames that reached the gateway, as Wireshark reads them.
+pub(super) const CAPTURE: &str = "gateway.pcap";
+
+/// Commands that the switch runs at its start: it forgets no machine, so no frame for one ever goes to all.
+pub(super) const SETTINGS: &str = "hash/setexpire 1000000000\n";
+
+/// Runs a program on a standard input that never ends: the switch ends with its own.
+const STAYING: [&str; 4] = ["sh", "-c", r#"mkfifo /tmp/input && exec "$@" 0<>/tmp/input"#, "sh"];
+
+/// Starts what does not run yet. The chosen ports stand in the state afterwards.
+pub(super) fn ensure(
+    cluster: &ClusterJson,
+    folders: &Folders,
+    root: &Path,
+    capture: bool,
+    state: &mut State,
+) -> Result<(), DriverError> {
+    let network = Network { cluster, folders, root, capture };
+    network.switch(state)?;
+    network.gateway(state)
+}
+
+/// Ends both.
+pub(super) fn end(folders: &Folders, state: &mut State) -> Result<(), DriverError> {
+    folders.gateway().end(state.network.as_ref().and_then(|network| network.gateway))?;
+    folders.switch().end(state.network.as_ref().and_then(|network| network.switch))?;
+    let sockets = folders.switch().folder.join(SOCKETS);
+    if sockets.exists() {
+        fs::remove_dir_all(sockets)?;
+    }
+    state.network = None;
+    Ok(())
+}
+
+struct Network<'a> {
+    cluster: &'a ClusterJson,
+    folders: &'a Folders,
+    root: &'a Path,
+    capture: bool,
+}
+
+impl Network<'_> {
+    fn switch(&self, state: &mut State) -> Result<(), DriverError> {
+        let process = self.folders.switch();
+        if process.is_running()? {
+            return Ok(());
+        }
+        // The machines do not find their way to another one.
+        self.refuse_while_machines_run(state)?;
+        end(self.folders, state)?;
+        super::make_private(&process.folder)?;
+        fs::write(process.folder.join("settings"), SETTINGS)?;
+        state.network = Some(NetworkState::default());
+        state.save(&self.folders.run)?;
+        let mut argv = STAYING.map(str::to_owned).to_vec();
+        argv.extend(switch(&format!("{}/{SWITCH}", super::RUN_INSIDE)));
+        let pid = process.start(&self.folders.sandbox(self.root), &argv)?;
+        state.network = Some(NetworkState { switch: Some(pid), ..NetworkState::default() });
+        state.save(&self.folders.run)?;
+        process.wait_for_start()
+    }
+
+    /// Starts the gateway. Another program can take a chosen port before QEMU does: then others are chosen.
+    fn gateway(&self, state: &mut State) -> Result<(), DriverError> {
+        const TRIES: u32 = 5;
+        for _ in 1..TRIES {
+            match self.try_gateway(state) {
+                Err(DriverError::Start { log, .. }) if log.contains("host forwarding rule") => (),
+                outcome => return outcome,
+            }
+        }
+        self.try_gateway(state)
+    }
+
+    fn try_gateway(&self, state: &mut State) -> Result<(), DriverError> {
+        let process = self.folders.gateway();
+        let running = process.is_running()?;
+        let ours = |port| running && state.ports.values().any(|ports| ports.values().any(|p| *p == port));
+        let chosen = ports::choose(self.cluster, &state.ports, |port| ours(port) || ports::is_free(port))?;
+        let argv = gateway(self.cluster, &chosen, &super::places(), self.capture);
+        let known = state.network.clone().unwrap_or_default();
+        if running {
+            if known.argv == argv {
+                return Ok(());
+            }
+            self.refuse_while_machines_run(state)?;
+            process.end(known.gateway)?;
+        }
+        super::make_private(&process.folder)?;
+        state.ports = chosen;
+        let mut network = NetworkState { argv: argv.clone(), gateway: None, ..known };
+        state.network = Some(network.clone());
+        state.save(&self.folders.run)?;
+        // The host's network for the forwarded ports; QEMU itself lets nothing out.
+        let sandbox: Sandbox = self.folders.sandbox(self.root).share_network();
+        network.gateway = Some(process.start_qemu(&sandbox, argv, GATEWAY)?);
+        state.network = Some(network);
+        state.save(&self.folders.run)?;
+        process.wait_for_start()
+    }
+
+    fn refuse_while_machines_run(&self, state: &State) -> Result<(), DriverError> {
+        for name in state.nodes.keys() {
+            if self.folders.process(name).is_running()? {
+                let (profile, cluster) = (self.folders.profile(), self.cluster.name.clone());
+                return Err(DriverError::NetworkChanged { profile, cluster });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The switch's command line; `folder` holds [`SETTINGS`].
+pub(super) fn switch(folder: &str) -> Vec<String> {
+    let (sockets, settings) = (format!("{folder}/{SOCKETS}"), format!("{folder}/settings"));
+    ["vde_switch", "--sock", &sockets, "--mode", "0600", "--rcfile", &settings].map(str::to_owned).to_vec()
+}
+
+/// The gateway's command line: QEMU's user network behind a port of the switch. `restrict=on`: nothing leaves.
+pub(super) fn gateway(
+    cluster: &ClusterJson,
+    ports: &BTreeMap<String, Forwards>,
+    places: &qemu::Places,
+    capture: bool,
+) -> Vec<String> {
+    let mut user = format!("user,id=host,ipv6=off,restrict=on,net={}", cluster.network.cidr.trunc());
+    if let Some(gateway) = cluster.network.gateway {
+        user += &format!(",host={gateway}");
+    }
+    for node in &cluster.nodes {
+        for (guest, host) in ports.get(&node.name).into_iter().flatten() {
+            user += &format!(",hostfwd=tcp:127.0.0.1:{host}-{}:{guest}", node.ip);
+        }
+    }
+    let switch = format!("vde,id=switch,sock={}", places.switch());
+    let mut argv = vec![qemu::PROGRAM, "-name", "kiln-gateway", "-machine", "none", "-nodefaults"];
+    argv.extend(["-netdev", &user, "-netdev", "hubport,id=hub-host,hubid=0,netdev=host"]);
+    argv.extend(["-netdev", &switch, "-netdev", "hubport,id=hub-switch,hubid=0,netdev=switch"]);
+    let dump = format!("filter-dump,id=capture,netdev=switch,file={}/{GATEWAY}/{CAPTURE}", places.run);
+    if capture {
+        argv.extend(["-object", &dump]);
+    }
+    argv.into_iter().map(str::to_owned).collect()
+}
+
+impl Folders {
+    pub(super) fn switch(&self) -> Process {
+        Process { name: "the switch".to_owned(), folder: self.run.join(SWITCH), control: Control::Vde }
+    }
+
+    pub(super) fn gateway(&self) -> Process {
+        Process { name: "the gateway".to_owned(), folder: self.run.join(GATEWAY), control: Control::Qmp }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::gateway;
+    use crate::driver::places;
+    use crate::driver::tests::{cluster, lines};
+
+    #[test]
+    fn the_gateway_forwards_the_ports_of_all_nodes() {
+        let ports = BTreeMap::from([
+            ("server".to_owned(), BTreeMap::from([(22, 10022), (6443, 16443)])),
+            ("node-0".to_owned(), BTreeMap::from([(22, 10023)])),
+        ]);
+        insta::assert_snapshot!(lines(&gateway(&cluster(), &ports, &places(), true)));
+    }
+}
