@@ -59,6 +59,10 @@ enum Command {
     Status(vm::Status),
     /// Show a machine's serial console
     Logs(vm::Logs),
+    /// Log in on a node, or run a command there
+    Ssh(vm::Ssh),
+    /// Print the administrator's kubeconfig for this machine
+    Kubeconfig(vm::Kubeconfig),
     /// Print the commands that start the machines with other tools
     Print(vm::Print),
     /// Say what this host lacks for building and booting
@@ -154,6 +158,8 @@ pub fn run() -> ExitCode {
         Command::Down(down) => down.run(&global),
         Command::Status(status) => status.run(&global),
         Command::Logs(logs) => logs.run(&global),
+        Command::Ssh(ssh) => ssh.run(&global),
+        Command::Kubeconfig(kubeconfig) => kubeconfig.run(&global),
         Command::Print(print) => print.run(&global),
         Command::Doctor(doctor) => doctor.run(&global),
     };

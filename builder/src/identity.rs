@@ -100,6 +100,11 @@ pub fn files(pki: &Pki, cluster: &Cluster, node: &Node) -> Result<Vec<IdentityFi
         &pki.kubeconfig("kube-proxy", &server)?,
         "how kube-proxy reaches the API server",
     );
+    all.public(
+        "etc/ssh/authorized_keys.d/root",
+        &pki.ssh().public,
+        "whose SSH key opens this node: that of `builder ssh`",
+    );
     if is_control_plane(node) {
         control_plane(&mut all, pki, node, &server)?;
     }

@@ -12,7 +12,7 @@ use crate::pki::{Encryption as PkiEncryption, Pki, PkiOptions};
 use crate::plan::{Plan, TOOLS};
 use crate::profile::Encryption;
 use crate::progress::Progress;
-use crate::report;
+use crate::report::{self, Admin};
 use crate::secret::ClusterSecret;
 use crate::stage::image::Image;
 use crate::stage::{base, component, disk, image, roots, tree};
@@ -59,7 +59,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let identities = identities(plan, &secret(plan, given)?)?;
     let folder = output_folder(plan, settings)?;
     let images = image::finish(&tools, &disks, &identities.partitions, &folder, progress)?;
-    report::write(plan, &folder, &images, &identities.admin_kubeconfig)?;
+    report::write(plan, &folder, &images, &identities.admin)?;
     Ok(Built { folder, images })
 }
 
@@ -81,7 +81,7 @@ pub fn secret_path(project: &Path, cluster: &str) -> PathBuf {
 struct Identities {
     /// The identity partition by role.
     partitions: BTreeMap<String, Vec<u8>>,
-    admin_kubeconfig: Vec<u8>,
+    admin: Admin,
 }
 
 fn identities(plan: &Plan, secret: &ClusterSecret) -> Result<Identities> {
@@ -100,8 +100,11 @@ fn identities(plan: &Plan, secret: &ClusterSecret) -> Result<Identities> {
         let bytes = identity::partition(&files, plan.lock.epoch, crate::disk::layout::IDENTITY_SIZE)?;
         partitions.insert(role.name.clone(), bytes);
     }
-    let admin_kubeconfig = identity::admin_kubeconfig(&pki, &plan.cluster)?.expose().as_bytes().to_vec();
-    Ok(Identities { partitions, admin_kubeconfig })
+    let admin = Admin {
+        kubeconfig: identity::admin_kubeconfig(&pki, &plan.cluster)?,
+        ssh_key: pki.ssh().private.clone(),
+    };
+    Ok(Identities { partitions, admin })
 }
 
 fn output_folder(plan: &Plan, settings: &Settings) -> Result<PathBuf> {

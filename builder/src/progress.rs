@@ -111,6 +111,14 @@ impl Task<'_> {
         }
     }
 
+    /// How far it is: beside the bar on a terminal, else a line of its own.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("{}: {text}", self.label)),
+            None => self.progress.line(&format!("{}: {text}", self.label)),
+        }
+    }
+
     /// The work is done: its bar goes, its time is kept.
     pub fn finish(self) {
         let took = self.started.elapsed();

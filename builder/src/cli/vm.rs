@@ -14,6 +14,7 @@ use crate::plan::{self, QEMU};
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
+use crate::stage::image::private;
 use crate::stage::roots;
 use crate::store::Store;
 
@@ -49,14 +50,14 @@ pub(super) struct Up {
     /// bios or uefi
     #[arg(long, value_enum, default_value = "bios", hide_possible_values = true)]
     firmware: Firmware,
-    /// Keep what reaches the gateway from the machines, in run/_gateway/gateway.pcap
+    /// Keep what reaches the gateway: run/_gateway/*.pcap
     #[arg(long)]
     capture: bool,
-    /// Wait for login, firstboot or none
-    #[arg(long, value_enum, default_value = "login", hide_possible_values = true)]
+    /// ready, login, firstboot or none
+    #[arg(long, value_enum, default_value = "ready", hide_possible_values = true)]
     wait: Wait,
     /// How long to wait, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "600")]
+    #[arg(long, value_name = "SECONDS", default_value = "900")]
     timeout: u64,
     /// Use no network: the store must have QEMU
     #[arg(long)]
@@ -87,6 +88,9 @@ pub(super) struct Down {
 pub(super) struct Status {
     #[command(flatten)]
     results: Results,
+    /// Let the nodes look at themselves and at the cluster
+    #[arg(long)]
+    checks: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -102,6 +106,28 @@ pub(super) struct Logs {
     /// Go on until the machine stops
     #[arg(long, short)]
     follow: bool,
+}
+
+/// Arguments of `builder ssh`.
+#[derive(Debug, Args)]
+pub(super) struct Ssh {
+    #[command(flatten)]
+    results: Results,
+    /// Name of the node
+    node: String,
+    /// Command to run there; a login without one
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Arguments of `builder kubeconfig`.
+#[derive(Debug, Args)]
+pub(super) struct Kubeconfig {
+    #[command(flatten)]
+    results: Results,
+    /// Write it to this file, readable for you alone
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 /// Arguments of `builder print`.
@@ -161,13 +187,18 @@ impl Down {
 
 impl Status {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let report = driver::status(&self.results.folder(global)?)?;
+        let results = self.results.folder(global)?;
+        let mut report = driver::status(&results)?;
+        if self.checks {
+            report.checks = Some(driver::checks(&results, &Progress::new())?);
+        }
         if self.json {
             say(&format!("{}\n", serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?))?;
         } else {
             say(&report.to_string())?;
         }
-        Ok(ExitCode::SUCCESS)
+        let good = report.checks.is_none_or(|checks| checks.all_good());
+        Ok(ExitCode::from(if good { 0 } else { 2 }))
     }
 }
 
@@ -175,6 +206,24 @@ impl Logs {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let results = self.results.folder(global)?;
         driver::logs(&results, &self.node, self.follow, &mut std::io::stdout())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Ssh {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let results = self.results.folder(global)?;
+        Ok(ExitCode::from(driver::ssh(&results, &self.node, &self.command)?))
+    }
+}
+
+impl Kubeconfig {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let text = driver::kubeconfig(&self.results.folder(global)?)?;
+        match self.output {
+            Some(file) => private(&file, text.as_bytes())?,
+            None => say(&text)?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

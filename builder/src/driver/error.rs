@@ -108,7 +108,7 @@ pub enum DriverError {
         cluster: String,
     },
     /// A node did not come up in time.
-    #[error("`{node}` did not reach {wanted} within {} s; its console ends with:\n{log}", after.as_secs())]
+    #[error("`{node}` did not reach {wanted} within {} s: {reason}; its console ends with:\n{log}", after.as_secs())]
     TimedOut {
         /// The profile, for the hint.
         profile: String,
@@ -116,6 +116,8 @@ pub enum DriverError {
         node: String,
         /// What was waited for.
         wanted: &'static str,
+        /// How far it is.
+        reason: String,
         /// How long.
         after: Duration,
         /// The end of its serial log.
@@ -150,6 +152,28 @@ pub enum DriverError {
     /// Neither asking nor killing helped.
     #[error("`{0}` is still running")]
     StillRunning(String),
+    /// A node does not run, so there is no way to it.
+    #[error("`{node}` does not run")]
+    NotRunning {
+        /// The profile, for the hint.
+        profile: String,
+        /// The node, or the cluster.
+        node: String,
+    },
+    /// Nobody can make the node Ready.
+    #[error("`{0}` cannot become Ready: no control plane of its cluster runs")]
+    NoControlPlane(String),
+    /// The kubeconfig of the build does not open its API server.
+    #[error("{}: {message}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// The fact.
+        message: String,
+    },
+    /// The host has no SSH client.
+    #[error("this host has no `ssh`")]
+    NoSsh,
     /// A node never ran.
     #[error("`{node}` has no console log: it was never started")]
     NeverStarted {
@@ -171,6 +195,8 @@ impl Explain for DriverError {
             | Self::ImageChanged { .. }
             | Self::DiskTooSmall { .. }
             | Self::NetworkChanged { .. }
+            | Self::NotRunning { .. }
+            | Self::NoControlPlane(_)
             | Self::NeverStarted { .. } => Class::Input,
             _ => Class::Host,
         }
@@ -201,7 +227,12 @@ impl Explain for DriverError {
             Self::Stopped { profile, node, .. } => {
                 Some(format!("`builder logs --profile {profile} {node}` shows its whole console"))
             }
-            Self::NeverStarted { profile, .. } => Some(format!("builder up --profile {profile}")),
+            Self::NeverStarted { profile, .. } | Self::NotRunning { profile, .. } => {
+                Some(format!("builder up --profile {profile}"))
+            }
+            Self::NoControlPlane(_) => Some("start all nodes, or use `--wait login`".to_owned()),
+            Self::Kubeconfig { .. } => Some("build again with `builder build`".to_owned()),
+            Self::NoSsh => Some("install OpenSSH's client: Debian's package is openssh-client".to_owned()),
             Self::Io(_) | Self::NoPort { .. } | Self::Start { .. } | Self::StillRunning(_) => None,
         }
     }

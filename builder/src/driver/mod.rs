@@ -6,6 +6,9 @@
 //! changes no result of a build.
 
 mod accel;
+mod access;
+mod api;
+mod checks;
 mod disk;
 mod down;
 mod error;
@@ -22,6 +25,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod up;
+mod wait;
 
 use std::fmt;
 use std::os::unix::fs::DirBuilderExt;
@@ -34,12 +38,16 @@ use crate::report::cluster::{ClusterJson, NodeJson};
 use crate::sandbox::Sandbox;
 use process::{Control, Process};
 
+pub use access::{kubeconfig, ssh};
+pub use api::Ready;
+pub use checks::{Check, Checks, checks};
 pub use down::{DownRequest, down};
 pub use error::DriverError;
 pub use print::{Tool, print};
 pub use serial::{Seen, Stage};
 pub use status::{NodeStatus, Running, StatusReport, logs, status};
-pub use up::{UpRequest, Wait, up};
+pub use up::{UpRequest, up};
+pub use wait::Wait;
 
 /// How the processors are asked to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

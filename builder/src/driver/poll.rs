@@ -18,6 +18,22 @@ impl Deadline {
     }
 }
 
+/// The time since a moment, for what is said to people and for pauses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// From now on.
+    pub(super) fn start() -> Self {
+        Self(now())
+    }
+
+    /// How long ago that was.
+    pub(super) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a time-out needs a clock")]
 fn now() -> Instant {
     Instant::now()

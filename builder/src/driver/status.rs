@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::api::{self, Api, Ready};
+use super::checks::Checks;
 use super::error::DriverError;
-use super::serial::{self, Seen};
+use super::serial::{self, Seen, Stage};
 use super::state::State;
 use super::{Accelerator, Firmware, Folders};
 use crate::report::cluster::{ClusterJson, NodeJson};
@@ -23,6 +25,9 @@ pub struct StatusReport {
     pub network: Running,
     /// The nodes, in the order of the profile.
     pub nodes: Vec<NodeStatus>,
+    /// What they found, when they were asked to look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Checks>,
 }
 
 /// Whether a process lives.
@@ -57,6 +62,8 @@ pub struct NodeStatus {
     /// What its console shows of this boot, or of the last.
     #[serde(flatten)]
     pub boot: Seen,
+    /// What the API server says of it; none while that does not answer.
+    pub kubernetes: Option<Ready>,
     /// Its console's log.
     pub serial_log: PathBuf,
 }
@@ -86,6 +93,7 @@ pub fn logs(results: &Path, node: &str, follow: bool, out: &mut dyn Write) -> Re
 
 pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusReport, DriverError> {
     let state = State::load(&folders.run)?;
+    let nodes = ready(cluster, folders, &state)?;
     let node = |node: &NodeJson| {
         let process = folders.process(&node.name);
         let known = state.nodes.get(&node.name);
@@ -100,6 +108,7 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
             accelerator: known.map(|known| known.accelerator),
             firmware: known.map(|known| known.firmware),
             boot: serial::look(&process.folder)?,
+            kubernetes: nodes.get(&node.name).cloned(),
             serial_log: process.folder.join(serial::LOG),
         })
     };
@@ -107,7 +116,24 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
         name: cluster.name.clone(),
         network: Running::of(folders.switch().is_running()? && folders.gateway().is_running()?),
         nodes: cluster.nodes.iter().map(node).collect::<Result<_, DriverError>>()?,
+        checks: None,
     })
+}
+
+/// What the API server says of the nodes; nothing when its machine does not run or has not booted.
+fn ready(
+    cluster: &ClusterJson,
+    folders: &Folders,
+    state: &State,
+) -> Result<BTreeMap<String, Ready>, DriverError> {
+    for plane in cluster.nodes.iter().filter(|node| node.ports.contains(&api::PORT)) {
+        let process = folders.process(&plane.name);
+        if process.is_running()? && serial::look(&process.folder)?.stage >= Stage::Login {
+            let api = Api::of(&folders.results, cluster, state)?;
+            return Ok(api.and_then(|api| api.nodes()).unwrap_or_default());
+        }
+    }
+    Ok(BTreeMap::new())
 }
 
 impl Running {
@@ -131,16 +157,25 @@ impl fmt::Display for StatusReport {
         let width = self.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0).max(4);
         writeln!(f, "{:width$}  {:15}  {:7}  {:18}  PORTS ON 127.0.0.1", "NODE", "ADDRESS", "STATE", "BOOT")?;
         for node in &self.nodes {
-            let boot = match (node.state, &node.boot.trouble) {
-                (Running::Stopped, _) => "-",
-                (Running::Running, Some(trouble)) => trouble,
-                (Running::Running, None) => node.boot.stage.name(),
+            let boot = match (node.state, &node.boot.trouble, &node.kubernetes) {
+                (Running::Stopped, ..) => "-",
+                (_, Some(trouble), _) => trouble,
+                (_, _, Some(Ready { ready: true, .. })) => "Ready",
+                (_, _, Some(_)) => "not Ready",
+                _ => node.boot.stage.name(),
             };
             let ports: Vec<String> =
                 node.ports.iter().map(|(guest, host)| format!("{guest} at {host}")).collect();
             let (name, ip, state) = (&node.name, node.ip.to_string(), node.state);
             writeln!(f, "{name:width$}  {ip:15}  {state:7}  {boot:18}  {}", ports.join(", "))?;
+            let reason = node.kubernetes.as_ref().and_then(|known| known.reason.as_ref());
+            if let Some(reason) = reason.filter(|_| node.state == Running::Running) {
+                writeln!(f, "{:width$}  {reason}", "")?;
+            }
         }
-        Ok(())
+        match &self.checks {
+            Some(checks) => write!(f, "\n{checks}"),
+            None => Ok(()),
+        }
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::error::DriverError;
-use super::poll::until;
 use super::process::Process;
-use super::serial::{self, Stage};
+use super::serial;
 use super::state::{NodeState, State};
 use super::status::{StatusReport, report};
+use super::wait::{self, Wait};
 use super::{Accel, Accelerator, Firmware, Folders, accel, disk, network, qemu};
 use crate::lock::format::Arch;
 use crate::progress::Progress;
@@ -37,17 +37,6 @@ pub struct UpRequest<'a> {
     pub timeout: Duration,
 }
 
-/// What `up` waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Wait {
-    /// Nothing: the machines run.
-    None,
-    /// firstboot has given each node its values.
-    Firstboot,
-    /// Each node shows its login prompt.
-    Login,
-}
-
 /// Starts the machines that do not run yet and waits for all that were asked for.
 ///
 /// # Errors
@@ -60,6 +49,7 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
     }
     let nodes = super::select(&cluster, request.node)?;
     let folders = Folders::of(request.results)?;
+    wait::check(request.wait, &cluster, &folders, &nodes)?;
     super::make_private(&folders.run)?;
     {
         let _guard = folders.guard()?;
@@ -68,7 +58,7 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
         let mut starter = Starter { request, cluster: &cluster, folders: &folders, state: &mut state };
         starter.nodes(&nodes, progress)?;
     }
-    wait(request, &folders, &nodes, progress)?;
+    wait::wait(request, &cluster, &folders, &nodes, progress)?;
     report(&cluster, &folders)
 }
 
@@ -142,62 +132,5 @@ impl Starter<'_> {
         let pid = process.start_qemu(&sandbox, argv, &node.name)?;
         self.state.nodes.entry(node.name.clone()).and_modify(|node| node.pid = Some(pid));
         self.state.save(&self.folders.run)
-    }
-}
-
-/// Waits until every node shows on its console what was asked for.
-fn wait(
-    request: &UpRequest<'_>,
-    folders: &Folders,
-    nodes: &[&NodeJson],
-    progress: &Progress,
-) -> Result<(), DriverError> {
-    let goal = match request.wait {
-        Wait::None => return Ok(()),
-        Wait::Firstboot => Stage::Firstboot,
-        Wait::Login => Stage::Login,
-    };
-    let mut waiting: Vec<_> = nodes
-        .iter()
-        .map(|node| {
-            (folders.process(&node.name), progress.task(&format!("{}: up to {}", node.name, goal.name())))
-        })
-        .collect();
-    let wanted = goal.name();
-    let all = until(request.timeout, Duration::from_millis(200), || {
-        let mut left = Vec::new();
-        for (process, task) in waiting.drain(..) {
-            let (profile, node, folder) = (folders.profile(), process.name.clone(), &process.folder);
-            // Asked first: what it says last is read after it has stopped.
-            let running = process.is_running()?;
-            let seen = serial::look(folder)?;
-            if seen.stage >= goal {
-                task.finish();
-            } else if let Some(trouble) = seen.trouble {
-                return Err(DriverError::Trouble {
-                    profile,
-                    node,
-                    wanted,
-                    trouble,
-                    log: serial::tail(folder)?,
-                });
-            } else if !running {
-                return Err(DriverError::Stopped { profile, node, wanted, log: serial::tail(folder)? });
-            } else {
-                left.push((process, task));
-            }
-        }
-        waiting = left;
-        Ok(waiting.is_empty().then_some(()))
-    })?;
-    match (all, waiting.first()) {
-        (None, Some((process, _))) => Err(DriverError::TimedOut {
-            profile: folders.profile(),
-            node: process.name.clone(),
-            wanted,
-            after: request.timeout,
-            log: serial::tail(&process.folder)?,
-        }),
-        _ => Ok(()),
     }
 }

@@ -19,6 +19,7 @@ fn table(files: &[IdentityFile]) -> String {
 #[test]
 fn a_worker_gets_its_own_files_and_no_authority() {
     insta::assert_snapshot!(table(&of(1)), @"
+    0644 0:0 etc/ssh/authorized_keys.d/root: whose SSH key opens this node: that of `builder ssh`
     0600 0:0 var/lib/kube-proxy/kubeconfig: how kube-proxy reaches the API server
     0644 0:0 var/lib/kubelet/ca.crt: whose clients the kubelet believes
     0600 0:0 var/lib/kubelet/kubeconfig: how the kubelet reaches the API server
@@ -35,6 +36,7 @@ fn a_control_plane_node_gets_both() {
     0600 0:0 etc/etcd/peer.key: what etcd shows to its peers
     0644 0:0 etc/etcd/server.crt: what etcd serves clients with
     0600 0:0 etc/etcd/server.key: what etcd serves clients with
+    0644 0:0 etc/ssh/authorized_keys.d/root: whose SSH key opens this node: that of `builder ssh`
     0600 0:0 var/lib/kube-proxy/kubeconfig: how kube-proxy reaches the API server
     0644 0:0 var/lib/kubelet/ca.crt: whose clients the kubelet believes
     0600 0:0 var/lib/kubelet/kubeconfig: how the kubelet reaches the API server
@@ -133,8 +135,11 @@ fn the_partition_reads_back_and_is_the_same_every_time() {
         })
         .collect();
     assert_eq!(read, expected);
-    assert_eq!(names[..4], ["node-0/", "node-0/var/", "node-0/var/lib/", "node-0/var/lib/kube-proxy/"]);
-    assert_eq!(names.len(), 10);
+    assert_eq!(
+        names[..4],
+        ["node-0/", "node-0/etc/", "node-0/etc/ssh/", "node-0/etc/ssh/authorized_keys.d/"]
+    );
+    assert_eq!(names.len(), 16);
 }
 
 /// What is written here is what firstboot reads.

@@ -131,7 +131,7 @@ pub(super) fn leaf(
 }
 
 /// The key of a label in its generation.
-fn derived_key(secret: &ClusterSecret, label: &str, options: &PkiOptions) -> Key {
+pub(super) fn derived_key(secret: &ClusterSecret, label: &str, options: &PkiOptions) -> Key {
     Key::from_derived(&secret.derive(label, &options.generation(label).to_be_bytes()))
 }
 

@@ -58,6 +58,11 @@ impl Key {
         Sha256::digest(&self.point)[..20].to_vec()
     }
 
+    /// The public key as an uncompressed SEC 1 point.
+    pub(super) fn point(&self) -> &[u8] {
+        &self.point
+    }
+
     /// The private key in PEM, as Kubernetes' own tools write it: SEC 1, `EC PRIVATE KEY`. Every parser of
     /// Kubernetes and etcd takes this form, while its public-key parser does not take PKCS#8.
     pub(super) fn pem(&self) -> SecretText {

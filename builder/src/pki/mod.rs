@@ -18,6 +18,7 @@
 //! | `service-accounts` | signs service account tokens |
 //! | `node/NAME` | a kubelet, as client and as server |
 //! | `etcd-server/NAME`, `etcd-peer/NAME` | an etcd member |
+//! | `ssh/admin` | the administrator's SSH key |
 //! | `encryption/aescbc`, `encryption/secretbox` | 32-byte keys of the encryption at rest |
 //!
 //! Serial numbers are 20 bytes of info = label ‖ `#serial` ‖ generation ‖ SHA-256 of the certificate issued with serial
@@ -35,6 +36,7 @@ mod encryption;
 mod issue;
 mod key;
 mod kubeconfig;
+mod ssh;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -42,6 +44,7 @@ pub use certs::{KUBELET_CLIENT_USER, is_control_plane};
 pub use encryption::Encryption;
 pub use issue::Issued;
 pub use key::SecretText;
+pub use ssh::SshKey;
 
 /// Certificates with less time left are worth a warning: 180 days, in seconds.
 const WARN_BELOW: i64 = 180 * DAY;
@@ -157,6 +160,7 @@ pub struct Pki {
     cluster: String,
     issued: BTreeMap<String, Issued>,
     encryption_config: SecretText,
+    ssh: SshKey,
 }
 
 impl Pki {
@@ -179,7 +183,8 @@ impl Pki {
         issued
             .extend(authorities.into_values().map(|authority| (authority.label(), authority.into_issued())));
         let encryption_config = encryption::config(secret, options);
-        Ok(Self { cluster: cluster.name.clone(), issued, encryption_config })
+        let ssh = ssh::admin(secret, &cluster.name, options);
+        Ok(Self { cluster: cluster.name.clone(), issued, encryption_config, ssh })
     }
 
     /// A certificate with its key.
@@ -194,6 +199,12 @@ impl Pki {
     #[must_use]
     pub fn encryption_config(&self) -> &SecretText {
         &self.encryption_config
+    }
+
+    /// The administrator's key for SSH.
+    #[must_use]
+    pub fn ssh(&self) -> &SshKey {
+        &self.ssh
     }
 
     /// The text of a kubeconfig for the holder of a client certificate, with the API server at a URL.
@@ -221,6 +232,7 @@ fn check_generations(options: &PkiOptions, certificates: &[certs::Certificate]) 
     let known: Vec<&str> = (certificates.iter().map(|certificate| certificate.label.as_str()))
         .chain(certs::Ca::ALL.map(certs::Ca::label))
         .chain(Encryption::ALL.map(Encryption::label))
+        .chain([ssh::LABEL])
         .collect();
     for (label, generation) in &options.generations {
         if !known.contains(&label.as_str()) {

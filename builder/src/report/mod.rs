@@ -7,22 +7,39 @@ pub mod cluster;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
+use crate::pki::SecretText;
 use crate::plan::Plan;
 use crate::role::is_control_plane;
 use crate::stage::image::{Image, private, public};
 use cluster::{ClusterJson, ImageFormat, ImageJson, NetworkJson, NodeJson};
 
-/// Writes `cluster.json`, `SHA256SUMS` and `admin.kubeconfig` into the output folder.
+/// What opens the cluster to its administrator.
+#[derive(Debug)]
+pub struct Admin {
+    /// For the API server.
+    pub kubeconfig: SecretText,
+    /// The private key for SSH.
+    pub ssh_key: SecretText,
+}
+
+/// The file of [`Admin::kubeconfig`].
+pub const KUBECONFIG: &str = "admin.kubeconfig";
+
+/// The file of [`Admin::ssh_key`].
+pub const SSH_KEY: &str = "ssh.key";
+
+/// Writes `cluster.json`, `SHA256SUMS`, `admin.kubeconfig` and `ssh.key` into the output folder.
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn write(plan: &Plan, folder: &Path, images: &[Image], admin_kubeconfig: &[u8]) -> Result<()> {
+pub fn write(plan: &Plan, folder: &Path, images: &[Image], admin: &Admin) -> Result<()> {
     let mut table = serde_json::to_vec_pretty(&cluster_json(plan, images)).map_err(std::io::Error::from)?;
     table.push(b'\n');
     public(&folder.join(cluster::FILE), &table)?;
     let sums: String = images.iter().map(|image| format!("{}  {}\n", image.sha256, image.file)).collect();
     public(&folder.join("SHA256SUMS"), sums.as_bytes())?;
-    private(&folder.join("admin.kubeconfig"), admin_kubeconfig)?;
+    private(&folder.join(KUBECONFIG), admin.kubeconfig.expose().as_bytes())?;
+    private(&folder.join(SSH_KEY), admin.ssh_key.expose().as_bytes())?;
     Ok(())
 }
 

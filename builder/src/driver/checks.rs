@@ -1,0 +1,138 @@
+//! `builder status --checks`: what the nodes find when they look at themselves and at the cluster. The checks are the
+//! images' own scripts, /usr/lib/kiln/check-node and check-cluster; this runs them by SSH and reads what they print.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::error::DriverError;
+use super::{Folders, access, api};
+use crate::progress::Progress;
+use crate::report::cluster::ClusterJson;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The node that looked.
+    pub node: String,
+    /// What was looked at.
+    pub check: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// How to mend it; none when there is nothing to mend.
+    pub fix: Option<String>,
+}
+
+/// Every check of every node, in the order of the profile; those of the cluster come last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Checks(pub Vec<Check>);
+
+impl Checks {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn all_good(&self) -> bool {
+        self.0.iter().all(|check| check.ok)
+    }
+}
+
+/// Looks. A node that does not run or does not answer is a failing check, not an error.
+///
+/// # Errors
+/// [`DriverError`] when the results cannot be read or the host has no ssh.
+pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError> {
+    let cluster = ClusterJson::load(results)?;
+    let folders = Folders::of(results)?;
+    let mut found = Vec::new();
+    for node in &cluster.nodes {
+        let task = progress.task(&format!("checking {}", node.name));
+        if folders.process(&node.name).is_running()? {
+            found.extend(run(results, &node.name, "/usr/lib/kiln/check-node")?);
+        } else {
+            let fix = format!("builder up --profile {}", folders.profile());
+            found.push(failed(&node.name, "machine", "it does not run".to_owned(), fix));
+        }
+        task.finish();
+    }
+    for plane in cluster.nodes.iter().filter(|node| node.ports.contains(&api::PORT)) {
+        if folders.process(&plane.name).is_running()? {
+            let task = progress.task("checking the cluster");
+            found.extend(run(results, &plane.name, "/usr/lib/kiln/check-cluster")?);
+            task.finish();
+            break;
+        }
+    }
+    Ok(Checks(found))
+}
+
+fn run(results: &Path, node: &str, script: &str) -> Result<Vec<Check>, DriverError> {
+    let output = access::ssh_output(results, node, &[script.to_owned()])?;
+    let found: Vec<Check> =
+        String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| parse(node, line)).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.lines().last().unwrap_or("it said nothing");
+    let folders = Folders::of(results)?;
+    let fix = format!("builder logs --profile {} {node}", folders.profile());
+    Ok(vec![failed(node, "ssh", format!("{script}: {said}"), fix)])
+}
+
+fn failed(node: &str, check: &str, found: String, fix: String) -> Check {
+    Check { node: node.to_owned(), check: check.to_owned(), ok: false, found, fix: Some(fix) }
+}
+
+/// A line of a script: `ok` or `fail`, the check, what was found and how to mend it, with tabs between.
+fn parse(node: &str, line: &str) -> Option<Check> {
+    let mut fields = line.split('\t');
+    let ok = match fields.next()? {
+        "ok" => true,
+        "fail" => false,
+        _ => return None,
+    };
+    let (check, found, fix) = (fields.next()?, fields.next()?, fields.next()?);
+    let fix = (!fix.is_empty()).then(|| fix.to_owned());
+    Some(Check { node: node.to_owned(), check: check.to_owned(), ok, found: found.to_owned(), fix })
+}
+
+impl fmt::Display for Checks {
+    /// A line for each check, and below one that fails what mends it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width =
+            |text: fn(&Check) -> &str| self.0.iter().map(|check| text(check).len()).max().unwrap_or(0);
+        let (node, name) = (width(|check| &check.node), width(|check| &check.check));
+        for check in &self.0 {
+            let mark = if check.ok { "ok  " } else { "FAIL" };
+            writeln!(f, "{mark}  {:node$}  {:name$}  {}", check.node, check.check, check.found)?;
+            if let Some(fix) = &check.fix {
+                writeln!(f, "      {:node$}  {:name$}  fix: {fix}", "", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Checks, parse};
+
+    #[test]
+    fn lines_of_the_scripts_become_checks() {
+        let lines = "ok\tetcd\thealthy\t\nwarning: noise\nfail\tports\topen: 0.0.0.0:80\tss -ltnp\nok\thalf";
+        let checks = Checks(lines.lines().filter_map(|line| parse("server", line)).collect());
+        assert!(!checks.all_good());
+        insta::assert_snapshot!(checks.to_string(), @r"
+        ok    server  etcd   healthy
+        FAIL  server  ports  open: 0.0.0.0:80
+                             fix: ss -ltnp
+        ");
+        assert_eq!(
+            serde_json::to_string(&checks.0[0]).unwrap(),
+            r#"{"node":"server","check":"etcd","ok":true,"found":"healthy","fix":null}"#
+        );
+    }
+}
