@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::archive::{Member, inner_path, read_members};
 use crate::error::{Class, Explain};
 
 /// Why a package could not be taken apart.
@@ -41,15 +42,6 @@ impl Explain for DebError {
     }
 }
 
-/// A file or link of a package.
-#[derive(Debug)]
-pub struct DebFile {
-    /// Path in the package, without a leading slash.
-    pub path: String,
-    /// Its bytes.
-    pub content: Vec<u8>,
-}
-
 /// Hands the decompressed `control.tar` or `data.tar` of a package to `read`.
 fn with_member<T>(
     package: &Path,
@@ -73,19 +65,6 @@ fn with_member<T>(
         return read(&mut tar::Archive::new(data)).map_err(broken);
     }
     Err(broken(io::Error::other(format!("it has no {wanted}"))))
-}
-
-/// The path of an entry below the package's root; refuses what would escape it.
-fn inner_path(path: &Path) -> io::Result<PathBuf> {
-    let mut inner = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => inner.push(name),
-            Component::CurDir | Component::RootDir => {}
-            _ => return Err(io::Error::other(format!("the entry `{}` leaves its folder", path.display()))),
-        }
-    }
-    Ok(inner)
 }
 
 /// Unpacks the files of a package into a folder, with their modes and without owners.
@@ -172,20 +151,8 @@ fn resolve(root: &Path, inner: &Path) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// [`DebError::Broken`].
-pub fn read_files(package: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<DebFile>, DebError> {
-    with_member(package, "data.tar", |archive| {
-        let mut files = Vec::new();
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            let path = inner_path(&entry.path()?)?.to_string_lossy().into_owned();
-            if entry.header().entry_type().is_file() && wanted(&path) {
-                let mut content = Vec::new();
-                entry.read_to_end(&mut content)?;
-                files.push(DebFile { path, content });
-            }
-        }
-        Ok(files)
-    })
+pub fn read_files(package: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Member>, DebError> {
+    with_member(package, "data.tar", |archive| read_members(archive, wanted))
 }
 
 /// The control stanza of a package: what an archive's index says of it, but for file name, size and hash.

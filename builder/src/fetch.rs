@@ -4,25 +4,31 @@
 //! It knows the store's partial files; which mirror serves an archive is `mirror`'s concern.
 
 mod address;
+mod error;
+pub mod local;
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use fs_err as fs;
-use sha2::{Digest, Sha256};
+use sha2::digest::DynDigest;
 
-use crate::error::{Class, Explain, Result};
-use crate::lock::format::Sha256Hex;
+use crate::error::Result;
+use crate::lock::format::Hash;
 use crate::progress::{Progress, Task};
 use crate::store::Store;
 use address::{Attempt, Clients, open};
+pub use error::FetchError;
 
 /// Downloads at a time.
 const PARALLEL: usize = 6;
 
 /// Attempts at one address before the next one.
 const ATTEMPTS: u32 = 3;
+
+/// The most bytes of a file whose size the lock does not know.
+const LARGEST: u64 = 4 << 30;
 
 /// How long a server may say nothing.
 const STALL: Duration = Duration::from_secs(60);
@@ -34,81 +40,21 @@ pub struct Item {
     pub subject: String,
     /// Where it may be had, in order.
     pub urls: Vec<String>,
-    /// Bytes.
-    pub size: u64,
+    /// Bytes; unknown for some of what upstream publishes.
+    pub size: Option<u64>,
     /// Content.
-    pub sha256: Sha256Hex,
+    pub hash: Hash,
+    /// Who publishes it.
+    pub origin: Origin,
 }
 
-/// Why a file did not reach the store.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// What came is not what the lock says.
-    #[error(
-        "{subject}: the checksum does not match\n  expected sha256:{expected}\n  found    {found}\n  from     {url}"
-    )]
-    Mismatch {
-        /// What it should have been.
-        subject: String,
-        /// The lock's hash.
-        expected: Sha256Hex,
-        /// The hash of what came, or that it never ended.
-        found: String,
-        /// The last address.
-        url: String,
-    },
-    /// No address has it any more.
-    #[error(
-        "{subject} is not on any mirror any more (tried {tried}); Debian's pool drops packages at point releases"
-    )]
-    Gone {
-        /// The file.
-        subject: String,
-        /// The addresses.
-        tried: String,
-    },
-    /// The network failed.
-    #[error("fetching {subject}: {message} (tried {tried})")]
-    Network {
-        /// The file.
-        subject: String,
-        /// The last failure.
-        message: String,
-        /// The addresses.
-        tried: String,
-    },
-    /// The network was forbidden.
-    #[error("{subject} is not in the store, and --offline forbids fetching it ({missing} files are missing)")]
-    Offline {
-        /// The first missing file.
-        subject: String,
-        /// How many are missing.
-        missing: usize,
-    },
-}
-
-impl Explain for FetchError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Offline { .. } => Class::Input,
-            _ => Class::Host,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Mismatch { .. } => {
-                "nothing of it entered the store; try another mirror with `--debian-mirror URL`".to_owned()
-            }
-            Self::Gone { .. } => {
-                "run `builder lock update`, or name a snapshot mirror in the configuration".to_owned()
-            }
-            Self::Network { .. } => "run the same command again: it resumes where it stopped".to_owned(),
-            Self::Offline { .. } => {
-                "run `builder fetch` with the same arguments where there is a network".to_owned()
-            }
-        })
-    }
+/// Who publishes a file: what to do when it cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The Debian archive.
+    Debian,
+    /// Whoever the addresses in the lock say.
+    Upstream,
 }
 
 /// Brings every item into the store; those that are there cost a look.
@@ -130,19 +76,25 @@ pub fn fetch_within(
     stall: Duration,
     progress: &Progress,
 ) -> Result<()> {
-    let mut missing: Vec<Item> =
-        items.into_iter().filter(|item| !store.file(&item.sha256).exists()).collect();
-    missing.sort_by(|a, b| a.sha256.cmp(&b.sha256));
-    missing.dedup_by(|a, b| a.sha256 == b.sha256);
-    let Some(first) = missing.first() else { return Ok(()) };
+    let mut missing: Vec<Item> = items.into_iter().filter(|item| !store.file(&item.hash).exists()).collect();
+    missing.sort_by(|a, b| a.hash.cmp(&b.hash));
+    missing.dedup_by(|a, b| a.hash == b.hash);
     if offline {
-        return Err(FetchError::Offline { subject: first.subject.clone(), missing: missing.len() }.into());
+        // This machine is no network.
+        missing.iter_mut().for_each(|item| item.urls.retain(|url| url.starts_with("file://")));
+        let mut nowhere = missing.iter().filter(|item| item.urls.is_empty());
+        if let Some(Item { subject, .. }) = nowhere.next() {
+            return Err(FetchError::Offline { subject: subject.clone(), missing: 1 + nowhere.count() }.into());
+        }
     }
-    let total = missing.iter().map(|item| item.size).sum();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let total = missing.iter().filter_map(|item| item.size).sum();
     let task = progress.bytes(&format!("fetching {} files, {} MB", missing.len(), total / 1_000_000), total);
     let clients = clients(stall)?;
-    // The largest first, taken from the end.
-    missing.sort_by_key(|item| item.size);
+    // The largest first, taken from the end; what has no size is no small package.
+    missing.sort_by_key(|item| item.size.unwrap_or(LARGEST));
     let queue = Mutex::new(missing);
     std::thread::scope(|scope| {
         let work = || {
@@ -206,9 +158,9 @@ fn pause(attempt: u32) {
 }
 
 fn fetch_one(store: &Store, clients: &Clients, item: &Item, task: &Task<'_>) -> Result<()> {
-    let _lock = store.lock(item.sha256.as_str())?;
-    if store.file(&item.sha256).exists() {
-        task.advance(item.size);
+    let _lock = store.lock(item.hash.as_str())?;
+    if store.file(&item.hash).exists() {
+        task.advance(item.size.unwrap_or(0));
         return Ok(());
     }
     let tried = || item.urls.join(", ");
@@ -217,11 +169,12 @@ fn fetch_one(store: &Store, clients: &Clients, item: &Item, task: &Task<'_>) -> 
         for attempt in 0..ATTEMPTS {
             pause(attempt);
             match download(store, clients, item, url, task) {
-                Ok(()) => return Ok(store.admit(&item.sha256)?),
+                Ok(()) => return Ok(store.admit(&item.hash)?),
                 Err(Attempt::NotThere) => break,
                 Err(Attempt::Wrong(found)) => {
-                    let (subject, expected) = (item.subject.clone(), item.sha256.clone());
-                    last = Some(FetchError::Mismatch { subject, expected, found, url: url.clone() });
+                    let (subject, expected) = (item.subject.clone(), item.hash.clone());
+                    let (url, origin) = (url.clone(), item.origin);
+                    last = Some(FetchError::Mismatch { subject, expected, found, url, origin });
                     break;
                 }
                 Err(Attempt::Later(message)) => {
@@ -231,7 +184,10 @@ fn fetch_one(store: &Store, clients: &Clients, item: &Item, task: &Task<'_>) -> 
             }
         }
     }
-    Err(last.unwrap_or_else(|| FetchError::Gone { subject: item.subject.clone(), tried: tried() }).into())
+    let subject = || item.subject.clone();
+    Err(last
+        .unwrap_or_else(|| FetchError::Gone { subject: subject(), tried: tried(), origin: item.origin })
+        .into())
 }
 
 /// One attempt at one address: continues the partial file, hashing what is there already.
@@ -242,18 +198,24 @@ fn download(
     url: &str,
     task: &Task<'_>,
 ) -> Result<(), Attempt> {
-    let path = store.partial(&item.sha256);
+    let path = store.partial(&item.hash);
     let mut file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-    let mut hasher = Sha256::new();
-    let mut have = io::copy(&mut file, &mut HashWriter(&mut hasher))?;
-    if have > item.size {
-        (hasher, have) = (Sha256::new(), 0);
+    let limit = item.size.unwrap_or(LARGEST);
+    let mut digest = item.hash.digest();
+    let mut have = io::copy(&mut file, &mut HashWriter(digest.as_mut()))?;
+    if have > limit {
+        (digest, have) = (item.hash.digest(), 0);
         file.set_len(0)?;
     }
     let before = have;
-    let mut resumed = have == item.size;
-    let mut whole = true;
-    if have < item.size {
+    // Without a size, only the checksum tells that everything is there.
+    let complete = match item.size {
+        Some(size) => have == size,
+        None => hex::encode(digest.box_clone().finalize()) == item.hash.as_str(),
+    };
+    let mut resumed = complete;
+    let mut ended = true;
+    if !complete {
         let mut body = match open(clients, url, have) {
             // What is there so far is no beginning of this file, or this server's file is shorter.
             Err(Attempt::Wrong(_)) if have > 0 => {
@@ -264,7 +226,7 @@ fn download(
         };
         resumed = body.resumed;
         if !resumed && have > 0 {
-            (hasher, have) = (Sha256::new(), 0);
+            (digest, have) = (item.hash.digest(), 0);
         }
         file.set_len(have)?;
         file.seek(SeekFrom::Start(have))?;
@@ -272,21 +234,21 @@ fn download(
         loop {
             let read = body.bytes.read(&mut buffer)?;
             // One byte too many is enough to know that it is wrong.
-            if read == 0 || have > item.size {
+            if read == 0 || have > limit {
                 break;
             }
-            hasher.update(&buffer[..read]);
+            digest.update(&buffer[..read]);
             file.write_all(&buffer[..read])?;
             have += read as u64;
             task.advance(read as u64);
         }
-        whole = have == item.size || body.sized;
+        ended = item.size.is_none_or(|size| have >= size) || body.sized;
     }
-    if !whole && have < item.size {
-        return Err(Attempt::Later(format!("{url} ended after {have} of {} bytes", item.size)));
+    if !ended {
+        return Err(Attempt::Later(format!("{url} ended after {have} of {limit} bytes")));
     }
-    let found = hex::encode(hasher.finalize());
-    if found == item.sha256.as_str() {
+    let found = hex::encode(digest.finalize());
+    if found == item.hash.as_str() {
         return Ok(file.sync_all()?);
     }
     fs::remove_file(&path)?;
@@ -294,14 +256,15 @@ fn download(
         // The fault may be in what an earlier attempt left: once more from the start.
         return Err(Attempt::Later(format!("{url} does not go with what was there")));
     }
-    Err(Attempt::Wrong(match have.cmp(&item.size) {
-        std::cmp::Ordering::Less => format!("sha256:{found}, {have} bytes of {}", item.size),
-        std::cmp::Ordering::Equal => format!("sha256:{found}"),
-        std::cmp::Ordering::Greater => format!("more than {} bytes", item.size),
+    let found = format!("{}:{found}", item.hash.kind());
+    Err(Attempt::Wrong(match item.size {
+        _ if have > limit => format!("more than {limit} bytes"),
+        Some(size) if have < size => format!("{found}, {have} bytes of {size}"),
+        _ => found,
     }))
 }
 
-struct HashWriter<'a>(&'a mut Sha256);
+struct HashWriter<'a>(&'a mut dyn DynDigest);
 
 impl Write for HashWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,6 +1,7 @@
 //! `builder` bakes a Kubernetes cluster into bit-for-bit reproducible disk images.
 
 pub mod advice;
+pub mod archive;
 pub mod cli;
 pub mod deb;
 pub mod deb822;

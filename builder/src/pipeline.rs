@@ -50,6 +50,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     // The caller's secret is input: it is read before anything is written.
     let given = settings.secret.as_deref().map(ClusterSecret::load).transpose()?;
     let store = Store::open(&settings.store)?;
+    crate::fetch::local::admit(&store, &plan.local_files())?;
     crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
     let tools = roots::unpack(&store, &plan.lock, TOOLS, plan.arch, progress)?;
     let components = component::gather(plan, &store, progress)?;

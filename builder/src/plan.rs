@@ -1,21 +1,19 @@
 //! What a build will do, decided before it touches anything: the profile with a release of the lock, the roles and
 //! the files that must be had.
 
+mod inputs;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use firstboot::schema;
 
 use crate::error::{Class, Error, Explain, InputError, Result};
-use crate::fetch::Item;
 use crate::input::nearest;
-use crate::lock::format::{Arch, Build, Component, Lock, Release};
-use crate::mirror::Mirrors;
+use crate::lock::format::{Arch, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{self, Role};
-
-/// The package roots that every build uses.
-const ROOTS: [&str; 2] = ["tools", "base"];
+pub use inputs::root_items;
 
 /// What the caller asks for.
 #[derive(Debug, Clone)]
@@ -43,6 +41,8 @@ pub struct Plan {
     pub cluster: schema::Cluster,
     /// The lock.
     pub lock: Lock,
+    /// The lockfile's folder: where the relative paths in it start.
+    pub lock_folder: PathBuf,
     /// The chosen release.
     pub release: Release,
     /// The roles of the nodes, in the order of first use.
@@ -80,6 +80,22 @@ pub enum PlanError {
         /// Who wants it.
         role: String,
     },
+    /// A component lacks a file that a role installs.
+    #[error(
+        "the component `{component}` of the release `{release}` has no `{file}` for {arch}, which the role `{role}` installs"
+    )]
+    NoFile {
+        /// The release.
+        release: String,
+        /// The component.
+        component: String,
+        /// What it lacks.
+        file: String,
+        /// What was asked for.
+        arch: Arch,
+        /// Who wants it.
+        role: String,
+    },
 }
 
 impl Explain for PlanError {
@@ -91,7 +107,7 @@ impl Explain for PlanError {
         match self {
             Self::UnknownRelease { hint, .. } => Some(hint.clone()),
             Self::Architecture { .. } => Some("build with `--arch amd64`".to_owned()),
-            Self::NoComponent { .. } => None,
+            Self::NoComponent { .. } | Self::NoFile { .. } => None,
         }
     }
 }
@@ -124,6 +140,7 @@ impl Plan {
             profile,
             cluster,
             lock,
+            lock_folder: request.lockfile.parent().map(Path::to_owned).unwrap_or_default(),
             release,
             roles,
             arch: request.arch,
@@ -135,75 +152,6 @@ impl Plan {
     pub fn components(&self) -> BTreeSet<String> {
         self.roles.iter().flat_map(Role::components).collect()
     }
-
-    /// Every file that the build reads from outside.
-    #[must_use]
-    pub fn items(&self, mirrors: &Mirrors) -> Vec<Item> {
-        let mut roots: BTreeSet<&str> = ROOTS.into();
-        let mut items = Vec::new();
-        let used = used_components(&self.release, &self.components());
-        let builds = used.iter().filter_map(|component| match component {
-            Component::Build { build } => self.lock.build.get(build),
-            Component::Deb { .. } => None,
-        });
-        for Build { source, root, .. } in builds {
-            roots.insert(root);
-            let Some(source) = self.lock.source.get(source) else { continue };
-            for file in &source.files {
-                let subject = file.file.rsplit('/').next().unwrap_or_default().to_owned();
-                let urls = self.urls(mirrors, &source.suite, &file.file);
-                items.push(Item { subject, urls, size: file.size, sha256: file.sha256.clone() });
-            }
-        }
-        let taken_apart: BTreeSet<&str> = used
-            .iter()
-            .filter_map(|component| match component {
-                Component::Deb { deb, .. } => Some(deb.as_str()),
-                Component::Build { .. } => None,
-            })
-            .collect();
-        let wanted = |deb: &crate::lock::format::Deb| {
-            roots.iter().any(|root| deb.roots.contains(*root))
-                || deb.roots.contains("components") && taken_apart.contains(deb.name.as_str())
-        };
-        items.extend(package_items(&self.lock, mirrors, self.arch, wanted));
-        items
-    }
-
-    fn urls(&self, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {
-        urls(&self.lock, mirrors, suite, file)
-    }
-}
-
-/// The packages of one root as items to fetch.
-#[must_use]
-pub fn root_items(lock: &Lock, mirrors: &Mirrors, arch: Arch, root: &str) -> Vec<Item> {
-    package_items(lock, mirrors, arch, |deb| deb.roots.contains(root)).collect()
-}
-
-fn package_items<'a>(
-    lock: &'a Lock,
-    mirrors: &'a Mirrors,
-    arch: Arch,
-    wanted: impl Fn(&crate::lock::format::Deb) -> bool + 'a,
-) -> impl Iterator<Item = Item> + 'a {
-    let debs = lock.deb.iter().flat_map(|(suite, debs)| debs.iter().map(move |deb| (suite, deb)));
-    debs.filter(move |(_, deb)| deb.arch == arch && wanted(deb)).map(move |(suite, deb)| Item {
-        subject: format!("{} {}", deb.name, deb.version),
-        urls: urls(lock, mirrors, suite, &deb.file),
-        size: deb.size,
-        sha256: deb.sha256.clone(),
-    })
-}
-
-fn urls(lock: &Lock, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {
-    let suite = lock.suite.get(suite);
-    suite.map(|suite| mirrors.urls(&suite.archive, &suite.snapshot, file)).unwrap_or_default()
-}
-
-/// The components that are installed, and those that the container images are made of.
-fn used_components<'a>(release: &'a Release, wanted: &BTreeSet<String>) -> Vec<&'a Component> {
-    crate::stage::component::closure(release, wanted).into_values().collect()
 }
 
 /// Reads a role's recipe; one that is not there is a mistake of the profile.
@@ -267,6 +215,14 @@ fn check_roles(roles: &[Role], release: &Release, name: &str, arch: Arch) -> Res
             if component != crate::stage::component::IMAGES && !release.component.contains_key(&component) {
                 let (release, role) = (name.to_owned(), role.name.clone());
                 return Err(PlanError::NoComponent { release, component, role });
+            }
+        }
+        for (component, file) in role.files() {
+            let names = release.component.get(component).and_then(|component| component.names(arch));
+            if file != "*" && names.is_some_and(|names| !names.contains(file)) {
+                let (release, role) = (name.to_owned(), role.name.clone());
+                let (component, file) = (component.to_owned(), file.to_owned());
+                return Err(PlanError::NoFile { release, component, file, arch, role });
             }
         }
     }

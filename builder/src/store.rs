@@ -13,7 +13,6 @@ use fs_err as fs;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::lock::format::Sha256Hex;
 use crate::repro::sha256_hex;
 
 /// The name of what a step makes: a function of everything that may change a byte of it.
@@ -95,22 +94,22 @@ impl Store {
 
     /// Where a verified download lies, or will.
     #[must_use]
-    pub fn file(&self, sha256: &Sha256Hex) -> PathBuf {
-        self.root.join("files").join(sha256.as_str())
+    pub fn file(&self, hash: &impl AsRef<str>) -> PathBuf {
+        self.root.join("files").join(hash.as_ref())
     }
 
     /// Where a download grows until it is verified; kept when the download breaks off.
     #[must_use]
-    pub fn partial(&self, sha256: &Sha256Hex) -> PathBuf {
-        self.root.join("tmp").join(format!("{sha256}{PARTIAL}"))
+    pub fn partial(&self, hash: &impl AsRef<str>) -> PathBuf {
+        self.root.join("tmp").join(format!("{}{PARTIAL}", hash.as_ref()))
     }
 
     /// Moves a verified download to its place.
     ///
     /// # Errors
     /// When it cannot be renamed.
-    pub fn admit(&self, sha256: &Sha256Hex) -> io::Result<()> {
-        fs::rename(self.partial(sha256), self.file(sha256))
+    pub fn admit(&self, hash: &impl AsRef<str>) -> io::Result<()> {
+        fs::rename(self.partial(hash), self.file(hash))
     }
 
     /// Where a step's result lies when it was made before.

@@ -1,5 +1,8 @@
 //! The real program with wrong input: a named error, and nothing downloaded or written.
 
+#[path = "cli/components.rs"]
+mod components;
+
 use std::fmt::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

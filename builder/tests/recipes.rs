@@ -43,7 +43,7 @@ fn plans() -> Vec<Plan> {
     pairs.map(plan).collect()
 }
 
-/// The files that the lock says each component has; of a whole folder of a package, whatever a recipe asks for.
+/// The files that the lock says each component has; of a whole folder, whatever a recipe asks for.
 fn components(plan: &Plan) -> Components {
     let wanted = |name: &str| {
         let sources =
@@ -66,8 +66,10 @@ fn components(plan: &Plan) -> Components {
                 Component::Build { build } => {
                     plan.lock.build[build].output[&plan.arch].keys().cloned().collect()
                 }
-                Component::Deb { folder: Some(_), .. } => wanted(name),
-                Component::Deb { files, .. } => files.keys().cloned().collect(),
+                other => match other.names(plan.arch) {
+                    Some(names) => names.into_iter().map(str::to_owned).collect(),
+                    None => wanted(name),
+                },
             },
         );
     }

@@ -109,7 +109,9 @@ impl Fetch {
         let plan = Plan::resolve(&global.request(&self.target))?;
         let store = Store::open(&global.store()?)?;
         let items = plan.items(&global.mirrors()?);
-        let count = items.len();
+        let local = plan.local_files();
+        let count = items.len() + local.len();
+        crate::fetch::local::admit(&store, &local)?;
         crate::fetch::fetch(&store, items, false, &Progress::new())?;
         complain(&format!("the {count} files of `{}` are in the store", plan.profile.name));
         Ok(ExitCode::SUCCESS)

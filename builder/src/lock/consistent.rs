@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::format::{Build, Component, Deb, Lock, Release};
+use toml_edit::Key;
+
+use super::format::{Arch, Build, Component, Deb, Download, Lock, Release, Unpack};
 use crate::input::nearest;
 
 /// The archives that mirrors are found for.
@@ -66,10 +68,19 @@ impl Lock {
 
     fn check_release(&self, name: &str, release: &Release) -> Result<(), Fault> {
         for (part, component) in &release.component {
-            let by = format!("release.{name}.component.{part}");
+            let by = format!("release.{}.component.{}", Key::new(name), Key::new(part));
             match component {
                 Component::Build { build } => known("build", build, &self.build, &by)?,
-                Component::Deb { files, .. } => files.keys().try_for_each(|file| plain(file, &by))?,
+                Component::Deb { chosen, .. } => chosen.files.keys().try_for_each(|file| plain(file, &by))?,
+                Component::Url(downloads) => check_downloads(downloads, &by)?,
+                Component::Path { path, sha256 } => {
+                    if path.is_empty() || sha256.values().all(BTreeMap::is_empty) {
+                        let message =
+                            format!("`{by}` needs a `path`, and in `sha256` a file for an architecture");
+                        return Err(Fault::written(message));
+                    }
+                    sha256.values().flat_map(BTreeMap::keys).try_for_each(|file| plain(file, &by))?;
+                }
             }
         }
         for (image, made) in &release.image {
@@ -80,8 +91,13 @@ impl Lock {
                 return Err(Fault::written(format!("`{by}.program` is `{program}`, not `component:file`")));
             };
             known("component", component, &release.component, &by)?;
-            if let Some(Component::Deb { files, folder: None, .. }) = release.component.get(component) {
-                known("file", file, files, &format!("{by}.program"))?;
+            if let Some(files) = release.component.get(component).and_then(Component::all_names) {
+                known(
+                    "file",
+                    file,
+                    &files.into_iter().map(|name| (name.to_owned(), ())).collect(),
+                    &format!("{by}.program"),
+                )?;
             }
         }
         Ok(())
@@ -152,6 +168,55 @@ impl Lock {
         }
         Ok(())
     }
+}
+
+/// Downloads that can be had, verified and taken apart as they say.
+fn check_downloads(downloads: &[Download], by: &str) -> Result<(), Fault> {
+    if downloads.is_empty() {
+        return Err(Fault::written(format!("`{by}.url` names no download")));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, download) in downloads.iter().enumerate() {
+        let by = format!("{by}.url[{index}]");
+        let wrong = |fact: &str| Err(Fault::written(format!("`{by}`{fact}")));
+        let Download { urls, sha256, sha512, size, unpack, file, files, folder } = download;
+        if urls.is_empty() {
+            return wrong(" has no `urls`");
+        }
+        if let Some(url) = urls.iter().find(|url| !is_address(url)) {
+            return wrong(&format!(": `{url}` is no http://, https:// or file:// address"));
+        }
+        let architectures: BTreeSet<Arch> = sha256.keys().chain(sha512.keys()).copied().collect();
+        if architectures.is_empty() {
+            return wrong(" has neither `sha256` nor `sha512`");
+        }
+        if let Some(arch) = sha256.keys().find(|arch| sha512.contains_key(arch)) {
+            return wrong(&format!(" has both `sha256` and `sha512` for {arch}"));
+        }
+        if let Some(arch) = size.keys().find(|arch| !architectures.contains(arch)) {
+            return wrong(&format!(" has a `size` for {arch}, but no checksum"));
+        }
+        match (unpack, file, files.is_empty() && folder.is_none()) {
+            (Unpack::None, Some(_), true) | (Unpack::TarGz, None, false) => {}
+            (Unpack::None, ..) => {
+                return wrong(" is not unpacked: it needs `file`, and no `files` or `folder`");
+            }
+            (Unpack::TarGz, ..) => return wrong(" is unpacked: it needs `files` or `folder`, and no `file`"),
+        }
+        for name in files.keys().chain(file) {
+            plain(name, &by)?;
+            if let Some(arch) = architectures.iter().find(|arch| !seen.insert((**arch, name))) {
+                return wrong(&format!(": another download has the file `{name}` for {arch}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether files can be fetched from there.
+fn is_address(url: &str) -> bool {
+    let rest = ["http://", "https://", "file:///"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    rest.is_some_and(|rest| !rest.is_empty()) && !url.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// A name that something refers to is there.

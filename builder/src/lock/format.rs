@@ -7,9 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use super::component::{Chosen, Component, Download, Unpack};
+pub use super::hash::{Hash, Sha256Hex, Sha512Hex};
 
 /// The format version that this program reads and writes.
 pub const VERSION: u32 = 1;
@@ -162,33 +164,6 @@ pub struct Release {
     pub image: BTreeMap<String, ContainerImage>,
 }
 
-/// Where a component's files come from; image recipes refer to them by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "a component is `{ build = … }` or `{ deb = …, files = { … }, folder = … }`"
-)]
-pub enum Component {
-    /// A source build; its files are the build's outputs.
-    Build {
-        /// Name of a [`Build`].
-        build: String,
-    },
-    /// A binary package that is taken apart: file name in the recipe → path in the package.
-    Deb {
-        /// Package name; it stands in `deb` with root `components`.
-        deb: String,
-        /// Chosen files.
-        #[serde(default)]
-        files: BTreeMap<String, String>,
-        /// Every file of this folder, under its own name.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        folder: Option<String>,
-    },
-}
-
 /// A container image with one program in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -222,52 +197,6 @@ impl fmt::Display for Arch {
             Self::Amd64 => "amd64",
             Self::Arm64 => "arm64",
         })
-    }
-}
-
-/// A SHA-256 in lower-case hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Sha256Hex(String);
-
-impl Sha256Hex {
-    /// The 64 digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Sha256Hex {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let good = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(format!("`{text}` is not a SHA-256 (64 lower-case hexadecimal digits)"))
-        }
-    }
-}
-
-impl TryFrom<String> for Sha256Hex {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Sha256Hex> for String {
-    fn from(hash: Sha256Hex) -> Self {
-        hash.0
-    }
-}
-
-impl fmt::Display for Sha256Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

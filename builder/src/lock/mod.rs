@@ -6,9 +6,11 @@
 mod apt;
 mod changes;
 mod check;
+pub mod component;
 mod consistent;
 mod edit;
 pub mod format;
+pub mod hash;
 mod resolve;
 
 use std::path::{Path, PathBuf};

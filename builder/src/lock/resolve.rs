@@ -56,7 +56,7 @@ pub(super) fn derive(project: &Path, lock: &mut Lock, architectures: &[Arch]) ->
     let components: BTreeSet<String> = components
         .filter_map(|component| match component {
             Component::Deb { deb, .. } => Some(deb.clone()),
-            Component::Build { .. } => None,
+            _ => None,
         })
         .collect();
     for (name, request) in edit::DERIVED.into_iter().zip([base, components]) {

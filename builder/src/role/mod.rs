@@ -134,6 +134,12 @@ impl Role {
         sources.filter_map(|source| source.split(':').next()).map(str::to_owned).collect()
     }
 
+    /// The files of components that it installs: component and name, which may be `*`.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let sources = self.layers.iter().flat_map(|layer| layer.image.install.keys());
+        sources.filter_map(|source| source.split_once(':'))
+    }
+
     /// Size of its disk in MiB, when a recipe gives one.
     #[must_use]
     pub fn disk_mib(&self) -> Option<u64> {

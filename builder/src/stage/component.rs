@@ -1,16 +1,14 @@
-//! The files of a release's components, from source builds and from packages taken apart, under the names that
-//! recipes use.
+//! The files of a release's components under the names that recipes use: from source builds, from packages and
+//! archives taken apart, and as they were fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use fs_err as fs;
-
 use super::{container, roots, source};
+use crate::archive::{ArchiveError, listing, read_tar_gz};
 use crate::deb::{self, DebError};
 use crate::error::Result;
-use crate::lock::format::{Component, Deb, Release};
+use crate::lock::format::{Arch, Chosen, Component, Deb, Download, Release};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::role::Components;
@@ -43,11 +41,16 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
                 let outputs = build.output.get(&arch).into_iter().flat_map(BTreeMap::keys);
                 outputs.map(|file| (file.clone(), folder.join(file))).collect()
             }
-            Component::Deb { deb, files, folder } => {
+            Component::Deb { deb, chosen } => {
                 let Some(package) = lock.packages(ROOT, arch).find(|package| package.name == *deb) else {
                     continue;
                 };
-                from_deb(store, package, files, folder.as_deref())?
+                from_deb(store, package, chosen)?
+            }
+            Component::Url(downloads) => from_urls(store, downloads, arch)?,
+            Component::Path { sha256, .. } => {
+                let files = sha256.get(&arch).into_iter().flatten();
+                files.map(|(name, hash)| (name.clone(), store.file(hash))).collect()
             }
         };
         components.insert(name.clone(), files);
@@ -76,40 +79,44 @@ pub fn closure<'a>(release: &'a Release, wanted: &BTreeSet<String>) -> BTreeMap<
     release.component.iter().filter(|(name, _)| names.contains(*name)).collect()
 }
 
-fn from_deb(
-    store: &Store,
-    package: &Deb,
-    files: &BTreeMap<String, String>,
-    folder: Option<&str>,
-) -> Result<BTreeMap<String, PathBuf>> {
-    let key = StepKey::new("component", VERSION, &(&package.sha256, files, folder));
+fn from_deb(store: &Store, package: &Deb, chosen: &Chosen) -> Result<BTreeMap<String, PathBuf>> {
+    let key = StepKey::new("component", VERSION, &(&package.sha256, &chosen.files, &chosen.folder));
     let path = store.step(&key, |out| {
         let archive = store.file(&package.sha256);
-        let in_folder = |path: &str| {
-            let inner =
-                folder.and_then(|folder| path.strip_prefix(folder.trim_matches('/'))?.strip_prefix('/'));
-            inner.filter(|name| !name.contains('/')).map(str::to_owned)
-        };
-        let chosen =
-            |path: &str| files.iter().find(|(_, wanted)| *wanted == path).map(|(name, _)| name.clone());
-        let name_of = |path: &str| chosen(path).or_else(|| in_folder(path));
-        let mut seen = BTreeSet::new();
-        for file in deb::read_files(&archive, |path| name_of(path).is_some())? {
-            let Some(name) = name_of(&file.path) else { continue };
-            let target = out.join(&name);
-            fs::write(&target, file.content)?;
-            fs::set_permissions(&target, std::fs::Permissions::from_mode(0o755))?;
-            seen.insert(file.path);
-        }
-        match files.values().find(|wanted| !seen.contains(*wanted)) {
-            Some(file) => Err(DebError::NoFile { package: archive, file: file.clone() }.into()),
+        let members = deb::read_files(&archive, |path| chosen.name_of(path).is_some())?;
+        match chosen.write(members, out)?.map(str::to_owned) {
+            Some(file) => Err(DebError::NoFile { package: archive, file }.into()),
             None => Ok(()),
         }
     })?;
+    Ok(listing(&path)?)
+}
+
+/// The files of everything that is downloaded for an architecture.
+fn from_urls(store: &Store, downloads: &[Download], arch: Arch) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        found.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
+    for download in downloads {
+        let Some(hash) = download.hash(arch) else { continue };
+        if let Some(name) = &download.file {
+            found.insert(name.clone(), store.file(&hash));
+            continue;
+        }
+        let chosen = download.chosen(arch);
+        let key = StepKey::new("unpacked", VERSION, &(&hash, &chosen.files, &chosen.folder));
+        let path = store.step(&key, |out| {
+            let subject = || download.addresses(arch).swap_remove(0);
+            let read = read_tar_gz(&store.file(&hash), |path| chosen.name_of(path).is_some());
+            let members = read
+                .map_err(|error| ArchiveError::Broken { subject: subject(), message: error.to_string() })?;
+            match chosen.write(members, out)?.map(str::to_owned) {
+                Some(file) => Err(ArchiveError::NoFile { subject: subject(), file }.into()),
+                None => Ok(()),
+            }
+        })?;
+        found.append(&mut listing(&path)?);
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Checksums as the lockfile writes them, and the digests that compute them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::digest::DynDigest;
+use sha2::{Sha256, Sha512};
+
+/// A SHA-256 in lower-case hexadecimal.
+pub type Sha256Hex = Hex<64>;
+
+/// A SHA-512 in lower-case hexadecimal.
+pub type Sha512Hex = Hex<128>;
+
+/// A hash of the SHA-2 family in so many lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Hex<const DIGITS: usize>(String);
+
+impl<const DIGITS: usize> Hex<DIGITS> {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const DIGITS: usize> FromStr for Hex<DIGITS> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            let bits = DIGITS * 4;
+            Err(format!("`{text}` is not a SHA-{bits} ({DIGITS} lower-case hexadecimal digits)"))
+        }
+    }
+}
+
+impl<const DIGITS: usize> TryFrom<String> for Hex<DIGITS> {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl<const DIGITS: usize> From<Hex<DIGITS>> for String {
+    fn from(hash: Hex<DIGITS>) -> Self {
+        hash.0
+    }
+}
+
+impl<const DIGITS: usize> fmt::Display for Hex<DIGITS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<const DIGITS: usize> AsRef<str> for Hex<DIGITS> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a file must be: Debian publishes SHA-256, others SHA-256 or SHA-512.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
+pub enum Hash {
+    /// SHA-256.
+    Sha256(Sha256Hex),
+    /// SHA-512.
+    Sha512(Sha512Hex),
+}
+
+impl Hash {
+    /// The digits; their number tells the kinds apart.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Sha256(hash) => hash.as_str(),
+            Self::Sha512(hash) => hash.as_str(),
+        }
+    }
+
+    /// What computes hashes of this kind.
+    #[must_use]
+    pub fn digest(&self) -> Box<dyn DynDigest> {
+        match self {
+            Self::Sha256(_) => Box::new(Sha256::default()),
+            Self::Sha512(_) => Box::new(Sha512::default()),
+        }
+    }
+
+    /// The name of the kind: `sha256` or `sha512`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "sha256",
+            Self::Sha512(_) => "sha512",
+        }
+    }
+}
+
+impl From<Sha256Hex> for Hash {
+    fn from(hash: Sha256Hex) -> Self {
+        Self::Sha256(hash)
+    }
+}
+
+impl AsRef<str> for Hash {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Hash {
+    /// `sha256:<digits>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind(), self.as_str())
+    }
+}

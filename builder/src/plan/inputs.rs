@@ -1,0 +1,129 @@
+//! Which files a build needs, and where each may be had: packages and sources of the Debian archive, what upstream
+//! publishes, files of this machine. It looks at none of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml_edit::Key;
+
+use super::Plan;
+use crate::fetch::local::LocalFile;
+use crate::fetch::{Item, Origin};
+use crate::lock::component::with_arch;
+use crate::lock::format::{Arch, Build, Component, Download, Lock, Release};
+use crate::mirror::Mirrors;
+
+/// The package roots that every build uses.
+const ROOTS: [&str; 2] = ["tools", "base"];
+
+impl Plan {
+    /// Every file that the build reads from outside.
+    #[must_use]
+    pub fn items(&self, mirrors: &Mirrors) -> Vec<Item> {
+        let mut roots: BTreeSet<&str> = ROOTS.into();
+        let mut items = Vec::new();
+        let used = used_components(&self.release, &self.components());
+        let builds = used.values().filter_map(|component| match component {
+            Component::Build { build } => self.lock.build.get(build),
+            _ => None,
+        });
+        for Build { source, root, .. } in builds {
+            roots.insert(root);
+            let Some(source) = self.lock.source.get(source) else { continue };
+            for file in &source.files {
+                let subject = file.file.rsplit('/').next().unwrap_or_default().to_owned();
+                let urls = self.urls(mirrors, &source.suite, &file.file);
+                let (size, hash) = (Some(file.size), file.sha256.clone().into());
+                items.push(Item { subject, urls, size, hash, origin: Origin::Debian });
+            }
+        }
+        let taken_apart: BTreeSet<&str> = used
+            .values()
+            .filter_map(|component| match component {
+                Component::Deb { deb, .. } => Some(deb.as_str()),
+                _ => None,
+            })
+            .collect();
+        let wanted = |deb: &crate::lock::format::Deb| {
+            roots.iter().any(|root| deb.roots.contains(*root))
+                || deb.roots.contains("components") && taken_apart.contains(deb.name.as_str())
+        };
+        items.extend(package_items(&self.lock, mirrors, self.arch, wanted));
+        for (name, component) in used {
+            if let Component::Url(downloads) = component {
+                items
+                    .extend(downloads.iter().filter_map(|download| download_item(name, download, self.arch)));
+            }
+        }
+        items
+    }
+
+    /// Every file of this machine that the build reads for its components.
+    #[must_use]
+    pub fn local_files(&self) -> Vec<LocalFile> {
+        let mut found = Vec::new();
+        for (component, from) in used_components(&self.release, &self.components()) {
+            let Component::Path { path, sha256 } = from else { continue };
+            let Some(files) = sha256.get(&self.arch) else { continue };
+            let (release, component) = (Key::new(&self.cluster.release), Key::new(component));
+            found.extend(files.iter().map(|(name, sha256)| LocalFile {
+                key: format!(
+                    "release.{release}.component.{component}.sha256.{}.{}",
+                    self.arch,
+                    Key::new(name)
+                ),
+                path: self.lock_folder.join(with_arch(path, self.arch)),
+                in_folder: files.len() > 1,
+                name: name.clone(),
+                sha256: sha256.clone(),
+            }));
+        }
+        found
+    }
+
+    fn urls(&self, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {
+        urls(&self.lock, mirrors, suite, file)
+    }
+}
+
+/// The packages of one root as items to fetch.
+#[must_use]
+pub fn root_items(lock: &Lock, mirrors: &Mirrors, arch: Arch, root: &str) -> Vec<Item> {
+    package_items(lock, mirrors, arch, |deb| deb.roots.contains(root)).collect()
+}
+
+fn package_items<'a>(
+    lock: &'a Lock,
+    mirrors: &'a Mirrors,
+    arch: Arch,
+    wanted: impl Fn(&crate::lock::format::Deb) -> bool + 'a,
+) -> impl Iterator<Item = Item> + 'a {
+    let debs = lock.deb.iter().flat_map(|(suite, debs)| debs.iter().map(move |deb| (suite, deb)));
+    debs.filter(move |(_, deb)| deb.arch == arch && wanted(deb)).map(move |(suite, deb)| Item {
+        subject: format!("{} {}", deb.name, deb.version),
+        urls: urls(lock, mirrors, suite, &deb.file),
+        size: Some(deb.size),
+        hash: deb.sha256.clone().into(),
+        origin: Origin::Debian,
+    })
+}
+
+/// What upstream publishes for an architecture, if anything.
+fn download_item(component: &str, download: &Download, arch: Arch) -> Option<Item> {
+    let (hash, urls) = (download.hash(arch)?, download.addresses(arch));
+    let file = urls.first()?.rsplit('/').next().unwrap_or_default();
+    let (subject, size) = (format!("{component}: {file}"), download.size.get(&arch).copied());
+    Some(Item { subject, urls, size, hash, origin: Origin::Upstream })
+}
+
+fn urls(lock: &Lock, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {
+    let suite = lock.suite.get(suite);
+    suite.map(|suite| mirrors.urls(&suite.archive, &suite.snapshot, file)).unwrap_or_default()
+}
+
+/// The components that are installed, and those that the container images are made of.
+fn used_components<'a>(
+    release: &'a Release,
+    wanted: &BTreeSet<String>,
+) -> BTreeMap<&'a String, &'a Component> {
+    crate::stage::component::closure(release, wanted)
+}
