@@ -9,7 +9,7 @@ use std::fmt;
 use firstboot::schema::{Cluster, Node};
 
 use crate::error::{Class, Explain};
-use crate::pki::{Issued, Pki, PkiError, SecretText, is_control_plane};
+use crate::pki::{Issued, Pki, PkiError, SecretText};
 
 /// One file of a node's identity, owned by root.
 #[derive(Clone, PartialEq, Eq)]
@@ -105,7 +105,7 @@ pub fn files(pki: &Pki, cluster: &Cluster, node: &Node) -> Result<Vec<IdentityFi
         &pki.ssh().public,
         "whose SSH key opens this node: that of `builder ssh`",
     );
-    if is_control_plane(node) {
+    if node.control_plane {
         control_plane(&mut all, pki, node, &server)?;
     }
     all.0.sort_by(|a, b| a.path.cmp(&b.path));
@@ -167,12 +167,12 @@ pub fn admin_kubeconfig(pki: &Pki, cluster: &Cluster) -> Result<SecretText, PkiE
 
 /// Where a node's own programs find the API server: on a control plane node its own, elsewhere the first one.
 fn api_server_url(cluster: &Cluster, node: &Node) -> String {
-    if is_control_plane(node) { "https://127.0.0.1:6443".into() } else { remote_url(cluster) }
+    if node.control_plane { "https://127.0.0.1:6443".into() } else { remote_url(cluster) }
 }
 
 /// The first control plane node by its name, so that its address may change.
 fn remote_url(cluster: &Cluster) -> String {
-    let first = cluster.nodes.iter().find(|node| is_control_plane(node));
+    let first = cluster.nodes.iter().find(|node| node.control_plane);
     let host = first.expect("no certificates are made without a control plane node").name.as_str();
     format!("https://{host}.{}:6443", cluster.domain)
 }

@@ -133,8 +133,12 @@ impl Plan {
             }
         }
         check_roles(&roles, &release, &name, request.arch)?;
-        check_members(&profile)?;
-        let cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
+        let mut cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
+        for node in &mut cluster.nodes {
+            let mut own = roles.iter().filter(|role| role.name == node.role);
+            node.control_plane = own.any(Role::is_control_plane);
+        }
+        check_members(&profile, &cluster)?;
         Ok(Self {
             project: request.project.clone(),
             profile,
@@ -166,15 +170,15 @@ fn load_role(project: &Path, profile: &Profile, name: &str, line: usize) -> Resu
 }
 
 /// etcd needs a majority, and the cluster an API server.
-fn check_members(profile: &Profile) -> Result<(), InputError> {
-    let nodes = profile.cluster.nodes.iter().zip(&profile.lines.roles);
-    let members: Vec<usize> =
-        nodes.filter(|(node, _)| role::is_control_plane(&node.role)).map(|(_, line)| *line).collect();
+fn check_members(profile: &Profile, cluster: &schema::Cluster) -> Result<(), InputError> {
+    let nodes = cluster.nodes.iter().zip(&profile.lines.roles);
+    let members: Vec<usize> = nodes.filter(|(node, _)| node.control_plane).map(|(_, line)| *line).collect();
     let (line, message, hint) = match members.as_slice() {
         [_] | [_, _, _] | [_, _, _, _, _] => return Ok(()),
         [] => {
             let first = profile.lines.roles.first().copied().unwrap_or(1);
-            let message = "no node has the `role` `control-plane` or `single`".to_owned();
+            let message =
+                "no node has a `role` with a control plane, like `control-plane` or `single`".to_owned();
             (first, message, "give one node `role = \"control-plane\"`")
         }
         [.., last] => {

@@ -4,9 +4,6 @@
 use crate::facts::Facts;
 use crate::schema::Cluster;
 
-/// Roles whose nodes run the API server.
-const API_ROLES: [&str; 2] = ["control-plane", "single"];
-
 /// Name of the API server in every certificate and hosts file, in the cluster's domain.
 const API_NAME: &str = "api-server";
 
@@ -30,7 +27,7 @@ pub fn generated(cluster: &Cluster, facts: &Facts, resolver: bool) -> Vec<(&'sta
 fn hosts(cluster: &Cluster, facts: &Facts) -> String {
     let mut text = format!("{HEADER}127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     text.push_str("ff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n\n");
-    let api = cluster.nodes.iter().find(|node| API_ROLES.contains(&node.role.as_str()));
+    let api = cluster.nodes.iter().find(|node| node.control_plane);
     for node in &cluster.nodes {
         let own = node.name == facts.node_name.value;
         let ip = if own { facts.address.value.addr() } else { node.ip };

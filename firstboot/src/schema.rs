@@ -66,6 +66,9 @@ pub struct Node {
     pub name: String,
     /// Role, the name of an image.
     pub role: String,
+    /// Whether it runs the API server and etcd; the recipe of its role says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub control_plane: bool,
     /// Address of the network card that firstboot recognises the node by.
     pub mac: Mac,
     /// Address in [`Network::cidr`].

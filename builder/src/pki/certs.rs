@@ -10,12 +10,6 @@ use super::PkiOptions;
 /// the binding `system:kube-apiserver` gives this user the role `system:kube-apiserver-to-kubelet`.
 pub const KUBELET_CLIENT_USER: &str = "kube-apiserver-kubelet-client";
 
-/// Whether the node runs etcd and the control plane: roles `control-plane` and `single`.
-#[must_use]
-pub fn is_control_plane(node: &Node) -> bool {
-    crate::role::is_control_plane(&node.role)
-}
-
 /// A certificate authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ca {
@@ -108,7 +102,7 @@ pub(super) fn of(cluster: &Cluster, options: &PkiOptions) -> Vec<Certificate> {
                 Some("system:nodes"),
             )
         });
-        if is_control_plane(node) {
+        if node.control_plane {
             // A member is a client too: of its peers, and of itself behind etcd's gateway.
             let member = |label: &str| Certificate {
                 usage: Usage::Both,
@@ -145,7 +139,7 @@ fn api_server_names(cluster: &Cluster, more: &[String]) -> Vec<String> {
     names.push(Ipv4Addr::LOCALHOST.to_string());
     // Kubernetes gives its own Service the first address of the range.
     names.extend(cluster.service_cidr.hosts().next().map(|address| address.to_string()));
-    for node in cluster.nodes.iter().filter(|node| is_control_plane(node)) {
+    for node in cluster.nodes.iter().filter(|node| node.control_plane) {
         names.extend(node_names(cluster, node));
     }
     names.extend_from_slice(more);

@@ -40,7 +40,7 @@ mod ssh;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use certs::{KUBELET_CLIENT_USER, is_control_plane};
+pub use certs::KUBELET_CLIENT_USER;
 pub use encryption::Encryption;
 pub use issue::Issued;
 pub use key::SecretText;
@@ -169,7 +169,7 @@ impl Pki {
     /// # Errors
     /// [`PkiError`] for a cluster or options that no certificates can be made for.
     pub fn derive(secret: &ClusterSecret, cluster: &Cluster, options: &PkiOptions) -> Result<Self, PkiError> {
-        if !cluster.nodes.iter().any(is_control_plane) {
+        if !cluster.nodes.iter().any(|node| node.control_plane) {
             return Err(PkiError::NoControlPlane(cluster.name.clone()));
         }
         let certificates = certs::of(cluster, options);

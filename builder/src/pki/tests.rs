@@ -18,6 +18,7 @@ pub(crate) fn cluster() -> Cluster {
     let node = |name: &str, role: &str, last: u8| Node {
         name: name.into(),
         role: role.into(),
+        control_plane: role == "control-plane",
         mac: format!("52:54:00:00:00:{last:02}").parse().unwrap(),
         ip: [192, 168, 122, last].into(),
         pod_cidr: format!("10.200.{last}.0/24").parse().unwrap(),

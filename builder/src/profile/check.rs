@@ -124,6 +124,8 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         resolved.push(schema::Node {
             name,
             role: node.role.into_inner(),
+            // The recipe knows; `plan` reads it.
+            control_plane: false,
             mac: mac.into_inner(),
             ip: node.ip.into_inner(),
             pod_cidr: pod_cidr.into_inner().trunc(),

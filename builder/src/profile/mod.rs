@@ -30,7 +30,7 @@ pub struct Profile {
     pub name: String,
     /// The release that it asks for.
     pub release: Option<String>,
-    /// The cluster as its nodes see it, but for the release, which the lock decides.
+    /// The cluster as its nodes see it, but for the release, which the lock decides, and for what the roles' recipes say.
     pub cluster: schema::Cluster,
     /// What a node's machine is like, by node name.
     pub machines: BTreeMap<String, Machine>,

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::pki::SecretText;
 use crate::plan::Plan;
-use crate::role::is_control_plane;
 use crate::stage::image::{Image, private, public};
 use cluster::{ClusterJson, ImageFormat, ImageJson, NetworkJson, NodeJson};
 
@@ -80,7 +79,7 @@ fn node_json(plan: &Plan, images: &[Image], node: &firstboot::schema::Node) -> N
         cpus: machine.map_or(1, |machine| machine.cpus),
         memory_mib: machine.map_or(1024, |machine| machine.memory_mib),
         disk_mib: machine.and_then(|machine| machine.disk_mib),
-        ports: if is_control_plane(&node.role) { vec![22, 6443] } else { vec![22] },
+        ports: if node.control_plane { vec![22, 6443] } else { vec![22] },
         seed: None,
     }
 }

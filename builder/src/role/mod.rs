@@ -31,6 +31,9 @@ pub struct Image {
     pub architectures: Option<BTreeSet<Arch>>,
     /// Size of the disk in MiB when a node's profile gives none; the outermost recipe's counts.
     pub disk_mib: Option<u64>,
+    /// Whether its nodes run the API server and etcd. A recipe that extends such a one is one too.
+    #[serde(default)]
+    pub control_plane: bool,
     /// `component:file` (or `component:*`) → destination (a folder when it ends in `/`).
     #[serde(default)]
     pub install: BTreeMap<String, String>,
@@ -146,6 +149,12 @@ impl Role {
         self.layers.iter().rev().find_map(|layer| layer.image.disk_mib)
     }
 
+    /// Whether its nodes run the API server and etcd.
+    #[must_use]
+    pub fn is_control_plane(&self) -> bool {
+        self.layers.iter().any(|layer| layer.image.control_plane)
+    }
+
     /// The paths of the base that it drops.
     #[must_use]
     pub fn removals(&self) -> Vec<&str> {
@@ -171,10 +180,4 @@ fn missing(images: &Path, path: &Path, name: &str) -> InputError {
         None => format!("the roles are: {list}"),
     };
     InputError::Missing { what: "role recipe", path: path.to_owned(), hint }
-}
-
-/// Whether nodes of a role run the control plane.
-#[must_use]
-pub fn is_control_plane(role: &str) -> bool {
-    matches!(role, "control-plane" | "single")
 }

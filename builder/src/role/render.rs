@@ -68,7 +68,7 @@ impl Context {
     pub fn new(profile: &Profile, cluster: &Cluster, release: &Release) -> Self {
         let nodes: Vec<_> =
             cluster.nodes.iter().map(|node| node_values(cluster, node, &profile.machines)).collect();
-        let is_control_plane = |node: &NodeValues| crate::role::is_control_plane(&node.role);
+        let members = cluster.nodes.iter().zip(&nodes).filter(|(node, _)| node.control_plane);
         Self {
             cluster: ClusterValues {
                 name: cluster.name.clone(),
@@ -83,7 +83,7 @@ impl Context {
                 gateway: cluster.network.gateway.map(|gateway| gateway.to_string()),
                 dns: cluster.network.dns.iter().map(ToString::to_string).collect(),
             },
-            control_planes: nodes.iter().filter(|node| is_control_plane(node)).cloned().collect(),
+            control_planes: members.map(|(_, values)| values.clone()).collect(),
             nodes,
             release: ReleaseValues {
                 name: cluster.release.clone(),

@@ -35,7 +35,10 @@ impl Recipes {
     }
 
     fn overlay(&self) -> Result<Tree, String> {
-        let profile = Profile::parse(Path::new("x"), "x".to_owned(), PROFILE).unwrap();
+        let mut profile = Profile::parse(Path::new("x"), "x".to_owned(), PROFILE).unwrap();
+        for node in &mut profile.cluster.nodes {
+            node.control_plane = node.role == "control-plane";
+        }
         let context = Context::new(&profile, &profile.cluster, &toml::from_str(RELEASE).unwrap());
         let role = Role::load(self.0.path(), "high").unwrap();
         let files = ["one", "two"].map(|name| (name.to_owned(), Path::new("store").join(name)));
