@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::accounts::missing;
 use crate::image::Owner;
 use crate::ops::Ops;
 use crate::plan::{Action, Content};
@@ -38,9 +39,7 @@ pub fn apply(root: &Path, actions: &[&Action], hostname: bool, ops: &mut dyn Ops
         match action {
             Action::EnsureDir { path, mode, owner } => {
                 let path = root.join(path);
-                if !is_dir(&path)? {
-                    dirs.push((path, *mode, *owner));
-                }
+                add_dir(&mut dirs, path, *mode, *owner)?;
             }
             Action::WriteFile { path, mode, owner, content } => {
                 let path = root.join(path);
@@ -50,9 +49,23 @@ pub fn apply(root: &Path, actions: &[&Action], hostname: bool, ops: &mut dyn Ops
                     files.push(File { temp: beside(&path), path, mode: *mode, owner: *owner, content });
                 }
             }
-            Action::SetHostname(_) => {}
+            Action::Account(_) | Action::SetHostname(_) => {}
         }
     }
+    let accounts: Vec<_> = actions.iter().filter_map(|action| action.account()).collect();
+    let accounts = missing(root, &accounts)?;
+    for (path, mode, owner) in accounts.homes {
+        add_dir(&mut dirs, path, mode, owner)?;
+    }
+    let tables: Vec<_> = (accounts.files.into_iter())
+        .map(|table| {
+            (table.path, table.mode, table.owner, Content { bytes: table.text.into_bytes(), secret: true })
+        })
+        .collect();
+    files.extend(tables.iter().map(|(path, mode, owner, content)| {
+        let path = path.clone();
+        File { temp: beside(&path), path, mode: *mode, owner: *owner, content }
+    }));
     for (path, mode, owner) in &dirs {
         ops.make_dir(path, &beside(path), *mode, *owner)?;
     }
@@ -70,6 +83,20 @@ pub fn apply(root: &Path, actions: &[&Action], hostname: bool, ops: &mut dyn Ops
         }
     }
     Ok(outcome)
+}
+
+/// Removes files that an earlier plan had and the present one has not. What is no plain file any more was not ours.
+///
+/// # Errors
+/// The kernel's, with the path.
+pub fn remove(root: &Path, stale: &[&str], ops: &mut dyn Ops) -> io::Result<()> {
+    for path in stale {
+        let path = root.join(path.trim_start_matches('/'));
+        if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file()) {
+            ops.remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Overwrites whatever a device holds with zeros.
@@ -91,6 +118,14 @@ pub fn wipe(device: &Path, ops: &mut dyn Ops) -> io::Result<()> {
         offset += read as u64;
     }
     ops.discard(device, offset)
+}
+
+/// Adds a folder that is missing. Several may want it; the first says how it is.
+fn add_dir(dirs: &mut Vec<(PathBuf, u32, Owner)>, path: PathBuf, mode: u32, owner: Owner) -> io::Result<()> {
+    if !is_dir(&path)? && !dirs.iter().any(|(known, ..)| *known == path) {
+        dirs.push((path, mode, owner));
+    }
+    Ok(())
 }
 
 struct File<'a> {

@@ -5,21 +5,26 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lexopt::Arg::Long;
+use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
 Makes this machine one particular node of the cluster that its image belongs to.
 
-Usage: firstboot [--root DIR] [--cmdline FILE] [--sys DIR] [--identity DEVICE] [--wait SECONDS] [--dry-run]
+Usage: firstboot [OPTION]...
+       firstboot status [--root DIR] [--json]
 
   --root DIR         directory to read the image's data from and to write to (default /)
   --cmdline FILE     kernel command line (default /proc/cmdline)
   --sys DIR          the kernel's device tree (default /sys)
+  --dev DIR          the device files (default /dev)
+  --credentials DIR  systemd's credentials (default $CREDENTIALS_DIRECTORY)
   --identity DEVICE  device or file that holds the identities (default: the partition kiln-identity)
   --wait SECONDS     how long to wait for a network card of the node table (default 0)
   --dry-run          print what would be done, and change nothing
+
+status shows what was applied at the last boot, and where each value came from.
 ";
 
 /// Where one run reads from and writes to.
@@ -31,6 +36,10 @@ pub struct Args {
     pub cmdline: PathBuf,
     /// The kernel's device tree.
     pub sys: PathBuf,
+    /// Folder with the device files.
+    pub dev: PathBuf,
+    /// Folder with systemd's credentials; without it there are none.
+    pub credentials: Option<PathBuf>,
     /// Device or file with the identities; without it the partition is looked up by its name.
     pub identity: Option<PathBuf>,
     /// How long to wait for a network card that the node table knows.
@@ -45,6 +54,8 @@ impl Default for Args {
             root: "/".into(),
             cmdline: "/proc/cmdline".into(),
             sys: "/sys".into(),
+            dev: "/dev".into(),
+            credentials: None,
             identity: None,
             wait: Duration::ZERO,
             dry_run: false,
@@ -57,6 +68,13 @@ impl Default for Args {
 pub enum Command {
     /// Configure the node.
     Run(Args),
+    /// Show what was applied.
+    Status {
+        /// Directory that holds the record.
+        root: PathBuf,
+        /// As JSON.
+        json: bool,
+    },
     /// Print this text.
     Print(String),
 }
@@ -67,21 +85,30 @@ pub enum Command {
 pub struct ArgsError(#[from] lexopt::Error);
 
 impl Args {
-    /// Reads the arguments without the program's name.
+    /// Reads the arguments without the program's name; `credentials` is the folder that systemd names in the
+    /// environment.
     ///
     /// # Errors
     /// An option is unknown, lacks its value or has one that is no number.
-    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ArgsError> {
-        let mut parsed = Self::default();
+    pub fn parse(
+        args: impl IntoIterator<Item = OsString>,
+        credentials: Option<OsString>,
+    ) -> Result<Command, ArgsError> {
+        let mut parsed = Self { credentials: credentials.map(Into::into), ..Self::default() };
         let mut parser = lexopt::Parser::from_args(args);
+        let (mut status, mut json) = (false, false);
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("root") => parsed.root = parser.value()?.into(),
                 Long("cmdline") => parsed.cmdline = parser.value()?.into(),
                 Long("sys") => parsed.sys = parser.value()?.into(),
+                Long("dev") => parsed.dev = parser.value()?.into(),
+                Long("credentials") => parsed.credentials = Some(parser.value()?.into()),
                 Long("identity") => parsed.identity = Some(parser.value()?.into()),
                 Long("wait") => parsed.wait = Duration::from_secs(parser.value()?.parse()?),
                 Long("dry-run") => parsed.dry_run = true,
+                Value(word) if word == "status" && !status => status = true,
+                Long("json") if status => json = true,
                 Long("help") => return Ok(Command::Print(HELP.to_owned())),
                 Long("version") => {
                     return Ok(Command::Print(format!("firstboot {}\n", env!("CARGO_PKG_VERSION"))));
@@ -89,7 +116,7 @@ impl Args {
                 other => return Err(other.unexpected().into()),
             }
         }
-        Ok(Command::Run(parsed))
+        Ok(if status { Command::Status { root: parsed.root, json } } else { Command::Run(parsed) })
     }
 }
 
@@ -98,7 +125,7 @@ mod tests {
     use super::{Args, Command};
 
     fn parse(args: &[&str]) -> Result<Command, String> {
-        Args::parse(args.iter().map(Into::into)).map_err(|error| error.to_string())
+        Args::parse(args.iter().map(Into::into), None).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -109,6 +136,8 @@ mod tests {
             "c",
             "--sys",
             "s",
+            "--dev=d",
+            "--credentials=c",
             "--identity",
             "i",
             "--wait",
@@ -122,6 +151,10 @@ mod tests {
             root: "/r",
             cmdline: "c",
             sys: "s",
+            dev: "d",
+            credentials: Some(
+                "c",
+            ),
             identity: Some(
                 "i",
             ),

@@ -1,15 +1,19 @@
 //! Resolves what the sources say and what the node table says into the values of one node, each with its origin,
 //! and checks that they fit together. It neither reads sources nor knows which files the values end up in.
 
-use std::net::Ipv4Addr;
+mod cards;
+mod check;
+
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::is_host_in;
+pub use cards::list_cards;
+
 use crate::machine::Card;
 use crate::schema::{Cluster, Mac, Node};
-use crate::source::{Settings, Sourced};
+use crate::source::{Account, Interface, Settings, Sourced};
 
 /// Every value of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +29,23 @@ pub struct Facts {
     /// Default gateway.
     pub gateway: Option<Sourced<Ipv4Addr>>,
     /// Resolvers.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Sourced<Vec<IpAddr>>,
     /// The network card that gets the address.
     pub mac: Sourced<Mac>,
     /// Range of this node's pods.
     pub pod_cidr: Sourced<Ipv4Net>,
     /// Every other node, in the table's order.
     pub peers: Vec<Peer>,
+    /// What the network card gets besides: its further addresses and routes.
+    pub own: Option<Sourced<Interface>>,
+    /// Other network cards.
+    pub others: Vec<Sourced<Interface>>,
+    /// Users and their keys.
+    pub accounts: Vec<Sourced<Account>>,
+    /// What the seed calls its data.
+    pub instance_id: Option<Sourced<String>>,
+    /// What is kept of the seed.
+    pub kept: Option<String>,
 }
 
 /// Another node.
@@ -127,66 +141,35 @@ impl Facts {
         } else {
             format!("node table, by {origin}")
         };
-        let prefix = cluster.network.cidr.prefix_len();
-        let planned = Ipv4Net::new_assert(node.ip, prefix);
+        let planned = Ipv4Net::new_assert(node.ip, cluster.network.cidr.prefix_len());
+        let network = cluster.network.cidr;
+        let mac = cards::pick(node, origin, &table, cards, &settings.interfaces, network)?;
+        let (own, others) = cards::sort(&settings.interfaces, mac.value, cards)?;
+        let said = own.map(|own| cards::split(own, network)).unwrap_or_default();
         let facts = Self {
             node_name: Sourced::new(node.name.clone(), origin),
             node_fqdn: format!("{}.{}", node.name, cluster.domain),
             hostname: settings.hostname.clone().unwrap_or_else(|| Sourced::new(node.name.clone(), &table)),
-            address: settings.address.clone().unwrap_or_else(|| Sourced::new(planned, &table)),
-            gateway: (settings.gateway.clone())
+            address: (settings.address.clone().or(said.address))
+                .unwrap_or_else(|| Sourced::new(planned, &table)),
+            gateway: (settings.gateway.clone().or(said.gateway))
                 .or_else(|| cluster.network.gateway.map(|gateway| Sourced::new(gateway, &table))),
-            dns: cluster.network.dns.clone(),
-            mac: card(node, origin, &table, cards)?,
+            dns: settings.dns.clone().or(said.dns).unwrap_or_else(|| {
+                Sourced::new(cluster.network.dns.iter().copied().map(IpAddr::V4).collect(), &table)
+            }),
+            mac,
             pod_cidr: settings.pod_cidr.clone().unwrap_or_else(|| Sourced::new(node.pod_cidr, &table)),
             peers: (cluster.nodes.iter().filter(|peer| peer.name != node.name))
                 .map(|peer| Peer { name: peer.name.clone(), ip: peer.ip, pod_cidr: peer.pod_cidr })
                 .collect(),
+            own: said.rest,
+            others,
+            accounts: settings.accounts.clone(),
+            instance_id: settings.instance_id.clone(),
+            kept: settings.kept.clone(),
         };
-        facts.check(cluster, settings)?;
+        facts.check(cluster)?;
         Ok(facts)
-    }
-
-    /// The checks of the node table again, for values that override it.
-    fn check(&self, cluster: &Cluster, settings: &Settings) -> Result<(), FactsError> {
-        let address = &self.address;
-        for peer in &self.peers {
-            if peer.ip == address.value.addr() {
-                return Err(misfit(address, &format!("is the address of node `{}`", peer.name)));
-            }
-            if !is_host_in(peer.ip, address.value) {
-                let reason = format!("cannot reach node `{}` at {} directly", peer.name, peer.ip);
-                return Err(misfit(address, &reason));
-            }
-        }
-        for range in [cluster.pod_cidr, cluster.service_cidr] {
-            if overlap(range, address.value) {
-                let reason = format!("is in a network that overlaps {range}, which pods and Services have");
-                return Err(misfit(address, &reason));
-            }
-        }
-        if let Some(gateway) = &self.gateway
-            && (gateway.value == address.value.addr() || !is_host_in(gateway.value, address.value))
-        {
-            // The table's own gateway fits the table's own address: one of the two was set.
-            return Err(match settings.gateway {
-                Some(_) => {
-                    misfit(gateway, &format!("cannot be the gateway of the address {}", address.value))
-                }
-                None => misfit(address, &format!("does not go with the gateway {}", gateway.value)),
-            });
-        }
-        let pods = &self.pod_cidr;
-        if !cluster.pod_cidr.contains(&pods.value) {
-            return Err(misfit(pods, &format!("is outside the cluster's pod range {}", cluster.pod_cidr)));
-        }
-        match self.peers.iter().find(|peer| overlap(peer.pod_cidr, pods.value)) {
-            Some(peer) => Err(misfit(
-                pods,
-                &format!("overlaps {}, the pod range of node `{}`", peer.pod_cidr, peer.name),
-            )),
-            None => Ok(()),
-        }
     }
 
     /// Every value and where it came from, in the order of the console and the record.
@@ -204,6 +187,9 @@ impl Facts {
         if let Some(gateway) = &self.gateway {
             values.push(value("gateway", gateway.value.to_string(), &gateway.origin));
         }
+        if !self.dns.value.is_empty() {
+            values.push(value("dns", list(&self.dns.value), &self.dns.origin));
+        }
         values.push(value("pod-cidr", self.pod_cidr.value.to_string(), &self.pod_cidr.origin));
         let routes: Vec<_> = self
             .peers
@@ -213,44 +199,25 @@ impl Facts {
         if !routes.is_empty() {
             values.push(value("routes", routes.join(", "), "node table"));
         }
+        if let Some(Sourced { value: card, origin }) = &self.own {
+            values.push(value("card also", cards::describe(card), origin));
+        }
+        for Sourced { value: card, origin } in &self.others {
+            values.push(value(&format!("card {}", card.id), cards::describe(card), origin));
+        }
+        for Sourced { value: account, origin } in &self.accounts {
+            let count = account.keys.len();
+            let keys = format!("{count} key{}", if count == 1 { "" } else { "s" });
+            values.push(value(&format!("user {}", account.name), keys, origin));
+        }
+        if let Some(id) = &self.instance_id {
+            values.push(value("instance-id", id.value.clone(), &id.origin));
+        }
         values
     }
 }
 
-/// The card of the table when the machine has it, else the machine's only one: a node that was picked by name may
-/// run on other hardware.
-fn card(node: &Node, origin: &str, table: &str, cards: &[Card]) -> Result<Sourced<Mac>, FactsError> {
-    if cards.is_empty() || cards.iter().any(|card| card.mac == node.mac) {
-        return Ok(Sourced::new(node.mac, table));
-    }
-    if let [only] = cards {
-        return Ok(Sourced::new(only.mac, format!("the only network card, {}", only.name)));
-    }
-    Err(FactsError::Card {
-        origin: origin.to_owned(),
-        node: node.name.clone(),
-        mac: node.mac,
-        cards: list(cards),
-    })
-}
-
-/// The cards as a message shows them.
-pub fn list(cards: &[Card]) -> String {
-    if cards.is_empty() {
-        return "no network card".to_owned();
-    }
-    let cards: Vec<_> = cards.iter().map(|card| format!("{} ({})", card.mac, card.name)).collect();
-    cards.join(", ")
-}
-
-fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
-    one.contains(&other.trunc()) || other.contains(&one)
-}
-
-fn misfit<T: ToString>(value: &Sourced<T>, reason: &str) -> FactsError {
-    FactsError::Misfit {
-        origin: value.origin.clone(),
-        value: value.value.to_string(),
-        reason: reason.to_owned(),
-    }
+/// Values as a message or the record shows them.
+fn list<T: ToString>(values: &[T]) -> String {
+    values.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }

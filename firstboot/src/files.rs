@@ -2,25 +2,40 @@
 //! image adds stands in its node tree.
 
 use crate::facts::Facts;
+use crate::networkd;
 use crate::schema::Cluster;
+use crate::source::nocloud::KEPT_FILE;
 
 /// Name of the API server in every certificate and hosts file, in the cluster's domain.
 const API_NAME: &str = "api-server";
 
 /// First line of each file, for whoever opens it.
-const HEADER: &str = "# Written by Kiln's firstboot; it writes this again when the node's values change.\n";
+pub const HEADER: &str =
+    "# Written by Kiln's firstboot; it writes this again when the node's values change.\n";
+
+/// Keys of users, a file each. The images' sshd reads them besides those of the home folder and of the identity.
+const KEYS_DIR: &str = "etc/ssh/authorized_keys.seed";
 
 /// Path relative to the root and text of each file. `resolver` asks for `etc/resolv.conf` too.
-pub fn generated(cluster: &Cluster, facts: &Facts, resolver: bool) -> Vec<(&'static str, String)> {
+pub fn generated(cluster: &Cluster, facts: &Facts, resolver: bool) -> Vec<(String, String)> {
     let mut files = vec![
-        ("etc/hostname", format!("{}\n", facts.hostname.value)),
-        ("etc/hosts", hosts(cluster, facts)),
-        ("etc/kiln/node.env", environment(facts)),
-        ("etc/systemd/network/10-kiln.network", network(facts)),
+        ("etc/hostname".to_owned(), format!("{}\n", facts.hostname.value)),
+        ("etc/hosts".to_owned(), hosts(cluster, facts)),
+        ("etc/kiln/node.env".to_owned(), environment(facts)),
+        ("etc/systemd/network/10-kiln.network".to_owned(), networkd::own(facts)),
     ];
+    let cards = facts.others.iter().map(|card| &card.value);
+    files.extend(
+        cards.map(|card| (format!("etc/systemd/network/20-kiln-{}.network", card.id), networkd::other(card))),
+    );
     if resolver {
-        files.push(("etc/resolv.conf", resolv_conf(facts)));
+        files.push(("etc/resolv.conf".to_owned(), resolv_conf(facts)));
     }
+    let keys = facts.accounts.iter().map(|account| &account.value).filter(|account| !account.keys.is_empty());
+    files.extend(keys.map(|account| {
+        (format!("{KEYS_DIR}/{}", account.name), format!("{HEADER}{}\n", account.keys.join("\n")))
+    }));
+    files.extend(facts.kept.iter().map(|kept| (KEPT_FILE.to_owned(), kept.clone())));
     files
 }
 
@@ -56,30 +71,9 @@ fn environment(facts: &Facts) -> String {
     )
 }
 
-/// <https://www.freedesktop.org/software/systemd/man/257/systemd.network.html>
-fn network(facts: &Facts) -> String {
-    // The type keeps a VLAN or bridge that has the card's address from matching as well.
-    let mut text = format!("{HEADER}[Match]\nMACAddress={}\nType=ether\n\n", facts.mac.value);
-    text.push_str(&format!("[Network]\nAddress={}\n", facts.address.value));
-    if let Some(gateway) = &facts.gateway {
-        text.push_str(&format!("Gateway={}\n", gateway.value));
-    }
-    for server in &facts.dns {
-        text.push_str(&format!("DNS={server}\n"));
-    }
-    text.push_str("IPv6AcceptRA=no\n");
-    for peer in &facts.peers {
-        text.push_str(&format!(
-            "\n# Pods of {}\n[Route]\nDestination={}\nGateway={}\n",
-            peer.name, peer.pod_cidr, peer.ip
-        ));
-    }
-    text
-}
-
 fn resolv_conf(facts: &Facts) -> String {
     let mut text = HEADER.to_owned();
-    for server in &facts.dns {
+    for server in &facts.dns.value {
         text.push_str(&format!("nameserver {server}\n"));
     }
     text

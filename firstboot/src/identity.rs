@@ -55,7 +55,7 @@ pub enum IdentityError {
     #[error("identity: {0}")]
     Read(#[from] io::Error),
     /// It holds neither zeros nor a tar stream.
-    #[error("identity: the partition holds neither zeros nor a tar stream: {0}")]
+    #[error("identity: it holds neither zeros nor a tar stream: {0}")]
     NotTar(String),
     /// The stream breaks off or goes on where it should not.
     #[error("identity: the tar stream is damaged after {after}: {reason}")]
@@ -74,9 +74,7 @@ pub enum IdentityError {
         reason: String,
     },
     /// It is for other nodes.
-    #[error(
-        "identity: the partition holds {found}, and this is node `{node}`; it belongs to another image or disk"
-    )]
+    #[error("identity: it is for {found}, and this is node `{node}`; it belongs to another image or disk")]
     OtherNodes {
         /// This node.
         node: String,

@@ -3,6 +3,7 @@
 //! The library owns the node schema that `builder` bakes into every image. It reads from directories and devices
 //! that are parameters and writes under a `root` that is one too, so that tests need neither a machine nor root.
 
+pub mod accounts;
 pub mod apply;
 pub mod args;
 pub mod cluster;
@@ -12,10 +13,15 @@ pub mod files;
 pub mod identity;
 pub mod image;
 pub mod machine;
+pub mod networkd;
 pub mod ops;
 pub mod plan;
 pub mod record;
 pub mod run;
 pub mod schema;
+pub mod seed;
 pub mod source;
+pub mod status;
+pub mod taking;
 pub mod template;
+pub mod volume;

@@ -18,6 +18,10 @@ pub const IDENTITY_PARTITION: &str = "kiln-identity";
 /// `ARPHRD_ETHER` of the kernel's `if_arp.h`, as `/sys/class/net/*/type` shows it.
 const ETHERNET: &str = "1";
 
+/// What block devices are called that are made of memory or of others, and floppy drives: opening one without a disk
+/// takes seconds.
+const NO_DISKS: [&str; 5] = ["fd", "loop", "nbd", "ram", "zram"];
+
 /// An Ethernet card.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Card {
@@ -36,6 +40,10 @@ pub struct Machine {
     pub cmdline: PathBuf,
     /// The kernel's device tree.
     pub sys: PathBuf,
+    /// Folder with the device files.
+    pub dev: PathBuf,
+    /// Folder with the service's credentials, when there are any.
+    pub credentials: Option<PathBuf>,
     identity: Option<PathBuf>,
 }
 
@@ -57,6 +65,8 @@ impl Machine {
             root: args.root.clone(),
             cmdline: args.cmdline.clone(),
             sys: args.sys.clone(),
+            dev: args.dev.clone(),
+            credentials: args.credentials.clone(),
             identity: args.identity.clone(),
         }
     }
@@ -109,7 +119,17 @@ impl Machine {
             }
             found = on_it;
         }
-        Ok(found.first().map(|name| Path::new("/dev").join(name)))
+        Ok(found.first().map(|name| self.dev.join(name)))
+    }
+
+    /// The names and files of the disks and partitions that may hold a seed, sorted by name.
+    ///
+    /// # Errors
+    /// The kernel's tree is there and cannot be read.
+    pub fn block_devices(&self) -> io::Result<Vec<(String, PathBuf)>> {
+        let names = names(&self.sys.join("class/block"))?.into_iter();
+        let names = names.filter(|name| !NO_DISKS.iter().any(|kind| name.starts_with(kind)));
+        Ok(names.map(|name| (name.clone(), self.dev.join(name))).collect())
     }
 
     /// The disk that the root file system lies on, as a folder of the kernel's tree.
@@ -125,7 +145,10 @@ fn disk(partition: &Path) -> Option<PathBuf> {
 }
 
 /// The names in a folder, sorted; none when there is no such folder.
-fn names(dir: &Path) -> io::Result<BTreeSet<String>> {
+///
+/// # Errors
+/// The kernel's, with the path.
+pub fn names(dir: &Path) -> io::Result<BTreeSet<String>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),

@@ -7,12 +7,23 @@ use firstboot::args::{Args, Command};
 use firstboot::console::Console;
 use firstboot::ops::Real;
 use firstboot::run;
+use firstboot::status::status;
 
 fn main() -> ExitCode {
     let mut stderr = io::stderr();
     let mut console = Console::new(&mut stderr);
-    let args = match Args::parse(std::env::args_os().skip(1)) {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let args = match Args::parse(std::env::args_os().skip(1), credentials) {
         Ok(Command::Run(args)) => args,
+        Ok(Command::Status { root, json }) => {
+            return match status(&root, json, &mut io::stdout()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    console.say(&error.to_string());
+                    ExitCode::from(1)
+                }
+            };
+        }
         Ok(Command::Print(text)) => {
             return ExitCode::from(u8::from(io::stdout().write_all(text.as_bytes()).is_err()));
         }

@@ -7,11 +7,13 @@ use std::fmt::{self, Write};
 
 use sha2::{Digest, Sha256};
 
+use crate::accounts::NewAccount;
 use crate::facts::Facts;
 use crate::files::generated;
 use crate::identity::Identity;
 use crate::image::{Image, Owner};
 use crate::record::RECORD_FILE;
+use crate::source::Account;
 use crate::template::{TemplateError, complete};
 
 /// One change of the machine. Paths are relative to the root.
@@ -37,8 +39,20 @@ pub enum Action {
         /// Its bytes.
         content: Content,
     },
+    /// There is a user account of this name, with a home folder.
+    Account(NewAccount),
     /// The running system has this host name.
     SetHostname(String),
+}
+
+impl Action {
+    /// The account, when it is one that is to be there.
+    pub fn account(&self) -> Option<&NewAccount> {
+        match self {
+            Self::Account(account) => Some(account),
+            _ => None,
+        }
+    }
 }
 
 /// The bytes of a file.
@@ -87,6 +101,8 @@ pub enum PlanError {
     },
 }
 
+/// The shell of an account for which none is named.
+const SHELL: &str = "/bin/bash";
 const FIRSTBOOT: &str = "firstboot itself";
 const TREE: &str = "the image's node tree";
 const IDENTITY: &str = "the identity";
@@ -101,8 +117,8 @@ impl Plan {
         paths.claim(RECORD_FILE, FIRSTBOOT, false)?;
         let mut values = Part::default();
         for (path, text) in generated(&image.cluster, facts, !image.managed_resolver) {
-            paths.claim(path, FIRSTBOOT, false)?;
-            values.file(path, 0o644, image.owner, Content { bytes: text.into_bytes(), secret: false });
+            paths.claim(&path, FIRSTBOOT, false)?;
+            values.file(&path, 0o644, image.owner, Content { bytes: text.into_bytes(), secret: false });
         }
         for entry in &image.tree {
             paths.claim(&entry.path, TREE, entry.content.is_none())?;
@@ -126,6 +142,11 @@ impl Plan {
             }
         }
         let mut values = values.actions(image.owner);
+        values.extend(facts.accounts.iter().map(|account| {
+            let Account { name, gecos, shell, .. } = account.value.clone();
+            let shell = if shell.is_empty() { SHELL.to_owned() } else { shell };
+            Action::Account(NewAccount { name, gecos, shell })
+        }));
         values.push(Action::SetHostname(facts.hostname.value.clone()));
         Ok(Self { values, identity: own.actions(image.owner) })
     }
@@ -159,6 +180,9 @@ fn print(actions: &[Action]) -> String {
             Action::WriteFile { path, mode, owner, content } => {
                 let size = content.bytes.len();
                 writeln!(text, "file /{path} {mode:04o} {}:{}, {size} bytes", owner.uid, owner.gid)
+            }
+            Action::Account(NewAccount { name, gecos, shell }) => {
+                writeln!(text, "user {name} {shell} {gecos}")
             }
             Action::SetHostname(name) => writeln!(text, "host name {name}"),
         };

@@ -27,6 +27,9 @@ pub struct Record {
     pub plan: String,
     /// Each value and where it came from.
     pub values: Vec<Value>,
+    /// What a source says that was not applied, by name.
+    #[serde(default)]
+    pub ignored: Vec<String>,
     /// The files of the plan, absolute.
     pub files: Vec<String>,
     /// What became of the identity.
@@ -41,6 +44,9 @@ pub struct Taken {
     pub state: State,
     /// The files that came from it, absolute.
     pub files: Vec<String>,
+    /// SHA-256 in hexadecimal of the stream, when the last one came with a seed: it is not taken again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
 }
 
 /// How far taking the identity is.

@@ -6,18 +6,20 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::apply::{apply, wipe};
+use crate::apply::{apply, remove, wipe};
 use crate::args::Args;
 use crate::console::Console;
 use crate::facts::{self, Facts, FactsError};
-use crate::identity::{self, IdentityError};
+use crate::identity::IdentityError;
 use crate::image::{Image, ImageError};
 use crate::machine::{Card, DeviceError, Machine};
 use crate::ops::Ops;
 use crate::plan::{Action, Content, Plan, PlanError};
-use crate::record::{RECORD_FILE, Record, RecordError, State, Taken, VERSION};
+use crate::record::{RECORD_FILE, Record, RecordError, State, VERSION};
 use crate::schema::Node;
+use crate::seed::IDENTITY_FILE;
 use crate::source::{self, Settings, SourceError, Sourced, table};
+use crate::taking;
 
 /// How often the machine's cards are looked at again while waiting for one.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -34,6 +36,9 @@ pub enum Error {
     /// The identity cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The identity that a seed carries cannot be used.
+    #[error("NoCloud, {IDENTITY_FILE}: {0}")]
+    SeedIdentity(IdentityError),
     /// It is not clear where the identity is.
     #[error("identity: {0}")]
     Device(#[from] DeviceError),
@@ -47,7 +52,10 @@ pub enum Error {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// A source has values, and nothing says which node they are for.
-    #[error("{0}: the value has no node; say which with `kiln.node=NAME` on the kernel command line")]
+    #[error(
+        "{0}: nothing says which node this is for; say it with `kiln.node=NAME` on the kernel command line, or \
+         with a host name or network card of the node table"
+    )]
     NoNode(String),
     /// This disk has been another node, and the identity went with it.
     #[error(
@@ -107,37 +115,38 @@ pub fn run(
     let facts = Facts::resolve(&image.cluster, &image.role, &settings, &node, &cards)?;
     let device = machine.identity_device()?;
     let name = facts.node_name.value.as_str();
-    let wiping = before.as_ref().is_some_and(|record| record.identity.state == State::Wiping);
-    let identity = match &device {
-        Some(device) if !wiping => identity::read(device, name)?,
-        _ => None,
-    };
+    let device = device.as_deref();
+    let found = taking::find(settings.identity.as_ref(), device, before.as_ref(), name)?;
+    let identity = found.identity.as_ref();
     if let Some(record) = before.as_ref().filter(|record| record.node != name)
         && record.identity.state != State::None
         && identity.is_none()
     {
         return Err(Error::OtherNode { before: record.node.clone(), now: name.to_owned() });
     }
-    let plan = Plan::new(&image, &facts, identity.as_ref())?;
+    let plan = Plan::new(&image, &facts, identity)?;
     if args.dry_run {
         return out.write_all(plan.to_string().as_bytes()).map_err(Error::Apply);
     }
     let done = before.as_ref().filter(|record| record.node == name && record.plan == plan.hash());
     if let Some(record) = done.filter(|_| identity.is_none()) {
-        finish(&args.root, &image, record.clone(), device.as_deref(), ops)?;
+        finish(&args.root, &image, record.clone(), device, ops)?;
         if record.identity.state == State::None {
-            console.say(&format!("{name}: {}", about_identity(&record.identity, false, device.as_deref())));
+            console.say(&format!("{name}: {}", found.describe(&record.identity, device)));
         }
         console.say(&format!("{name} is up to date"));
         return Ok(());
     }
 
+    for ignored in &settings.ignored {
+        console.say(&format!("{name}: ignored, Kiln's images do nothing with it: {ignored}"));
+    }
     let values = facts.values();
     for value in &values {
         console.say(&format!("{name}: {} {} ({})", value.key, value.value, value.source));
     }
-    let taken = taken(&plan, before.as_ref(), identity.is_some());
-    console.say(&format!("{name}: {}", about_identity(&taken, identity.is_some(), device.as_deref())));
+    let taken = found.taken(files(&plan.identity), before.as_ref(), device);
+    console.say(&format!("{name}: {}", found.describe(&taken, device)));
     let actions: Vec<_> = plan.values.iter().chain(&plan.identity).collect();
     let outcome = apply(&args.root, &actions, args.root == Path::new("/"), ops).map_err(Error::Apply)?;
     let record = Record {
@@ -145,11 +154,15 @@ pub fn run(
         node: name.to_owned(),
         plan: plan.hash(),
         values,
+        ignored: settings.ignored.clone(),
         files: files(&plan.values),
         identity: taken,
     };
+    let earlier = before.iter().flat_map(|record| &record.files).map(String::as_str);
+    let stale: Vec<_> = earlier.filter(|path| !record.files.iter().any(|file| file == path)).collect();
+    remove(&args.root, &stale, ops).map_err(Error::Apply)?;
     write_record(&args.root, &image, &record, ops)?;
-    finish(&args.root, &image, record, device.as_deref(), ops)?;
+    finish(&args.root, &image, record, device, ops)?;
     let took = start.elapsed().as_millis();
     let unchanged = outcome.unchanged;
     console.say(&format!("{name}: applied {} in {took} ms, {unchanged} unchanged", count(outcome.written)));
@@ -168,7 +181,8 @@ fn find_node<'a>(
     loop {
         let cards = machine.cards().map_err(Error::Machine)?;
         let node = table::pick(&image.cluster, settings, &cards)?;
-        if node.is_some() || start.elapsed() >= wait {
+        // A node that was picked by its name needs a card too.
+        if (node.is_some() && !cards.is_empty()) || start.elapsed() >= wait {
             return Ok((cards, node));
         }
         thread::sleep(PAUSE);
@@ -189,35 +203,10 @@ fn no_node(
     let nodes = cluster.nodes.iter().filter(|node| node.role == image.role);
     let expected: Vec<_> = nodes.map(|node| format!("{} ({})", node.mac, node.name)).collect();
     console.say(&format!("this machine is no node of the cluster `{}`; nothing was changed", cluster.name));
-    console.say(&format!("this machine has {}", facts::list(cards)));
+    console.say(&format!("this machine has {}", facts::list_cards(cards)));
     console.say(&format!("the node table has {} with the role `{}`", expected.join(", "), image.role));
     console.say("give the machine one of these cards, or add `kiln.node=NAME` to the kernel command line");
     Ok(())
-}
-
-/// What the record is to say of the identity: what is in the plan now, else what an earlier boot took.
-fn taken(plan: &Plan, before: Option<&Record>, now: bool) -> Taken {
-    if now {
-        return Taken { state: State::Wiping, files: files(&plan.identity) };
-    }
-    before.map(|record| record.identity.clone()).unwrap_or_default()
-}
-
-fn about_identity(taken: &Taken, now: bool, device: Option<&Path>) -> String {
-    let files = count(taken.files.len());
-    match (taken.state, device) {
-        (State::None, None) => "identity none (there is no partition kiln-identity): services that need \
-                                certificates cannot start"
-            .to_owned(),
-        (State::None, Some(device)) => {
-            format!(
-                "identity none ({} is empty): services that need certificates cannot start",
-                device.display()
-            )
-        }
-        (_, Some(device)) if now => format!("identity {files} ({})", device.display()),
-        _ => format!("identity {files} (taken at an earlier boot)"),
-    }
 }
 
 fn count(files: usize) -> String {

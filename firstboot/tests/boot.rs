@@ -29,16 +29,17 @@ fn a_node_of_the_table_gets_its_values_and_identity() {
     let said = world.boot();
     assert!(!said.failed && said.stdout.is_empty());
     filtered(|| {
-        insta::assert_snapshot!(said.console, @r"
-    firstboot: node-0: hostname node-0 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: address 192.168.122.11/24 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: gateway 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: pod-cidr 10.200.0.0/24 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.1.0/24 via 192.168.122.12 (node-1) (node table)
-    firstboot: node-0: identity 2 files (/identity)
-    firstboot: node-0: applied 8 files in N ms, 0 unchanged
-    ")
+        insta::assert_snapshot!(said.console, @"
+        firstboot: node-0: hostname node-0 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: address 192.168.122.11/24 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: gateway 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: dns 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: pod-cidr 10.200.0.0/24 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.1.0/24 via 192.168.122.12 (node-1) (node table)
+        firstboot: node-0: identity 2 files (/identity)
+        firstboot: node-0: applied 8 files in N ms, 0 unchanged
+        ")
     });
     insta::assert_snapshot!(read(&world, "etc/hosts"), @r"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
@@ -122,6 +123,11 @@ fn a_node_of_the_table_gets_its_values_and_identity() {
               "source": "node table, by MAC 52:54:00:6b:00:0b"
             },
             {
+              "key": "dns",
+              "value": "192.168.122.1",
+              "source": "node table, by MAC 52:54:00:6b:00:0b"
+            },
+            {
               "key": "pod-cidr",
               "value": "10.200.0.0/24",
               "source": "node table, by MAC 52:54:00:6b:00:0b"
@@ -132,6 +138,7 @@ fn a_node_of_the_table_gets_its_values_and_identity() {
               "source": "node table"
             }
           ],
+          "ignored": [],
           "files": [
             "/etc/cni/net.d/10-bridge.conf",
             "/etc/hostname",
@@ -178,16 +185,17 @@ fn the_command_line_picks_and_overrides() {
     );
     let said = world.boot();
     filtered(|| {
-        insta::assert_snapshot!(said.console, @r"
-    firstboot: node-1: hostname blue (kernel command line, kiln.hostname)
-    firstboot: node-1: card 52:54:00:6b:00:0b (the only network card, enp1s0)
-    firstboot: node-1: address 192.168.122.77/24 (kernel command line, kiln.address)
-    firstboot: node-1: gateway 192.168.122.254 (kernel command line, kiln.gateway)
-    firstboot: node-1: pod-cidr 10.200.9.0/24 (kernel command line, kiln.pod-cidr)
-    firstboot: node-1: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.0.0/24 via 192.168.122.11 (node-0) (node table)
-    firstboot: node-1: identity 2 files (/identity)
-    firstboot: node-1: applied 8 files in N ms, 0 unchanged
-    ")
+        insta::assert_snapshot!(said.console, @"
+        firstboot: node-1: hostname blue (kernel command line, kiln.hostname)
+        firstboot: node-1: card 52:54:00:6b:00:0b (the only network card, enp1s0)
+        firstboot: node-1: address 192.168.122.77/24 (kernel command line, kiln.address)
+        firstboot: node-1: gateway 192.168.122.254 (kernel command line, kiln.gateway)
+        firstboot: node-1: dns 192.168.122.1 (node table, by kernel command line, kiln.node)
+        firstboot: node-1: pod-cidr 10.200.9.0/24 (kernel command line, kiln.pod-cidr)
+        firstboot: node-1: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.0.0/24 via 192.168.122.11 (node-0) (node table)
+        firstboot: node-1: identity 2 files (/identity)
+        firstboot: node-1: applied 8 files in N ms, 0 unchanged
+        ")
     });
     insta::assert_snapshot!(read(&world, "etc/hosts"), @r"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
@@ -211,16 +219,17 @@ fn changed_values_are_applied_again_without_the_identity() {
     world.cmdline("kiln.pod-cidr=10.200.7.0/24");
     let said = world.boot();
     filtered(|| {
-        insta::assert_snapshot!(said.console, @r"
-    firstboot: node-0: hostname node-0 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: address 192.168.122.11/24 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: gateway 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: pod-cidr 10.200.7.0/24 (kernel command line, kiln.pod-cidr)
-    firstboot: node-0: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.1.0/24 via 192.168.122.12 (node-1) (node table)
-    firstboot: node-0: identity 2 files (taken at an earlier boot)
-    firstboot: node-0: applied 2 files in N ms, 4 unchanged
-    ")
+        insta::assert_snapshot!(said.console, @"
+        firstboot: node-0: hostname node-0 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: address 192.168.122.11/24 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: gateway 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: dns 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: pod-cidr 10.200.7.0/24 (kernel command line, kiln.pod-cidr)
+        firstboot: node-0: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.1.0/24 via 192.168.122.12 (node-1) (node table)
+        firstboot: node-0: identity 2 files (taken at an earlier boot)
+        firstboot: node-0: applied 2 files in N ms, 4 unchanged
+        ")
     });
     assert!(read(&world, "etc/cni/net.d/10-bridge.conf").contains("10.200.7.0/24"));
     assert_eq!(read(&world, "var/lib/kubelet/kubelet.key"), "secret of node-0\n");
@@ -245,16 +254,17 @@ fn without_an_identity_the_rest_is_applied() {
     world.card("enp1s0", NODE_0, "1");
     let said = world.boot();
     filtered(|| {
-        insta::assert_snapshot!(said.console, @r"
-    firstboot: node-0: hostname node-0 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: address 192.168.122.11/24 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: gateway 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: pod-cidr 10.200.0.0/24 (node table, by MAC 52:54:00:6b:00:0b)
-    firstboot: node-0: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.1.0/24 via 192.168.122.12 (node-1) (node table)
-    firstboot: node-0: identity none (/identity is empty): services that need certificates cannot start
-    firstboot: node-0: applied 6 files in N ms, 0 unchanged
-    ")
+        insta::assert_snapshot!(said.console, @"
+        firstboot: node-0: hostname node-0 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: address 192.168.122.11/24 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: gateway 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: dns 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: pod-cidr 10.200.0.0/24 (node table, by MAC 52:54:00:6b:00:0b)
+        firstboot: node-0: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.1.0/24 via 192.168.122.12 (node-1) (node table)
+        firstboot: node-0: identity none (/identity is empty): services that need certificates cannot start
+        firstboot: node-0: applied 6 files in N ms, 0 unchanged
+        ")
     });
     assert_eq!(read(&world, "etc/hostname"), "node-0\n");
     insta::assert_snapshot!(world.boot().console, @r"
@@ -338,4 +348,18 @@ fn a_card_that_is_late_is_waited_for() {
         assert!(!boot.join().unwrap().failed);
     });
     assert_eq!(read(&world, "etc/hostname"), "node-0\n");
+}
+
+#[test]
+fn a_node_picked_by_name_waits_for_a_card_too() {
+    let world = World::new();
+    world.cmdline("kiln.node=node-0");
+    let args = Args { wait: Duration::from_secs(60), ..world.args() };
+    thread::scope(|scope| {
+        let boot = scope.spawn(|| world.boot_with(&args, &mut Real));
+        thread::sleep(Duration::from_millis(120));
+        world.card("enp1s0", "52:54:00:aa:bb:cc", "1");
+        assert!(!boot.join().unwrap().failed);
+    });
+    assert!(read(&world, "etc/systemd/network/10-kiln.network").contains("MACAddress=52:54:00:aa:bb:cc"));
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
 use fs_err as fs;
-use support::World;
+use support::{AnyOwner, World};
 
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +62,12 @@ impl Failing {
 impl Ops for Failing {
     fn make_dir(&mut self, path: &Path, temp: &Path, mode: u32, owner: Owner) -> io::Result<()> {
         self.step("make_dir", || fs::create_dir(temp))?;
-        Real.make_dir(path, temp, mode, owner)
+        AnyOwner::default().make_dir(path, temp, mode, owner)
     }
 
     fn write(&mut self, path: &Path, bytes: &[u8], mode: u32, owner: Owner) -> io::Result<()> {
         self.step("write", || fs::write(path, &bytes[..bytes.len() / 2]))?;
-        Real.write(path, bytes, mode, owner)
+        AnyOwner::default().write(path, bytes, mode, owner)
     }
 
     fn sync(&mut self, _: &Path) -> io::Result<()> {
@@ -101,13 +101,34 @@ impl Ops for Failing {
     }
 }
 
-/// Stops a first boot at each operation in turn, boots again and compares. Answers how many operations there were.
-fn every_point(fault: Fault) -> usize {
-    let good = World::node_0();
-    assert!(!good.boot().failed);
+/// A machine with a seed that has everything: users, cards and keys.
+fn seeded() -> World {
+    let world = World::node_0();
+    world.put("root/etc/shadow", b"root:*:::::::\n");
+    world.put("root/etc/gshadow", b"root:*::\n");
+    let key = "ssh-ed25519 AAAA ada";
+    let user =
+        format!("#cloud-config\nhostname: blue\nusers: [{{name: ada, ssh_authorized_keys: ['{key}']}}]\n");
+    let network = "version: 2\nethernets:\n  b: {match: {name: enp2s0}, dhcp4: true}\n";
+    world.seed(&[("meta-data", "instance-id: one"), ("user-data", &user), ("network-config", network)]);
+    world
+}
+
+/// A configured machine that gets another seed, with less in it.
+fn reseeded() -> World {
+    let world = seeded();
+    assert!(!world.boot_with(&world.args(), &mut AnyOwner::default()).failed);
+    world.seed(&[("meta-data", "instance-id: two\nlocal-hostname: green")]);
+    world
+}
+
+/// Stops a boot at each operation in turn, boots again and compares. Answers how many operations there were.
+fn every_point(fault: Fault, make: fn() -> World) -> usize {
+    let good = make();
+    assert!(!good.boot_with(&good.args(), &mut AnyOwner::default()).failed);
     let tree = good.tree();
     for point in 0.. {
-        let world = World::node_0();
+        let world = make();
         let mut ops = Failing::after(point, fault);
         let first = world.boot_with(&world.args(), &mut ops);
         let key = world.root().join("var/lib/kubelet/kubelet.key");
@@ -134,20 +155,29 @@ fn every_point(fault: Fault) -> usize {
 
 #[test]
 fn a_power_cut_before_any_operation_is_made_good_by_the_next_boot() {
-    assert!(every_point(Fault::Before) > 30, "the test does not reach the operations");
+    assert!(every_point(Fault::Before, World::node_0) > 30, "the test does not reach the operations");
+    let more = every_point(Fault::Before, seeded);
+    assert!(more > 50, "the test does not reach the seed's operations: {more}");
+    assert!(every_point(Fault::Before, reseeded) > 10);
 }
 
 #[test]
 fn a_power_cut_in_the_middle_of_any_operation_is_made_good_by_the_next_boot() {
-    every_point(Fault::Middle);
+    for make in [World::node_0, seeded, reseeded] {
+        every_point(Fault::Middle, make);
+    }
 }
 
 #[test]
 fn a_full_disk_at_any_operation_is_made_good_by_the_next_boot() {
-    every_point(Fault::Error(nix::libc::ENOSPC));
+    for make in [World::node_0, seeded, reseeded] {
+        every_point(Fault::Error(nix::libc::ENOSPC), make);
+    }
 }
 
 #[test]
 fn a_broken_disk_at_any_operation_is_made_good_by_the_next_boot() {
-    every_point(Fault::Error(nix::libc::EIO));
+    for make in [World::node_0, seeded, reseeded] {
+        every_point(Fault::Error(nix::libc::EIO), make);
+    }
 }

@@ -11,7 +11,7 @@ use fs_err as fs;
 use support::{NODE_0, World};
 
 fn machine(world: &World) -> Machine {
-    Machine::new(&Args { identity: None, ..world.args() })
+    Machine::new(&Args { identity: None, dev: "/dev".into(), ..world.args() })
 }
 
 /// Makes a disk with an identity partition and a root partition in the kernel's tree.

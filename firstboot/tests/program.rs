@@ -14,6 +14,7 @@ fn firstboot(world: &World, more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_firstboot"))
         .args(["--root".into(), path("root"), "--cmdline".into(), path("cmdline")])
         .args(["--sys".into(), path("sys"), "--identity".into(), path("identity")])
+        .args(["--dev".into(), path("dev")])
         .args(more)
         .output()
         .unwrap()
@@ -29,6 +30,41 @@ fn the_record_goes_to_the_console_and_the_plan_to_standard_output() {
     assert!(applied.status.success() && applied.stdout.is_empty());
     assert!(applied.stderr.starts_with(b"firstboot: node-0: hostname node-0 ("));
     assert_eq!(firstboot(&world, &[]).stderr, b"firstboot: node-0 is up to date\n");
+}
+
+#[test]
+fn status_shows_the_record() {
+    let world = World::node_0();
+    let root = world.root().into_os_string().into_string().unwrap();
+    let status = |more: &[&str]| {
+        let args = ["status", "--root", &root];
+        Command::new(env!("CARGO_BIN_EXE_firstboot")).args(args).args(more).output().unwrap()
+    };
+    let none = status(&[]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(none.stderr.starts_with(b"firstboot: this machine is not configured"));
+    world.seed(&[
+        ("meta-data", "instance-id: i-1"),
+        ("user-data", "#cloud-config\nhostname: blue\nruncmd: [x]\n"),
+    ]);
+    assert!(firstboot(&world, &[]).status.success());
+    insta::assert_snapshot!(String::from_utf8(status(&[]).stdout).unwrap(), @"
+    node node-0
+    hostname blue (NoCloud, user-data, hostname)
+    card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
+    address 192.168.122.11/24 (node table, by MAC 52:54:00:6b:00:0b)
+    gateway 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
+    dns 192.168.122.1 (node table, by MAC 52:54:00:6b:00:0b)
+    pod-cidr 10.200.0.0/24 (node table, by MAC 52:54:00:6b:00:0b)
+    routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.1.0/24 via 192.168.122.12 (node-1) (node table)
+    instance-id i-1 (NoCloud, meta-data, instance-id)
+    ignored NoCloud, user-data, runcmd
+    identity taken, 2 files
+    files 7
+    ");
+    let json = status(&["--json"]);
+    assert!(json.status.success());
+    assert_eq!(json.stdout, fs::read(world.root().join("var/lib/kiln/firstboot.json")).unwrap());
 }
 
 #[test]

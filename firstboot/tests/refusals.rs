@@ -80,7 +80,7 @@ fn an_address_in_a_network_over_the_services() {
 fn values_for_no_node() {
     let world = World::new();
     world.cmdline("kiln.address=192.168.122.11/24");
-    insta::assert_snapshot!(refusal(&world), @"kernel command line, kiln.address: the value has no node; say which with `kiln.node=NAME` on the kernel command line");
+    insta::assert_snapshot!(refusal(&world), @"kernel command line, kiln.address: nothing says which node this is for; say it with `kiln.node=NAME` on the kernel command line, or with a host name or network card of the node table");
 }
 
 #[test]

@@ -1,10 +1,6 @@
 //! The kernel command line: `kiln.KEY=VALUE` words. Everything without the prefix belongs to others and is skipped.
 
-use std::io;
-
-use fs_err as fs;
-
-use super::{Settings, Source, SourceError};
+use super::{Settings, Source, SourceError, bounded, pairs};
 use crate::machine::Machine;
 
 const NAME: &str = "kernel command line";
@@ -15,18 +11,13 @@ pub struct Cmdline;
 
 impl Source for Cmdline {
     fn read(&self, machine: &Machine) -> Result<Option<Settings>, SourceError> {
-        let bytes = match fs::read(&machine.cmdline) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(SourceError::Read { source_name: NAME, error }),
-        };
+        let Some(bytes) = bounded(NAME, &machine.cmdline)? else { return Ok(None) };
         // Other programs' words may be in any encoding; a replacement character is in none of our keys and values.
         let text = String::from_utf8_lossy(&bytes);
         let words = words(&text);
-        let pairs = words.iter().filter_map(|word| word.strip_prefix(PREFIX));
-        let pairs = pairs.map(|word| word.split_once('=').unwrap_or((word, "")));
-        let settings = Settings::from_pairs(NAME, PREFIX, pairs)
-            .map_err(|error| SourceError::Setting { source_name: NAME, error })?;
+        let words = words.iter().filter_map(|word| word.strip_prefix(PREFIX));
+        let words = words.map(|word| word.split_once('=').unwrap_or((word, "")));
+        let settings = pairs(NAME, PREFIX, words)?;
         Ok((settings != Settings::default()).then_some(settings))
     }
 }
@@ -70,7 +61,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_settings_or_an_error(text in any::<String>(), key in "(node|hostname|address|gateway|pod-cidr|x)") {
+        fn any_text_is_settings_or_an_error(text in any::<String>(), key in "(node|hostname|address|dns|gateway|pod-cidr|x)") {
             let _ = words(&text);
             let _ = Settings::from_pairs("s", "kiln.", [(key.as_str(), text.as_str()), (text.as_str(), "")]);
         }

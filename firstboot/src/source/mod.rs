@@ -2,15 +2,32 @@
 //! [`Settings`]; it does not know what they are used for. Absent is not an error, present and wrong is one.
 
 mod cmdline;
+mod credentials;
+mod fw_cfg;
+mod interface;
+mod keys;
+pub mod nocloud;
 mod settings;
+mod smbios;
 pub mod table;
 
-use std::io;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 pub use cmdline::Cmdline;
-pub use settings::{Key, SettingError, Settings, Sourced};
+pub use credentials::Credentials;
+use fs_err as fs;
+pub use fw_cfg::FwCfg;
+pub use interface::{Account, Interface, Route, Selector};
+pub use keys::{Key, SettingError};
+pub use nocloud::{NoCloud, NoCloudError};
+pub use settings::{Settings, Sourced};
+pub use smbios::Smbios;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, names};
+
+/// The most bytes that are read of one file of a source.
+const LARGEST: u64 = 256 << 10;
 
 /// One place that may say what this node is.
 pub trait Source {
@@ -22,7 +39,7 @@ pub trait Source {
 }
 
 /// Every source in the order of precedence: a value of an earlier one wins.
-pub const ORDER: [&dyn Source; 1] = [&Cmdline];
+pub const ORDER: [&dyn Source; 5] = [&Cmdline, &Smbios, &FwCfg, &Credentials, &NoCloud];
 
 /// A source is there and cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +60,9 @@ pub enum SourceError {
         /// The key and what is wrong with it.
         error: SettingError,
     },
+    /// The NoCloud seed is wrong.
+    #[error(transparent)]
+    NoCloud(#[from] NoCloudError),
     /// A source names a node that the node table does not have.
     #[error("{origin}: the node table has no node `{name}`; its nodes are {valid}")]
     NoSuchNode {
@@ -72,4 +92,50 @@ pub fn read_all(machine: &Machine) -> Result<Settings, SourceError> {
         }
     }
     Ok(settings)
+}
+
+/// A file of a source, and `None` when there is no such file.
+fn bounded(source_name: &'static str, path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
+    let read = || {
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LARGEST {
+            let limit = format!("`{}` is larger than {LARGEST} bytes", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, limit));
+        }
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(SourceError::Read { source_name, error }),
+    }
+}
+
+/// Settings from keys and values.
+fn pairs<'a>(
+    source_name: &'static str,
+    prefix: &str,
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Settings, SourceError> {
+    Settings::from_pairs(source_name, prefix, pairs)
+        .map_err(|error| SourceError::Setting { source_name, error })
+}
+
+/// Settings from a folder with a value a file; `key` tells of each name in it the key and the file, or that it
+/// belongs to others.
+fn folder(
+    source_name: &'static str,
+    prefix: &str,
+    dir: &Path,
+    key: impl Fn(&str) -> Option<(String, PathBuf)>,
+) -> Result<Option<Settings>, SourceError> {
+    let names = names(dir).map_err(|error| SourceError::Read { source_name, error })?;
+    let mut found = Vec::new();
+    for (key, path) in names.iter().filter_map(|name| key(name)) {
+        let value = bounded(source_name, &path)?.unwrap_or_default();
+        found.push((key, String::from_utf8_lossy(&value).trim_end_matches(['\n', '\0']).to_owned()));
+    }
+    let settings = pairs(source_name, prefix, found.iter().map(|(key, value)| (&**key, &**value)))?;
+    Ok((settings != Settings::default()).then_some(settings))
 }

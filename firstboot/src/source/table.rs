@@ -8,8 +8,8 @@ use crate::schema::{Cluster, Node};
 /// Name of this source in the record.
 pub const NAME: &str = "node table";
 
-/// Finds the node that is this machine: the one that a source names, else the one that has one of the `cards`.
-/// The origin says how it was found. `None` when neither says anything.
+/// Finds the node that is this machine: the one that a source names, else the one that has one of the `cards`, else
+/// the one with the host name that a source gives. The origin says how it was found. `None` when nothing says it.
 ///
 /// # Errors
 /// The table has no node of the name, or the cards belong to more than one node.
@@ -30,7 +30,10 @@ pub fn pick<'a>(
     let matching: Vec<&Node> =
         cluster.nodes.iter().filter(|node| cards.iter().any(|card| card.mac == node.mac)).collect();
     match matching[..] {
-        [] => Ok(None),
+        [] => Ok(settings.hostname.as_ref().and_then(|hostname| {
+            let node = cluster.nodes.iter().find(|node| node.name == hostname.value)?;
+            Some(Sourced::new(node, format!("{NAME}, by host name: {}", hostname.origin)))
+        })),
         [node] => Ok(Some(Sourced::new(node, format!("{NAME}, by MAC {}", node.mac)))),
         _ => Err(SourceError::Ambiguous(names(&matching))),
     }

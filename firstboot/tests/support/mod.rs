@@ -3,12 +3,16 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod seed;
+
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use firstboot::args::Args;
 use firstboot::console::Console;
+use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
 use firstboot::run::run;
 use fs_err as fs;
@@ -43,6 +47,8 @@ impl World {
         fs::create_dir_all(world.path("sys/class/net")).unwrap();
         world.card("lo", "00:00:00:00:00:00", "772");
         fs::write(world.path("identity"), vec![0; PARTITION]).unwrap();
+        world.put("root/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\n");
+        world.put("root/etc/group", b"root:x:0:\n");
         world
     }
 
@@ -73,6 +79,38 @@ impl World {
         fs::write(dir.join("type"), format!("{kind}\n")).unwrap();
     }
 
+    /// Sets the serial number of the machine.
+    pub fn serial(&self, serial: &str) {
+        self.put("sys/class/dmi/id/product_serial", format!("{serial}\n").as_bytes());
+    }
+
+    /// Sets the firmware's OEM strings.
+    pub fn oem_strings(&self, strings: &[&str]) {
+        let mut raw = vec![11, 5, 0, 14, strings.len() as u8];
+        for string in strings {
+            raw.extend([string.as_bytes(), b"\0"].concat());
+        }
+        raw.push(0);
+        self.put("sys/firmware/dmi/entries/11-0/raw", &raw);
+    }
+
+    /// Sets one of QEMU's configuration values.
+    pub fn fw_cfg(&self, name: &str, value: &str) {
+        self.put(&format!("sys/firmware/qemu_fw_cfg/by_name/{name}/raw"), value.as_bytes());
+    }
+
+    /// Sets one of the service's credentials.
+    pub fn credential(&self, name: &str, value: &str) {
+        self.put(&format!("credentials/{name}"), value.as_bytes());
+    }
+
+    /// Writes a file of the machine, with the folders above it.
+    pub fn put(&self, path: &str, bytes: &[u8]) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
     pub fn identity(&self, identity: &Identity) {
         fs::write(self.path("identity"), identity.partition()).unwrap();
     }
@@ -91,6 +129,8 @@ impl World {
             root: self.root(),
             cmdline: self.path("cmdline"),
             sys: self.path("sys"),
+            dev: self.path("dev"),
+            credentials: Some(self.path("credentials")),
             identity: Some(self.path("identity")),
             ..Args::default()
         }
@@ -183,6 +223,50 @@ impl Identity {
         let mut stream = self.stream();
         stream.resize(stream.len().max(PARTITION), 0);
         stream
+    }
+}
+
+/// The operations with every owner turned into this process, which may not be root.
+pub struct AnyOwner(Owner);
+
+impl Default for AnyOwner {
+    fn default() -> Self {
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        Self(Owner { uid, gid })
+    }
+}
+
+impl Ops for AnyOwner {
+    fn make_dir(&mut self, path: &Path, temp: &Path, mode: u32, _: Owner) -> io::Result<()> {
+        Real.make_dir(path, temp, mode, self.0)
+    }
+
+    fn write(&mut self, path: &Path, bytes: &[u8], mode: u32, _: Owner) -> io::Result<()> {
+        Real.write(path, bytes, mode, self.0)
+    }
+
+    fn sync(&mut self, path: &Path) -> io::Result<()> {
+        Real.sync(path)
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        Real.rename(from, to)
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        Real.remove(path)
+    }
+
+    fn set_hostname(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn zero(&mut self, device: &Path, offset: u64, len: u64) -> io::Result<()> {
+        Real.zero(device, offset, len)
+    }
+
+    fn discard(&mut self, device: &Path, len: u64) -> io::Result<()> {
+        Real.discard(device, len)
     }
 }
 

@@ -68,6 +68,16 @@ fn file(tree: &Tree, path: &str) -> Option<(u32, String)> {
 }
 
 #[test]
+fn what_extends_a_control_plane_is_one() {
+    for (low, high, expected) in
+        [("", "", false), ("control-plane = true\n", "", true), ("", "control-plane = true\n", true)]
+    {
+        let recipes = Recipes::new(low, high);
+        assert_eq!(Role::load(recipes.0.path(), "high").unwrap().is_control_plane(), expected, "{low}{high}");
+    }
+}
+
+#[test]
 fn units_are_enabled_by_their_install_section_and_masked() {
     let recipes = Recipes::new("", "[units]\nenable = [\"a.service\"]\nmask = [\"b.timer\"]\n");
     // The unit of a lower recipe may be enabled by a higher one.

@@ -1,0 +1,104 @@
+//! The checks of the node table again, for values that override it.
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::{Facts, FactsError};
+use crate::cluster::is_host_in;
+use crate::schema::Cluster;
+use crate::source::Sourced;
+
+impl Facts {
+    pub(super) fn check(&self, cluster: &Cluster) -> Result<(), FactsError> {
+        if self.peers.iter().any(|peer| peer.name == self.hostname.value) {
+            let reason = format!("is the name of another node, and this is `{}`", self.node_name.value);
+            return Err(misfit(&self.hostname, &reason));
+        }
+        self.check_address(cluster)?;
+        self.check_others(cluster)?;
+        let pods = &self.pod_cidr;
+        if !cluster.pod_cidr.contains(&pods.value) {
+            return Err(misfit(pods, &format!("is outside the cluster's pod range {}", cluster.pod_cidr)));
+        }
+        match self.peers.iter().find(|peer| overlap(peer.pod_cidr, pods.value)) {
+            Some(peer) => Err(misfit(
+                pods,
+                &format!("overlaps {}, the pod range of node `{}`", peer.pod_cidr, peer.name),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_address(&self, cluster: &Cluster) -> Result<(), FactsError> {
+        let address = &self.address;
+        for peer in &self.peers {
+            if peer.ip == address.value.addr() {
+                return Err(misfit(address, &format!("is the address of node `{}`", peer.name)));
+            }
+            if !is_host_in(peer.ip, address.value) {
+                let reason = format!("cannot reach node `{}` at {} directly", peer.name, peer.ip);
+                return Err(misfit(address, &reason));
+            }
+        }
+        for range in [cluster.pod_cidr, cluster.service_cidr] {
+            if overlap(range, address.value) {
+                return Err(misfit(address, &in_range(range)));
+            }
+        }
+        if let Some(gateway) = &self.gateway
+            && (gateway.value == address.value.addr() || !is_host_in(gateway.value, address.value))
+        {
+            // The table's own gateway fits the table's own address: one of the two was set.
+            return Err(if gateway.origin.starts_with("node table") {
+                misfit(address, &format!("does not go with the gateway {}", gateway.value))
+            } else {
+                misfit(gateway, &format!("cannot be the gateway of the address {}", address.value))
+            });
+        }
+        Ok(())
+    }
+
+    /// Other networks may be anything but what the cluster has already.
+    fn check_others(&self, cluster: &Cluster) -> Result<(), FactsError> {
+        let cards = self.others.iter().chain(&self.own);
+        for Sourced { value: card, origin } in cards {
+            let routes = card.routes.iter().map(|route| &route.to).filter(|to| to.prefix_len() > 0);
+            for net in card.addresses.iter().chain(routes) {
+                let IpNet::V4(net) = net else { continue };
+                let net = Sourced::new(*net, origin);
+                for range in [cluster.pod_cidr, cluster.service_cidr] {
+                    if overlap(range, net.value) {
+                        return Err(misfit(&net, &in_range(range)));
+                    }
+                }
+            }
+        }
+        for Sourced { value: card, origin } in &self.others {
+            for net in &card.addresses {
+                if let IpNet::V4(net) = net
+                    && overlap(self.address.value, *net)
+                {
+                    let reason =
+                        format!("is in the cluster's network, which the card {} has", self.mac.value);
+                    return Err(misfit(&Sourced::new(*net, origin), &reason));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn in_range(range: Ipv4Net) -> String {
+    format!("is in a network that overlaps {range}, which pods and Services have")
+}
+
+fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other.network()) || other.contains(&one.network())
+}
+
+fn misfit<T: ToString>(value: &Sourced<T>, reason: &str) -> FactsError {
+    FactsError::Misfit {
+        origin: value.origin.clone(),
+        value: value.value.to_string(),
+        reason: reason.to_owned(),
+    }
+}

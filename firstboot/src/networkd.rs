@@ -1,0 +1,126 @@
+//! Files for systemd-networkd, as text from values: the card of the cluster, with the routes to the other nodes'
+//! pods, and any other card that a source sets up.
+//! <https://www.freedesktop.org/software/systemd/man/257/systemd.network.html>
+
+use std::fmt::Write;
+
+use crate::facts::Facts;
+use crate::files::HEADER;
+use crate::source::{Interface, Route};
+
+/// The card of the cluster.
+pub fn own(facts: &Facts) -> String {
+    // The type keeps a VLAN or bridge that has the card's address from matching as well.
+    let mut text = format!("{HEADER}[Match]\nMACAddress={}\nType=ether\n", facts.mac.value);
+    let more = facts.own.as_ref().map(|own| own.value.clone()).unwrap_or_default();
+    link(&mut text, &Interface { optional: false, ..more.clone() });
+    let _ = write!(text, "\n[Network]\nAddress={}\n", facts.address.value);
+    for address in &more.addresses {
+        let _ = writeln!(text, "Address={address}");
+    }
+    if let Some(gateway) = &facts.gateway {
+        let _ = writeln!(text, "Gateway={}", gateway.value);
+    }
+    if more.dhcp4 || more.dhcp6 {
+        let _ = writeln!(text, "DHCP={}", dhcp(&more));
+    }
+    let resolvers = Interface { dns: facts.dns.value.clone(), ..more.clone() };
+    names(&mut text, &resolvers);
+    let accept = more.accept_ra.unwrap_or(more.dhcp6);
+    let _ = writeln!(text, "IPv6AcceptRA={}", yes(accept));
+    rest(&mut text, &more);
+    for peer in &facts.peers {
+        let _ = write!(
+            text,
+            "\n# Pods of {}\n[Route]\nDestination={}\nGateway={}\n",
+            peer.name, peer.pod_cidr, peer.ip
+        );
+    }
+    text
+}
+
+/// Another card.
+pub fn other(card: &Interface) -> String {
+    let mut text = format!("{HEADER}[Match]\n");
+    if let Some(mac) = card.selector.mac {
+        let _ = writeln!(text, "MACAddress={mac}");
+    }
+    if let Some(name) = &card.selector.name {
+        let _ = writeln!(text, "Name={name}");
+    }
+    text.push_str("Type=ether\n");
+    link(&mut text, card);
+    let _ = write!(text, "\n[Network]\nDHCP={}\n", dhcp(card));
+    for address in &card.addresses {
+        let _ = writeln!(text, "Address={address}");
+    }
+    names(&mut text, card);
+    if let Some(accept) = card.accept_ra.or(card.dhcp6.then_some(true)) {
+        let _ = writeln!(text, "IPv6AcceptRA={}", yes(accept));
+    }
+    rest(&mut text, card);
+    text
+}
+
+fn link(text: &mut String, card: &Interface) {
+    if card.mtu.is_none() && !card.optional {
+        return;
+    }
+    text.push_str("\n[Link]\n");
+    if let Some(mtu) = card.mtu {
+        let _ = writeln!(text, "MTUBytes={mtu}");
+    }
+    if card.optional {
+        text.push_str("RequiredForOnline=no\n");
+    }
+}
+
+fn names(text: &mut String, card: &Interface) {
+    for server in &card.dns {
+        let _ = writeln!(text, "DNS={server}");
+    }
+    if !card.search.is_empty() {
+        let _ = writeln!(text, "Domains={}", card.search.join(" "));
+    }
+}
+
+/// What DHCP may set, and the routes.
+fn rest(text: &mut String, card: &Interface) {
+    if card.dhcp4 && (card.route_metric.is_some() || card.use_dns.is_some() || card.use_routes.is_some()) {
+        text.push_str("\n[DHCPv4]\n");
+        if let Some(metric) = card.route_metric {
+            let _ = writeln!(text, "RouteMetric={metric}");
+        }
+        if let Some(used) = card.use_dns {
+            let _ = writeln!(text, "UseDNS={}", yes(used));
+        }
+        if let Some(used) = card.use_routes {
+            let _ = writeln!(text, "UseRoutes={}", yes(used));
+        }
+    }
+    for Route { to, via, metric, on_link } in &card.routes {
+        let _ = write!(text, "\n[Route]\nDestination={to}\n");
+        if let Some(via) = via {
+            let _ = writeln!(text, "Gateway={via}");
+        }
+        if *on_link {
+            text.push_str("GatewayOnLink=yes\n");
+        }
+        if let Some(metric) = metric {
+            let _ = writeln!(text, "Metric={metric}");
+        }
+    }
+}
+
+fn dhcp(card: &Interface) -> &'static str {
+    match (card.dhcp4, card.dhcp6) {
+        (true, true) => "yes",
+        (true, false) => "ipv4",
+        (false, true) => "ipv6",
+        (false, false) => "no",
+    }
+}
+
+fn yes(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}

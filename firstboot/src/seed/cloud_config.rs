@@ -1,0 +1,205 @@
+//! `user-data` and `vendor-data`: cloud-config of cloud-init, of which Kiln's images need a part, and the mapping
+//! `kiln`, which is ours. <https://cloudinit.readthedocs.io/en/latest/reference/modules.html>
+
+use super::reader::{At, Keys};
+use super::{SeedError, users, yaml};
+use crate::console::shown;
+use crate::source::{Account, Settings, Sourced};
+
+/// The keys of cloud-config. Those that are ignored are every other key of its schema: what they ask for is the
+/// image's own matter (packages, disks, time), or nothing that Kiln does (scripts).
+const KEYS: Keys = Keys {
+    applied: &["fqdn", "hostname", "kiln", "ssh_authorized_keys", "system_info", "user", "users"],
+    ignored: &[
+        "allow_public_ssh_keys",
+        "ansible",
+        "apk_repos",
+        "apt",
+        "apt_pipelining",
+        "bootcmd",
+        "byobu_by_default",
+        "ca-certs",
+        "ca_certs",
+        "chef",
+        "chpasswd",
+        "cloud_config_modules",
+        "cloud_final_modules",
+        "cloud_init_modules",
+        "create_hostname_file",
+        "datasource",
+        "datasource_list",
+        "device_aliases",
+        "disable_ec2_metadata",
+        "disable_root",
+        "disable_root_opts",
+        "disk_setup",
+        "drivers",
+        "fan",
+        "final_message",
+        "fs_setup",
+        "groups",
+        "growpart",
+        "grub-dpkg",
+        "grub_dpkg",
+        "keyboard",
+        "landscape",
+        "locale",
+        "locale_configfile",
+        "lxd",
+        "manage_etc_hosts",
+        "manage_resolv_conf",
+        "mcollective",
+        "merge_how",
+        "merge_type",
+        "mount_default_fields",
+        "mounts",
+        "network",
+        "no_ssh_fingerprints",
+        "ntp",
+        "output",
+        "package_reboot_if_required",
+        "package_update",
+        "package_upgrade",
+        "packages",
+        "password",
+        "phone_home",
+        "power_state",
+        "prefer_fqdn_over_hostname",
+        "preserve_hostname",
+        "puppet",
+        "random_seed",
+        "reporting",
+        "resize_rootfs",
+        "resolv_conf",
+        "rh_subscription",
+        "rpi",
+        "rsyslog",
+        "runcmd",
+        "salt_minion",
+        "snap",
+        "spacewalk",
+        "ssh",
+        "ssh_deletekeys",
+        "ssh_fp_console_blacklist",
+        "ssh_genkeytypes",
+        "ssh_import_id",
+        "ssh_keys",
+        "ssh_publish_hostkeys",
+        "ssh_pwauth",
+        "ssh_quiet_keygen",
+        "swap",
+        "timezone",
+        "ubuntu_advantage",
+        "ubuntu_pro",
+        "updates",
+        "vendor_data",
+        "version",
+        "wireguard",
+        "write_files",
+        "yum_repo_dir",
+        "yum_repos",
+        "zypper",
+    ],
+};
+/// The keys of `system_info`, which says who the default user is.
+const SYSTEM_INFO: Keys = Keys {
+    applied: &["default_user"],
+    ignored: &["distro", "network", "package_mirrors", "paths", "ssh_svcname"],
+};
+
+/// An entry of `users`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    /// The word `default`.
+    Default,
+    /// A user of their own.
+    Named(Account),
+}
+
+/// What one of the two texts says.
+#[derive(Debug, Default)]
+pub struct CloudConfig {
+    /// The values.
+    pub settings: Settings,
+    /// `users`, when it is there.
+    pub users: Option<Vec<Sourced<User>>>,
+    /// Who the default user is.
+    pub default_user: Option<Sourced<Account>>,
+    /// Keys for the default user.
+    pub keys: Option<Vec<Sourced<String>>>,
+}
+
+impl CloudConfig {
+    /// Reads a text; `origin` names it in the record. An empty one says nothing.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, SeedError> {
+        let mut config = Self::default();
+        if text.trim().is_empty() {
+            return Ok(config);
+        }
+        let first = text.lines().next().unwrap_or_default().trim_end();
+        if first != "#cloud-config" {
+            let message = format!("the first line is `{}`; only `#cloud-config` is read", shown(first));
+            return Err(SeedError::new(1, message));
+        }
+        let node = yaml::parse(text)?;
+        let mut ignored = Vec::new();
+        let (mut fqdn, mut own) = (None, Settings::default());
+        for (key, at) in At::whole(&node).keys(&KEYS, &mut ignored)? {
+            let full = format!("{origin}, {key}");
+            match key {
+                _ if at.is_null() => {}
+                "hostname" => config.settings.hostname = Some(Sourced::new(users::host_label(&at)?, full)),
+                "fqdn" => fqdn = Some(Sourced::new(users::host_label(&at)?, full)),
+                "kiln" => own = kiln(&at, origin)?,
+                "ssh_authorized_keys" => {
+                    let keys = at.list_or_one()?.iter().map(users::ssh_key).collect::<Result<Vec<_>, _>>()?;
+                    config.keys = Some(keys.into_iter().map(|key| Sourced::new(key, &full)).collect());
+                }
+                "system_info" => {
+                    for (_, at) in at.keys(&SYSTEM_INFO, &mut ignored)? {
+                        config.default_user = Some(default_user(&at, &full, &mut ignored)?);
+                    }
+                }
+                "user" => config.default_user = Some(default_user(&at, &full, &mut ignored)?),
+                _ => config.users = Some(listed(&at, &full, &mut ignored)?),
+            }
+        }
+        config.settings.hostname = config.settings.hostname.or(fqdn);
+        config.settings = own.or(config.settings);
+        config.settings.ignored = ignored.into_iter().map(|key| format!("{origin}, {key}")).collect();
+        Ok(config)
+    }
+}
+
+/// Our own mapping, with the keys that every source has.
+fn kiln(at: &At<'_>, origin: &str) -> Result<Settings, SeedError> {
+    let mut settings = Settings::default();
+    for (key, at) in at.entries()? {
+        let values: Vec<_> = at.list_or_one()?.iter().map(At::text).collect::<Result<_, _>>()?;
+        let one = Settings::from_pairs(origin, "kiln.", [(key, &*values.join(","))]);
+        settings = settings.or(one.map_err(|error| at.error(error.to_string()))?);
+    }
+    Ok(settings)
+}
+
+fn default_user(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Sourced<Account>, SeedError> {
+    let account = match at.as_text() {
+        Some(_) => Account { name: users::login(at)?, ..Account::default() },
+        None => users::account(at, ignored)?,
+    };
+    Ok(Sourced::new(account, origin))
+}
+
+/// `users`: names and mappings; a text has names with commas between them.
+fn listed(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Vec<Sourced<User>>, SeedError> {
+    let mut listed = Vec::new();
+    for at in at.limited(at.list_or_one()?)? {
+        let user = match at.as_text() {
+            Some("default") => User::Default,
+            Some(_) => User::Named(Account { name: users::login(&at)?, ..Account::default() }),
+            None => User::Named(users::account(&at, ignored)?),
+        };
+        listed.push(Sourced::new(user, origin));
+    }
+    Ok(listed)
+}

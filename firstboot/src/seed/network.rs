@@ -1,0 +1,227 @@
+//! `network-config`: version 2, which is netplan's, and the way to version 1. Ethernet cards only: what a node of a
+//! cluster has no use for (bonds, bridges, VLANs) is refused by name.
+//! <https://cloudinit.readthedocs.io/en/latest/reference/network-config-format-v2.html>
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::reader::{At, Keys};
+use super::{SeedError, network_v1, yaml};
+use crate::schema::Mac;
+use crate::source::{Interface, Route, Selector, Settings, Sourced};
+
+const KEYS: Keys = Keys { applied: &["config", "ethernets", "version"], ignored: &["renderer"] };
+const CARD: Keys = Keys {
+    applied: &[
+        "accept-ra",
+        "addresses",
+        "dhcp4",
+        "dhcp4-overrides",
+        "dhcp6",
+        "gateway4",
+        "gateway6",
+        "match",
+        "mtu",
+        "nameservers",
+        "optional",
+        "routes",
+    ],
+    ignored: &["dhcp-identifier", "dhcp6-overrides", "emit-lldp", "renderer", "set-name", "wakeonlan"],
+};
+const OVERRIDES: Keys = Keys {
+    applied: &["route-metric", "use-dns", "use-routes"],
+    ignored: &["hostname", "send-hostname", "use-domains", "use-hostname", "use-mtu", "use-ntp"],
+};
+const ROUTE: Keys = Keys { applied: &["metric", "on-link", "to", "via"], ignored: &[] };
+const NONE: &[&str] = &[];
+const LARGEST_MTU: u32 = 65535;
+
+/// Reads it; `origin` names it in the record.
+pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
+    let node = yaml::parse(text)?;
+    let mut top = At::whole(&node);
+    // The whole may stand under `network`, as in cloud-init's own configuration.
+    if let [(_, inner)] =
+        &*top.entries()?.into_iter().filter(|(key, _)| *key == "network").collect::<Vec<_>>()
+    {
+        top = inner.clone();
+    }
+    let mut ignored = Vec::new();
+    let keys = top.keys(&KEYS, &mut ignored)?;
+    let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, at)| at);
+    let mut settings = match get("version") {
+        None if keys.is_empty() => Settings::default(),
+        None => return Err(top.error("there is no `version`; write `version: 2`")),
+        Some(at) => match (at.text()?, get("config"), get("ethernets")) {
+            ("1", config, None) => config
+                .map_or_else(|| Ok(Settings::default()), |at| network_v1::parse(at, origin, &mut ignored))?,
+            ("2", None, cards) => {
+                cards.map_or_else(|| Ok(Settings::default()), |at| ethernets(at, origin, &mut ignored))?
+            }
+            ("1" | "2", ..) => return Err(at.error("version 1 has `config`, version 2 has `ethernets`")),
+            _ => return Err(at.wrong("1 or 2")),
+        },
+    };
+    settings.ignored = ignored.into_iter().map(|key| format!("{origin}, {key}")).collect();
+    Ok(settings)
+}
+
+fn ethernets(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Settings, SeedError> {
+    let mut settings = Settings::default();
+    for (name, at) in at.limited(at.entries()?)? {
+        let card = ethernet(name, &at, ignored)?;
+        settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
+    }
+    Ok(settings)
+}
+
+fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
+    let mut card = Interface { id: id(name, at)?, ..Interface::default() };
+    card.selector.name = Some(name.to_owned());
+    for (key, at) in at.keys(&CARD, ignored)? {
+        match key {
+            _ if at.is_null() => {}
+            "accept-ra" => card.accept_ra = Some(at.boolean()?),
+            "addresses" => card.addresses = at.list()?.iter().map(address).collect::<Result<_, _>>()?,
+            "dhcp4" => card.dhcp4 = at.boolean()?,
+            "dhcp6" => card.dhcp6 = at.boolean()?,
+            "dhcp4-overrides" => overrides(&mut card, &at, ignored)?,
+            "gateway4" | "gateway6" => {
+                let via = router(&at)?;
+                if via.is_ipv4() != (key == "gateway4") {
+                    return Err(at.wrong("an address of the other version of IP"));
+                }
+                card.routes.push(Route::default_via(via));
+            }
+            "match" => card.selector = selector(&at)?,
+            "mtu" => card.mtu = Some(mtu(&at)?),
+            "nameservers" => (card.dns, card.search) = nameservers(&at)?,
+            "optional" => card.optional = at.boolean()?,
+            _ => card.routes.extend(at.list()?.iter().map(route).collect::<Result<Vec<_>, _>>()?),
+        }
+    }
+    Ok(card)
+}
+
+fn overrides(card: &mut Interface, at: &At<'_>, ignored: &mut Vec<String>) -> Result<(), SeedError> {
+    for (key, at) in at.keys(&OVERRIDES, ignored)? {
+        match key {
+            "route-metric" => card.route_metric = Some(at.parse("a number, like 200")?),
+            "use-dns" => card.use_dns = Some(at.boolean()?),
+            _ => card.use_routes = Some(at.boolean()?),
+        }
+    }
+    Ok(())
+}
+
+fn selector(at: &At<'_>) -> Result<Selector, SeedError> {
+    let mut selector = Selector::default();
+    for (key, at) in at.keys(&Keys { applied: &["macaddress", "name"], ignored: NONE }, &mut Vec::new())? {
+        match key {
+            "macaddress" => selector.mac = Some(mac(&at)?),
+            _ => selector.name = Some(card_name(&at)?),
+        }
+    }
+    if selector == Selector::default() {
+        return Err(at.wrong("`macaddress` or `name`"));
+    }
+    Ok(selector)
+}
+
+fn nameservers(at: &At<'_>) -> Result<(Vec<IpAddr>, Vec<String>), SeedError> {
+    let (mut addresses, mut search) = (Vec::new(), Vec::new());
+    for (key, at) in at.keys(&Keys { applied: &["addresses", "search"], ignored: NONE }, &mut Vec::new())? {
+        match key {
+            "addresses" => addresses = at.list_or_one()?.iter().map(router).collect::<Result<_, _>>()?,
+            _ => search = at.list_or_one()?.iter().map(domain).collect::<Result<_, _>>()?,
+        }
+    }
+    Ok((addresses, search))
+}
+
+fn route(at: &At<'_>) -> Result<Route, SeedError> {
+    let (mut to, mut via, mut metric, mut on_link) = (None, None, None, false);
+    for (key, at) in at.keys(&ROUTE, &mut Vec::new())? {
+        match key {
+            "metric" => metric = Some(at.parse("a number, like 100")?),
+            "on-link" => on_link = at.boolean()?,
+            "to" if at.as_text() == Some("default") => to = None,
+            "to" => to = Some(range(&at)?),
+            _ => via = Some(router(&at)?),
+        }
+    }
+    let Some(via) = via else { return Err(at.wrong("a route with `to` and `via`")) };
+    let route = Route { metric, on_link, ..Route::default_via(via) };
+    let to = to.unwrap_or(route.to);
+    if to.addr().is_ipv4() != via.is_ipv4() {
+        return Err(
+            at.error(format!("`{}` goes to {to} by way of {via}; write both in IPv4 or in IPv6", at.path))
+        );
+    }
+    Ok(Route { to, ..route })
+}
+
+/// A name that is fit for a file of systemd-networkd.
+pub fn id(name: &str, at: &At<'_>) -> Result<String, SeedError> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    if (1..=32).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('.') {
+        return Ok(name.replace(':', "_"));
+    }
+    Err(at.error(format!("`{}` is no name of a network card", crate::console::shown(name))))
+}
+
+/// The kernel's name of a card, or a pattern with `*`.
+fn card_name(at: &At<'_>) -> Result<String, SeedError> {
+    let name = at.text()?;
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'*');
+    if (1..=32).contains(&name.len()) && name.bytes().all(inner) {
+        return Ok(name.to_owned());
+    }
+    Err(at.wrong("the name of a network card, like `enp1s0` or `en*`"))
+}
+
+/// An Ethernet address.
+pub fn mac(at: &At<'_>) -> Result<Mac, SeedError> {
+    at.parse("six pairs of hexadecimal digits in quotes, like `\"52:54:00:12:34:56\"`")
+}
+
+/// An address with the length of its prefix.
+pub fn address(at: &At<'_>) -> Result<IpNet, SeedError> {
+    let net: Option<IpNet> = at.as_text().and_then(|text| text.trim().parse().ok());
+    net.filter(|net| net.prefix_len() > 0 && is_usable(net.addr()))
+        .ok_or_else(|| at.wrong("an address with the length of its prefix, like `192.168.122.11/24`"))
+}
+
+/// The address of a router or resolver.
+pub fn router(at: &At<'_>) -> Result<IpAddr, SeedError> {
+    let ip: Option<IpAddr> = at.as_text().and_then(|text| text.trim().parse().ok());
+    ip.filter(|ip| is_usable(*ip)).ok_or_else(|| at.wrong("an address, like `192.168.122.1`"))
+}
+
+/// A range of addresses.
+pub fn range(at: &At<'_>) -> Result<IpNet, SeedError> {
+    let net: Option<IpNet> = at.as_text().and_then(|text| text.trim().parse().ok());
+    net.filter(|net| *net == net.trunc()).ok_or_else(|| at.wrong("a range of addresses, like `10.0.0.0/8`"))
+}
+
+/// A domain to look short names up in.
+pub fn domain(at: &At<'_>) -> Result<String, SeedError> {
+    let domain = at.text()?;
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if (1..=253).contains(&domain.len()) && domain.bytes().all(inner) {
+        return Ok(domain.to_owned());
+    }
+    Err(at.wrong("a domain, like `example.org`"))
+}
+
+/// The size of a packet: what IPv4 asks of every link at least.
+pub fn mtu(at: &At<'_>) -> Result<u32, SeedError> {
+    let expected = "a number of bytes from 576 to 65535";
+    let mtu = at.parse(expected)?;
+    if (576..=LARGEST_MTU).contains(&mtu) { Ok(mtu) } else { Err(at.wrong(expected)) }
+}
+
+fn is_usable(ip: IpAddr) -> bool {
+    !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast())
+}

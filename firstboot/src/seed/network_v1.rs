@@ -1,0 +1,154 @@
+//! Version 1 of `network-config`: physical cards with their subnets, resolvers and routes.
+//! <https://cloudinit.readthedocs.io/en/latest/reference/network-config-format-v1.html>
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::SeedError;
+use super::network::{address, domain, id, mac, mtu, range, router};
+use super::reader::{At, Keys};
+use crate::source::{Interface, Route, Selector, Settings, Sourced};
+
+const ENTRY: Keys = Keys {
+    applied: &[
+        "accept-ra",
+        "address",
+        "destination",
+        "gateway",
+        "mac_address",
+        "metric",
+        "mtu",
+        "name",
+        "netmask",
+        "search",
+        "subnets",
+        "type",
+    ],
+    ignored: &["keep_configuration", "interface"],
+};
+const SUBNET: Keys = Keys {
+    applied: &["address", "dns_nameservers", "dns_search", "gateway", "netmask", "routes", "type"],
+    ignored: &["broadcast", "control", "ipv4", "ipv6", "scope"],
+};
+const ROUTE: Keys =
+    Keys { applied: &["destination", "gateway", "metric", "netmask", "network", "prefix"], ignored: &[] };
+
+type Found<'a, 'b> = &'b [(&'a str, At<'a>)];
+
+fn get<'a, 'b>(keys: Found<'a, 'b>, name: &str) -> Option<&'b At<'a>> {
+    keys.iter().find(|(key, at)| *key == name && !at.is_null()).map(|(_, at)| at)
+}
+
+/// Reads the list `config`; `origin` names the text in the record.
+pub fn parse(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Settings, SeedError> {
+    let mut settings = Settings::default();
+    let mut routes = Vec::new();
+    let (mut resolvers, mut resolvers_at) = (Vec::new(), None);
+    for at in at.limited(at.list()?)? {
+        let keys = at.keys(&ENTRY, ignored)?;
+        let Some(kind) = get(&keys, "type") else { return Err(at.wrong("an entry with `type`")) };
+        match kind.text()? {
+            "physical" => {
+                let card = physical(&at, &keys, ignored)?;
+                settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
+            }
+            "nameserver" => {
+                let found = get(&keys, "address").map(At::list_or_one).transpose()?.unwrap_or_default();
+                let found = found.iter().map(router).collect::<Result<Vec<_>, _>>()?;
+                resolvers.extend(found);
+                resolvers_at = Some(format!("{origin}, {}", at.path));
+                ignored.extend(get(&keys, "search").map(|at| at.path.clone()));
+            }
+            "route" => routes.push((at.clone(), route(&at, &keys)?)),
+            _ => return Err(kind.wrong("`physical`, `nameserver` or `route`")),
+        }
+    }
+    // Resolvers of the whole machine stand behind those of a card.
+    for card in &mut settings.interfaces {
+        card.value.dns.extend(&resolvers);
+    }
+    if settings.interfaces.is_empty() {
+        settings.dns = resolvers_at.map(|origin| Sourced::new(resolvers, origin));
+    }
+    for (at, route) in routes {
+        let home = settings.interfaces.iter_mut().find(|card| {
+            route.via.is_some_and(|via| card.value.addresses.iter().any(|net| net.contains(&via)))
+        });
+        let Some(home) = home else {
+            return Err(at.error(format!("`{}`: no address reaches its gateway", at.path)));
+        };
+        home.value.routes.push(route);
+    }
+    Ok(settings)
+}
+
+fn physical(at: &At<'_>, keys: Found<'_, '_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
+    let Some(name) = get(keys, "name") else { return Err(at.wrong("a card with `name`")) };
+    let mut card = Interface { id: id(name.text()?, name)?, ..Interface::default() };
+    card.selector = match get(keys, "mac_address") {
+        Some(at) => Selector { mac: Some(mac(at)?), name: None },
+        None => Selector { mac: None, name: Some(card.id.clone()) },
+    };
+    card.mtu = get(keys, "mtu").map(mtu).transpose()?;
+    card.accept_ra = get(keys, "accept-ra").map(At::boolean).transpose()?;
+    for at in get(keys, "subnets").map(At::list).transpose()?.unwrap_or_default() {
+        let keys = at.keys(&SUBNET, ignored)?;
+        let Some(kind) = get(&keys, "type") else { return Err(at.wrong("a subnet with `type`")) };
+        match kind.text()? {
+            "dhcp" | "dhcp4" => card.dhcp4 = true,
+            "dhcp6" | "ipv6_dhcpv6-stateful" | "ipv6_dhcpv6-stateless" => card.dhcp6 = true,
+            "ipv6_slaac" => card.accept_ra = Some(true),
+            "manual" => {}
+            "static" | "static6" => subnet(&mut card, &at, &keys)?,
+            _ => return Err(kind.wrong("`static`, `static6`, `dhcp`, `dhcp6`, `ipv6_slaac` or `manual`")),
+        }
+        let list =
+            |name: &str| get(&keys, name).map(At::list_or_one).transpose().map(Option::unwrap_or_default);
+        card.dns.extend(list("dns_nameservers")?.iter().map(router).collect::<Result<Vec<_>, _>>()?);
+        card.search.extend(list("dns_search")?.iter().map(domain).collect::<Result<Vec<_>, _>>()?);
+        for at in list("routes")? {
+            card.routes.push(route(&at, &at.keys(&ROUTE, ignored)?)?);
+        }
+    }
+    Ok(card)
+}
+
+fn subnet(card: &mut Interface, at: &At<'_>, keys: Found<'_, '_>) -> Result<(), SeedError> {
+    let Some(own) = get(keys, "address") else { return Err(at.wrong("a static subnet with `address`")) };
+    let net = match get(keys, "netmask") {
+        Some(mask) if !own.text()?.contains('/') => masked(own, mask)?,
+        _ => address(own)?,
+    };
+    card.addresses.push(net);
+    if let Some(at) = get(keys, "gateway") {
+        card.routes.push(Route::default_via(router(at)?));
+    }
+    Ok(())
+}
+
+fn route(at: &At<'_>, keys: Found<'_, '_>) -> Result<Route, SeedError> {
+    let Some(via) = get(keys, "gateway") else { return Err(at.wrong("a route with `gateway`")) };
+    let default = Route::default_via(router(via)?);
+    let to = match (
+        get(keys, "destination").or(get(keys, "network")),
+        get(keys, "netmask").or(get(keys, "prefix")),
+    ) {
+        (None, _) => default.to,
+        (Some(to), Some(mask)) if !to.text()?.contains('/') => masked(to, mask)?.trunc(),
+        (Some(to), _) => range(to)?,
+    };
+    let metric = get(keys, "metric").map(|at| at.parse("a number, like 100")).transpose()?;
+    Ok(Route { to, metric, ..default })
+}
+
+/// An address whose prefix is a netmask or a number of its own.
+fn masked(at: &At<'_>, mask: &At<'_>) -> Result<IpNet, SeedError> {
+    let ip: IpAddr = at.parse("an address, like `192.168.122.11`")?;
+    let text = mask.text()?;
+    let net = match (ip, text.parse()) {
+        (IpAddr::V4(ip), Ok(IpAddr::V4(mask))) => Ipv4Net::with_netmask(ip, mask).ok().map(IpNet::V4),
+        _ => text.parse().ok().and_then(|length| IpNet::new(ip, length).ok()),
+    };
+    net.ok_or_else(|| mask.wrong("a netmask, like `255.255.255.0`"))
+}

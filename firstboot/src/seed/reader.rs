@@ -1,0 +1,175 @@
+//! Typed reading of a seed's values: each accessor names the key and its line when the value has another form. It
+//! does not know which keys there are.
+
+use super::SeedError;
+use super::yaml::{Node, Value};
+use crate::console::shown;
+
+/// The most users or network cards of a seed.
+pub const MOST: usize = 64;
+
+/// A value with the path of keys that leads to it.
+#[derive(Clone)]
+pub struct At<'a> {
+    /// The path, like `users[0].name`; empty for the whole text.
+    pub path: String,
+    node: &'a Node,
+}
+
+/// The keys of one mapping: those that are applied, and those that are known and left alone.
+pub struct Keys {
+    /// Applied.
+    pub applied: &'static [&'static str],
+    /// Known, and nothing is done with them.
+    pub ignored: &'static [&'static str],
+}
+
+impl<'a> At<'a> {
+    /// The whole of a text.
+    pub fn whole(node: &'a Node) -> Self {
+        Self { path: String::new(), node }
+    }
+
+    /// An error about this value.
+    pub fn wrong(&self, expected: &str) -> SeedError {
+        let is = match &self.node.value {
+            Value::Null => "empty".to_owned(),
+            Value::Text(text) => format!("`{}`", shown(text)),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a mapping".to_owned(),
+        };
+        let key = if self.path.is_empty() { "the text" } else { &format!("`{}`", shown(&self.path)) };
+        self.error(format!("{key} is {is}; write {expected}"))
+    }
+
+    /// An error at this value's line.
+    pub fn error(&self, message: impl Into<String>) -> SeedError {
+        SeedError::new(self.node.line, message)
+    }
+
+    /// Whether nothing stands here.
+    pub fn is_null(&self) -> bool {
+        self.node.value == Value::Null
+    }
+
+    /// The text, when it is one.
+    pub fn as_text(&self) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
+    }
+
+    /// One line of text.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn text(&self) -> Result<&'a str, SeedError> {
+        let line = self.as_text().map(str::trim).filter(|text| !text.chars().any(char::is_control));
+        line.ok_or_else(|| self.wrong("one line of text"))
+    }
+
+    /// A value of any type that is written as text.
+    ///
+    /// # Errors
+    /// It is not; `expected` says what it should be.
+    pub fn parse<T: std::str::FromStr>(&self, expected: &str) -> Result<T, SeedError> {
+        let text = self.as_text().and_then(|text| text.trim().parse().ok());
+        text.ok_or_else(|| self.wrong(expected))
+    }
+
+    /// A truth value, in the words of YAML 1.1, which is what cloud-init reads.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn boolean(&self) -> Result<bool, SeedError> {
+        match self.as_text().map(str::to_ascii_lowercase).as_deref() {
+            Some("true" | "yes" | "on") => Ok(true),
+            Some("false" | "no" | "off") => Ok(false),
+            _ => Err(self.wrong("`true` or `false`")),
+        }
+    }
+
+    /// The entries of a list; none when nothing stands here.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn list(&self) -> Result<Vec<Self>, SeedError> {
+        match &self.node.value {
+            Value::Null => Ok(Vec::new()),
+            Value::List(nodes) => Ok((nodes.iter().enumerate())
+                .map(|(index, node)| Self { path: format!("{}[{index}]", self.path), node })
+                .collect()),
+            _ => Err(self.wrong("a list")),
+        }
+    }
+
+    /// The entries of a list, or the one value that stands in its place.
+    ///
+    /// # Errors
+    /// It is a mapping.
+    pub fn list_or_one(&self) -> Result<Vec<Self>, SeedError> {
+        if self.as_text().is_some() { Ok(vec![self.clone()]) } else { self.list() }
+    }
+
+    /// `list`, when it is short enough for users or cards: what is made of each is compared with the others.
+    ///
+    /// # Errors
+    /// It has more than [`MOST`] entries.
+    pub fn limited<T>(&self, list: Vec<T>) -> Result<Vec<T>, SeedError> {
+        if list.len() > MOST {
+            let message = format!("`{}` has {} entries; write at most {MOST}", self.path, list.len());
+            return Err(self.error(message));
+        }
+        Ok(list)
+    }
+
+    /// The keys and values of a mapping, whatever the keys are; none when nothing stands here.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn entries(&self) -> Result<Vec<(&'a str, Self)>, SeedError> {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        match &self.node.value {
+            Value::Null => Ok(Vec::new()),
+            Value::Map(entries) => Ok((entries.iter())
+                .map(|(key, node)| (&**key, Self { path: format!("{}{dot}{key}", self.path), node }))
+                .collect()),
+            _ => Err(self.wrong("a mapping of keys and values")),
+        }
+    }
+
+    /// The mapping's keys that are applied; the known others are added to `ignored`.
+    ///
+    /// # Errors
+    /// It is no mapping, or has an unknown key.
+    pub fn keys(&self, keys: &Keys, ignored: &mut Vec<String>) -> Result<Vec<(&'a str, Self)>, SeedError> {
+        let mut applied = Vec::new();
+        for (key, at) in self.entries()? {
+            if keys.applied.contains(&key) {
+                applied.push((key, at));
+            } else if keys.ignored.contains(&key) {
+                ignored.push(at.path);
+            } else {
+                return Err(at.unknown(key, keys));
+            }
+        }
+        Ok(applied)
+    }
+
+    fn unknown(&self, key: &str, keys: &Keys) -> SeedError {
+        let known = keys.applied.iter().chain(keys.ignored);
+        let nearest = known.min_by_key(|known| strsim::levenshtein(known, &shown(key))).unwrap_or(&"");
+        let valid: Vec<_> = keys.applied.iter().map(|key| format!("`{key}`")).collect();
+        self.error(format!(
+            "unknown key `{}`; did you mean `{nearest}`? The keys that are applied are {}",
+            shown(&self.path),
+            valid.join(", ")
+        ))
+    }
+}

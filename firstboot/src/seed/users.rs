@@ -1,0 +1,160 @@
+//! Users and their keys, as user-data, vendor-data and meta-data say it together.
+
+use super::SeedError;
+use super::cloud_config::{CloudConfig, User};
+use super::reader::{At, Keys};
+use crate::cluster::is_label;
+use crate::source::{Account, Sourced};
+
+/// Who gets keys that name nobody, when no seed says another name.
+const DEFAULT_USER: &str = "root";
+/// The longest key that is taken, in bytes: RSA with 16384 bits has 2.8 KB.
+const LONGEST_KEY: usize = 16 << 10;
+
+/// The keys of a user; what is ignored would change accounts in ways that Kiln's images have no use for.
+const KEYS: Keys = Keys {
+    applied: &["name", "gecos", "shell", "ssh_authorized_keys", "ssh-authorized-keys"],
+    ignored: &[
+        "create_groups",
+        "doas",
+        "expiredate",
+        "groups",
+        "hashed_passwd",
+        "homedir",
+        "inactive",
+        "lock-passwd",
+        "lock_passwd",
+        "no_create_home",
+        "no_log_init",
+        "no_user_group",
+        "passwd",
+        "plain_text_passwd",
+        "primary-group",
+        "primary_group",
+        "selinux_user",
+        "snapuser",
+        "ssh_import_id",
+        "ssh_redirect_user",
+        "sudo",
+        "system",
+        "uid",
+    ],
+};
+
+/// The accounts: those that the seed lists, and the default one with the keys that name nobody.
+pub fn accounts(
+    user: &CloudConfig,
+    vendor: &CloudConfig,
+    meta_keys: &[Sourced<String>],
+) -> Vec<Sourced<Account>> {
+    let default = user.default_user.as_ref().or(vendor.default_user.as_ref());
+    let default = default.cloned().unwrap_or_else(|| {
+        let name = DEFAULT_USER.to_owned();
+        Sourced::new(Account { name, ..Account::default() }, String::new())
+    });
+    let listed = user.users.as_ref().or(vendor.users.as_ref());
+    let only_default = [Sourced::new(User::Default, String::new())];
+    let listed = listed.map_or(&only_default[..], |listed| listed);
+    let keys = user.keys.as_ref().or(vendor.keys.as_ref()).into_iter().flatten().chain(meta_keys);
+    // As in cloud-init, keys that name nobody are root's where the list has no default user.
+    let has_default = listed.iter().any(|user| user.value == User::Default);
+    let holder = if has_default { default.value.name.clone() } else { DEFAULT_USER.to_owned() };
+    let mut accounts: Vec<Sourced<Account>> = Vec::new();
+    for user in listed {
+        match &user.value {
+            User::Default => add(&mut accounts, default.clone()),
+            User::Named(account) => add(&mut accounts, Sourced::new(account.clone(), &user.origin)),
+        }
+    }
+    for key in keys {
+        let account = Account { name: holder.clone(), keys: vec![key.value.clone()], ..Account::default() };
+        add(&mut accounts, Sourced::new(account, &key.origin));
+    }
+    // Nothing is to be done for an account of the image without keys.
+    accounts.retain(|account| account.value.name != DEFAULT_USER || !account.value.keys.is_empty());
+    accounts
+}
+
+/// Adds an account, or to the one of that name.
+fn add(accounts: &mut Vec<Sourced<Account>>, new: Sourced<Account>) {
+    let Some(known) = accounts.iter_mut().find(|known| known.value.name == new.value.name) else {
+        accounts.push(new);
+        return;
+    };
+    for key in new.value.keys {
+        if !known.value.keys.contains(&key) {
+            known.value.keys.push(key);
+        }
+    }
+    if known.origin.is_empty() {
+        known.origin = new.origin;
+    } else if !new.origin.is_empty() && !known.origin.split("; ").any(|origin| origin == new.origin) {
+        known.origin = format!("{}; {}", known.origin, new.origin);
+    }
+}
+
+/// One user, as a mapping.
+pub fn account(at: &At<'_>, ignored: &mut Vec<String>) -> Result<Account, SeedError> {
+    let mut account = Account::default();
+    for (key, at) in at.keys(&KEYS, ignored)? {
+        match key {
+            _ if at.is_null() => {}
+            "name" => account.name = login(&at)?,
+            "gecos" => account.gecos = field(&at)?,
+            "shell" => {
+                account.shell = field(&at)?;
+                if !account.shell.starts_with('/') {
+                    return Err(at.wrong("the path of a program, like `/bin/bash`"));
+                }
+            }
+            _ => account.keys = at.list_or_one()?.iter().map(ssh_key).collect::<Result<_, _>>()?,
+        }
+    }
+    if account.name.is_empty() {
+        return Err(at.wrong("a user with `name`"));
+    }
+    Ok(account)
+}
+
+/// A login name, as useradd(8) takes it.
+pub fn login(at: &At<'_>) -> Result<String, SeedError> {
+    let name = at.text()?;
+    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    let first = |byte: &u8| matches!(byte, b'a'..=b'z' | b'_');
+    if (1..=32).contains(&name.len()) && name.bytes().all(inner) && name.as_bytes().first().is_some_and(first)
+    {
+        return Ok(name.to_owned());
+    }
+    Err(at.wrong("a login name of lower-case letters, digits, `_` and `-`, like `ubuntu`"))
+}
+
+/// A field of passwd(5).
+fn field(at: &At<'_>) -> Result<String, SeedError> {
+    let text = at.text()?;
+    if text.contains(':') || text.len() > 256 {
+        return Err(at.wrong("a short text without a colon"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A line of `authorized_keys`, see sshd(8): options may stand before the key's type.
+pub fn ssh_key(at: &At<'_>) -> Result<String, SeedError> {
+    const KINDS: [&str; 4] = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
+    let key = at.text()?;
+    let mut words = key.split_ascii_whitespace();
+    let has_kind = words.any(|word| KINDS.iter().any(|kind| word.starts_with(kind)));
+    if key.len() > LONGEST_KEY || !has_kind || words.next().is_none() {
+        return Err(at.wrong("a public key of SSH, like `ssh-ed25519 AAAA… name`"));
+    }
+    Ok(key.to_owned())
+}
+
+/// The first part of a host name; cloud-init's users also write it with its domain or in capitals.
+pub fn host_label(at: &At<'_>) -> Result<String, SeedError> {
+    let name = at.text()?.to_ascii_lowercase();
+    let label = name.split('.').next().unwrap_or_default();
+    if name.len() > 253 || !name.split('.').all(is_label) {
+        return Err(at.wrong("a host name of letters, digits and hyphens, like `node-0`"));
+    }
+    Ok(label.to_owned())
+}
