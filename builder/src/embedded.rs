@@ -5,6 +5,9 @@ use crate::lock::format::{Arch, Lock, Sha256Hex};
 use crate::repro::sha256_hex;
 
 /// Static binaries, made by this crate's build script with the pinned compiler.
+/// What this builder carries one for.
+pub const ARCHITECTURES: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
+
 static AMD64: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/firstboot-amd64"));
 static ARM64: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/firstboot-arm64"));
 

@@ -117,7 +117,7 @@ pub enum DriverError {
         /// What was waited for.
         wanted: &'static str,
         /// How far it is.
-        reason: String,
+        reason: Box<str>,
         /// How long.
         after: Duration,
         /// The end of its serial log.

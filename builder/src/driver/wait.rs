@@ -142,7 +142,7 @@ pub(super) fn wait(
             profile: folders.profile(),
             node: node.process.name.clone(),
             wanted,
-            reason: node.said.clone(),
+            reason: node.said.as_str().into(),
             after: request.timeout,
             log: serial::tail(&node.process.folder)?,
         }),
