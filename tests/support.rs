@@ -61,8 +61,9 @@ pub fn builder(args: &[&str]) -> String {
     let output = command.current_dir(project()).args(args).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     eprintln!("$ builder {}\n{stderr}", args.join(" "));
-    assert!(output.status.success(), "builder {} failed: {stderr}", args.join(" "));
-    String::from_utf8(output.stdout).unwrap()
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "builder {} failed: {stderr}{stdout}", args.join(" "));
+    stdout
 }
 
 /// Builds the profile into a folder with the test's secret and returns what it printed.
