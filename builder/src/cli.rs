@@ -5,6 +5,7 @@
 mod build;
 mod doctor;
 mod lock;
+mod store;
 mod vm;
 
 use std::path::PathBuf;
@@ -51,6 +52,9 @@ enum Command {
     /// Make or check the lockfile
     #[command(subcommand)]
     Lock(lock::Lock),
+    /// Check and clean the store of downloads and results
+    #[command(subcommand)]
+    Store(store::Store),
     /// Start the machines of a built profile
     Up(vm::Up),
     /// Stop the machines of a profile
@@ -154,6 +158,7 @@ pub fn run() -> ExitCode {
         Command::Build(build) => build.run(&global),
         Command::Fetch(fetch) => fetch.run(&global),
         Command::Lock(lock) => lock.run(&global),
+        Command::Store(store) => store.run(&global),
         Command::Up(up) => up.run(&global),
         Command::Down(down) => down.run(&global),
         Command::Status(status) => status.run(&global),

@@ -3,64 +3,40 @@
 //! A path appears by atomic rename after it is complete and verified; a lock per key lets concurrent builders share
 //! work. It does not know the network nor what the steps do, and it never holds a secret.
 //!
-//! Layout: `files/<sha256>`, `steps/<name>-<key>/`, `tmp/` (unfinished), `locks/`.
+//! Layout: `files/<sha256>`, `steps/<name>-<key>/`, `records/<name>-<key>` (what the step's content was when it was
+//! made), `tmp/` (unfinished), `locks/`, and `in-use`, which every builder holds while it runs.
 
+mod error;
+pub mod gc;
+mod held;
+mod key;
+mod record;
+pub mod verify;
+
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
-use serde::Serialize;
 
 use crate::error::Result;
-use crate::repro::sha256_hex;
-
-/// The name of what a step makes: a function of everything that may change a byte of it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct StepKey {
-    name: &'static str,
-    digest: String,
-}
-
-impl StepKey {
-    /// The key of a step from its recipe's version and its description, which holds every parameter and the keys or
-    /// hashes of all inputs. Its JSON form is canonical: structs in the order of their fields, maps sorted.
-    ///
-    /// # Panics
-    /// When the description has no JSON form, which a derived `Serialize` without foreign map keys always has.
-    #[must_use]
-    pub fn new(name: &'static str, recipe_version: u32, description: &impl Serialize) -> Self {
-        let text = serde_json::to_string(&(name, recipe_version, description));
-        let text =
-            text.unwrap_or_else(|error| panic!("the description of step `{name}` has no JSON form: {error}"));
-        Self { name, digest: sha256_hex(text) }
-    }
-
-    /// The digest's 32 bytes: what UUIDs and serial numbers derive from.
-    #[must_use]
-    pub fn bytes(&self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        // The digest is hexadecimal by construction.
-        let _ = hex::decode_to_slice(&self.digest, &mut bytes);
-        bytes
-    }
-
-    /// The digest in hexadecimal.
-    #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.digest
-    }
-
-    fn folder(&self) -> String {
-        format!("{}-{}", self.name, self.digest)
-    }
-}
+pub use error::StoreError;
+pub use key::StepKey;
 
 /// A store in a folder of the host.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// The lock of `in-use`: nothing that a builder may read is removed meanwhile.
+    _in_use: Arc<File>,
+    /// The steps that were asked for, when none may be made.
+    asked: Option<Arc<Mutex<BTreeSet<String>>>>,
 }
+
+/// The folders of a store.
+const FOLDERS: [&str; 5] = ["files", "steps", "records", "tmp", "locks"];
 
 /// An exclusive lock of one key, held until dropped.
 #[derive(Debug)]
@@ -69,27 +45,72 @@ pub struct KeyLock {
 }
 
 impl Store {
-    /// Opens a store, making it when needed, and removes what killed builders left.
+    /// Opens a store, making it when needed, and removes what killed builders left. Waits while something is removed
+    /// from it.
     ///
     /// # Errors
     /// When the folder cannot be made or read.
     pub fn open(root: &Path) -> io::Result<Self> {
-        for folder in ["files", "steps", "tmp", "locks"] {
+        for folder in FOLDERS {
             fs::create_dir_all(root.join(folder))?;
         }
-        let store = Self { root: fs::canonicalize(root)? };
-        for entry in fs::read_dir(store.root.join("tmp"))? {
+        let store = Self::attach(root, File::lock_shared)?;
+        store.sweep()?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there, to look at it and no more: what builders need stays meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], or when it cannot be read.
+    pub fn look(root: &Path) -> Result<Self> {
+        is_store(root)?;
+        Ok(Self::attach(root, File::lock_shared)?)
+    }
+
+    /// Opens a store that is there when nothing else uses it, to remove something; others wait until this is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`], or when it cannot be read.
+    pub fn alone(root: &Path) -> Result<Self> {
+        is_store(root)?;
+        let mut busy = false;
+        let store = Self::attach(root, |file| match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                busy = true;
+                Ok(())
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
+        })?;
+        if busy {
+            return Err(StoreError::Busy { root: root.to_owned() }.into());
+        }
+        store.sweep()?;
+        Ok(store)
+    }
+
+    fn attach(root: &Path, lock: impl FnOnce(&File) -> io::Result<()>) -> io::Result<Self> {
+        let root = fs::canonicalize(root)?;
+        let in_use = open_lock(&root.join("in-use"))?;
+        lock(&in_use)?;
+        Ok(Self { root, _in_use: Arc::new(in_use), asked: None })
+    }
+
+    /// Removes what killed builders left.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join("tmp"))? {
             let path = entry?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             // A partial download is kept: the next fetch resumes it.
             if name.ends_with(PARTIAL) {
                 continue;
             }
-            if store.try_lock(name)?.is_some() {
+            if self.try_lock(name)?.is_some() {
                 remove_tree(&path)?;
             }
         }
-        Ok(store)
+        Ok(())
     }
 
     /// Where a verified download lies, or will.
@@ -119,15 +140,32 @@ impl Store {
         path.is_dir().then_some(path)
     }
 
+    /// The same store, in which no step is made; it only remembers which ones were asked for.
+    #[must_use]
+    pub fn asking(&self) -> Self {
+        Self { asked: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// The names `<name>-<key>` of the steps that were asked for.
+    #[must_use]
+    pub fn asked(&self) -> BTreeSet<String> {
+        let asked = self.asked.as_ref().and_then(|asked| asked.lock().ok());
+        asked.map(|asked| asked.clone()).unwrap_or_default()
+    }
+
     /// The folder of a step's result; `make` fills an empty folder when it does not exist yet.
     ///
     /// # Errors
     /// Those of `make`; the store is then as before.
     pub fn step(&self, key: &StepKey, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let folder = key.folder();
+        if let Some(asked) = &self.asked {
+            asked.lock().map(|mut asked| asked.insert(folder)).ok();
+            return self.made(key).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into());
+        }
         if let Some(path) = self.made(key) {
             return Ok(path);
         }
-        let folder = key.folder();
         let _lock = self.lock(&folder)?;
         if let Some(path) = self.made(key) {
             return Ok(path);
@@ -141,9 +179,40 @@ impl Store {
             let _ = remove_tree(&temporary);
             return Err(error);
         }
+        // The record comes first: a step is never there without one.
+        fs::write(self.record(&folder), record::tree_sha256(&temporary)?)?;
         let path = self.root.join("steps").join(folder);
         fs::rename(&temporary, &path)?;
         Ok(path)
+    }
+
+    /// Where the content of a step's folder is recorded.
+    fn record(&self, folder: &str) -> PathBuf {
+        self.root.join("records").join(folder)
+    }
+
+    /// The names in one of the store's folders, sorted.
+    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(self.root.join(folder))?;
+        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        let mut names = entries.map(name).collect::<io::Result<Vec<String>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes `files/NAME` or `steps/NAME`, the latter at once, so that nothing takes the rest of it for a result.
+    fn remove(&self, kind: &str, name: &str) -> io::Result<()> {
+        let path = self.root.join(kind).join(name);
+        if kind != "steps" {
+            return remove_tree(&path);
+        }
+        let temporary = self.root.join("tmp").join(name);
+        fs::rename(path, &temporary)?;
+        let record = self.record(name);
+        if record.exists() {
+            fs::remove_file(record)?;
+        }
+        remove_tree(&temporary)
     }
 
     /// Waits for the lock of a key.
@@ -166,14 +235,24 @@ impl Store {
     }
 
     fn lock_file(&self, key: &str) -> io::Result<File> {
-        let path = self.root.join("locks").join(key);
-        fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map(fs::File::into_parts)
-            .map(|(file, _)| file)
+        open_lock(&self.root.join("locks").join(key))
     }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+    Ok(file.into_parts().0)
+}
+
+/// A misspelt store is named, not made. One of an earlier Kiln has no records yet.
+fn is_store(root: &Path) -> Result<()> {
+    if !root.join("files").is_dir() {
+        return Err(StoreError::Missing { root: root.to_owned() }.into());
+    }
+    for folder in FOLDERS {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    Ok(())
 }
 
 const PARTIAL: &str = ".part";
@@ -193,44 +272,4 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{StepKey, Store};
-    use crate::error::HostIo;
-
-    #[test]
-    fn a_step_is_made_once_and_a_failed_one_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let key = StepKey::new("test", 1, &("a", 1));
-        let failed = store.step(&key, |path| {
-            fs_err::write(path.join("half"), "x")?;
-            Err(HostIo(std::io::Error::other("broken")).into())
-        });
-        assert!(failed.is_err() && store.made(&key).is_none());
-        let path = store.step(&key, |path| Ok(fs_err::write(path.join("whole"), "x")?)).unwrap();
-        assert!(path.join("whole").exists() && !path.join("half").exists());
-        let again = store.step(&key, |_| panic!("made twice")).unwrap();
-        assert_eq!(path, again);
-    }
-
-    #[test]
-    fn opening_removes_what_a_killed_builder_left_but_keeps_what_a_living_one_makes() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        for name in ["dead", "alive"] {
-            fs_err::create_dir_all(folder.path().join("tmp").join(name)).unwrap();
-        }
-        let held = store.lock("alive").unwrap();
-        Store::open(folder.path()).unwrap();
-        assert!(!folder.path().join("tmp/dead").exists() && folder.path().join("tmp/alive").exists());
-        drop(held);
-    }
-
-    #[test]
-    fn a_key_depends_on_name_version_and_description() {
-        let key = StepKey::new("a", 1, &"x");
-        for other in [StepKey::new("b", 1, &"x"), StepKey::new("a", 2, &"x"), StepKey::new("a", 1, &"y")] {
-            assert_ne!(key.digest(), other.digest());
-        }
-    }
-}
+mod tests;

@@ -219,6 +219,16 @@ fn without_the_network_an_empty_store_is_named() {
 }
 
 #[test]
+fn without_the_network_a_build_of_root_is_in_an_empty_network_namespace() {
+    let project = Project::new();
+    let mut command = project.builder(&["build", "--profile", "single", "--offline"]);
+    let output = command.env("KILN_LOG", "builder=debug").env("NO_COLOR", "1").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let isolated = format!("the network is forbidden isolated={}", nix::unistd::geteuid().is_root());
+    assert!(stderr.contains(&isolated), "{stderr}");
+}
+
+#[test]
 fn the_checkouts_profiles_are_planned() {
     for profile in builder::profile::names(&checkout().join("profiles")) {
         let request = Request {

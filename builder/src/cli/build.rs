@@ -9,6 +9,7 @@ use clap::Args;
 use super::{Global, Target, complain, say};
 use crate::error::Result;
 use crate::mirror::Mirrors;
+use crate::offline;
 use crate::pipeline::{self, Built, Settings};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -46,6 +47,12 @@ pub(super) struct Fetch {
 
 impl Build {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        if self.offline {
+            offline::forbid();
+            // No build needs even this machine's own network, and no thread runs yet.
+            let isolated = offline::isolate();
+            tracing::debug!(isolated, "the network is forbidden");
+        }
         let plan = Plan::resolve(&global.request(&self.target))?;
         let settings = Settings {
             store: global.store()?,

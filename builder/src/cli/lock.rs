@@ -58,12 +58,13 @@ fn update(global: &Global, lockfile: PathBuf) -> Result<ExitCode> {
     let tools = if draft.packages(TOOLS, arch).next().is_some() {
         let store = Store::open(&global.store()?)?;
         crate::fetch::fetch(&store, plan::root_items(&draft, &mirrors, arch, TOOLS), false, &progress)?;
-        Some(roots::unpack(&store, &draft, TOOLS, arch, &progress)?)
+        // The store stays open: what is in it stays, too.
+        Some((roots::unpack(&store, &draft, TOOLS, arch, &progress)?, store))
     } else {
         None
     };
     let task = progress.task("resolving packages");
-    let tools = tools.as_ref().map(|root| root.path.as_path());
+    let tools = tools.as_ref().map(|(root, _)| root.path.as_path());
     let changes = resolve(&global.project, &lockfile, &ARCHITECTURES, &mirrors, tools)?;
     task.finish();
     say(&changes.to_string())?;

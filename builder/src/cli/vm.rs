@@ -10,6 +10,7 @@ use super::{Global, complain, say};
 use crate::driver::{self, Accel, DownRequest, Firmware, Tool, UpRequest, Wait};
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock};
+use crate::mirror::Mirrors;
 use crate::plan::{self, QEMU};
 use crate::profile::Profile;
 use crate::progress::Progress;
@@ -142,13 +143,18 @@ pub(super) struct Print {
 
 impl Up {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        if self.offline {
+            // The machines' ports are on this machine's own network, so that one stays.
+            crate::offline::forbid();
+        }
         let results = self.results.folder(global)?;
         let cluster = ClusterJson::load(&results)?;
         let lock = Lock::load(&self.lockfile.unwrap_or_else(|| plan::lockfile(&global.project)))?;
         let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
         // QEMU runs on this machine, whatever the images are for.
         let host = Arch::Amd64;
-        let items = plan::root_items(&lock, &global.mirrors()?, host, QEMU);
+        let mirrors = if self.offline { Mirrors::default() } else { global.mirrors()? };
+        let items = plan::root_items(&lock, &mirrors, host, QEMU);
         crate::fetch::fetch(&store, items, self.offline, &progress)?;
         let root = roots::unpack(&store, &lock, QEMU, host, &progress)?;
         let request = UpRequest {

@@ -81,6 +81,10 @@ pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Atte
         file.seek(SeekFrom::Start(from))?;
         return Ok(Body { bytes: Box::new(file), resumed: true, sized: true });
     }
+    // The one place where a connection begins.
+    if crate::offline::is_forbidden() {
+        return Err(Attempt::Later("--offline forbids the network".to_owned()));
+    }
     let mut request = clients.of(url).get(url);
     if from > 0 {
         request = request.header(RANGE, format!("bytes={from}-"));

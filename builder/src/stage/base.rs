@@ -32,15 +32,26 @@ pub struct Base {
     pub tar: PathBuf,
 }
 
+/// The key of the base root file system; `tools` is that of the tool root.
+#[must_use]
+pub fn key(lock: &Lock, tools: &StepKey, arch: Arch) -> StepKey {
+    let (suite, request) = names(lock);
+    let description = (tools, lock.epoch, suite, request, roots::hashes(lock.packages(ROOT, arch)));
+    StepKey::new("base", VERSION, &description)
+}
+
+/// The suite and what was asked for; the lock was checked, so it has the root.
+fn names(lock: &Lock) -> (&str, &[String]) {
+    lock.root.get(ROOT).map(|root| (root.suite.as_str(), root.request.as_slice())).unwrap_or_default()
+}
+
 /// Makes the base root file system.
 ///
 /// # Errors
 /// When mmdebstrap fails; its words are in the error.
 pub fn make(store: &Store, lock: &Lock, tools: &Root, arch: Arch, progress: &Progress) -> Result<Base> {
-    let request = lock.root.get(ROOT).map(|root| root.request.clone()).unwrap_or_default();
-    let suite = lock.root.get(ROOT).map(|root| root.suite.clone()).unwrap_or_default();
-    let description = (&tools.key, lock.epoch, &suite, &request, roots::hashes(lock.packages(ROOT, arch)));
-    let key = StepKey::new("base", VERSION, &description);
+    let key = key(lock, &tools.key, arch);
+    let (suite, request) = names(lock);
     let folder = store.step(&key, |folder| {
         let task = progress.task("installing the base root file system");
         let repository = folder.join("repository");
@@ -83,7 +94,7 @@ pub fn make(store: &Store, lock: &Lock, tools: &Root, arch: Arch, progress: &Pro
             "--aptopt=Acquire::Languages \"none\"",
             &format!("--architectures={arch}"),
             &format!("--include={}", request.join(",")),
-            &suite,
+            suite,
             "/kiln/out/base.tar",
             "deb [trusted=yes] copy:/kiln/repository ./",
         ])?;

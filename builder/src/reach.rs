@@ -1,0 +1,100 @@
+//! What of a store a project still reaches: the files that its lock names, and the steps of every build that its
+//! profiles, releases and architectures allow.
+//!
+//! The keys of the early steps follow from the lock. Those of the late ones depend on what the early ones made; they
+//! are found by a build in which nothing is made, and stay unknown where something was not made yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::embedded;
+use crate::error::Result;
+use crate::lock::Lock;
+use crate::lock::format::{Arch, Component};
+use crate::plan::{Plan, Request, TOOLS, lockfile};
+use crate::profile;
+use crate::progress::Progress;
+use crate::stage::base::{self, Base};
+use crate::stage::roots::{self, Root};
+use crate::stage::{component, disk, source, tree};
+use crate::store::Store;
+use crate::store::gc::Reach;
+
+/// What a project reaches in a store.
+///
+/// # Errors
+/// When the lock, a recipe or a profile is wrong, or this builder is not the lock's: then nobody knows what is reached.
+pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
+    let store = store.asking();
+    let lock = Lock::load(&lockfile(project))?;
+    let mut steps = BTreeSet::new();
+    for arch in embedded::ARCHITECTURES {
+        steps.extend(lock.root.keys().map(|name| roots::key(&lock, name, arch).folder()));
+        steps.insert(base::key(&lock, &roots::key(&lock, TOOLS, arch), arch).folder());
+        for build in lock.build.values() {
+            let root = roots::key(&lock, &build.root, arch);
+            steps.insert(source::key(project, &lock, build, &root, arch)?.folder());
+        }
+    }
+    for profile in profile::names(&project.join("profiles")) {
+        for plan in plans(project, &lock, &profile)? {
+            ask(&plan, &store, progress)?;
+        }
+    }
+    steps.append(&mut store.asked());
+    Ok(Reach { files: files(&lock), steps })
+}
+
+/// The plans of a profile. As it stands it must be right; with another release or architecture it may be impossible.
+fn plans(project: &Path, lock: &Lock, profile: &str) -> Result<Vec<Plan>> {
+    let mut request = Request {
+        project: project.to_owned(),
+        profile: profile.to_owned(),
+        release: None,
+        arch: Arch::Amd64,
+        lockfile: lockfile(project),
+    };
+    Plan::resolve(&request)?;
+    let mut plans = Vec::new();
+    for release in lock.release.keys() {
+        for arch in embedded::ARCHITECTURES {
+            (request.release, request.arch) = (Some(release.clone()), arch);
+            plans.extend(Plan::resolve(&request).ok());
+        }
+    }
+    Ok(plans)
+}
+
+/// Asks the store for the late steps of a plan.
+fn ask(plan: &Plan, store: &Store, progress: &Progress) -> Result<()> {
+    // Something was not made yet, so what would be made of it was not either.
+    let Ok(components) = component::gather(plan, store, progress) else { return Ok(()) };
+    let tools = Root { key: roots::key(&plan.lock, TOOLS, plan.arch), path: PathBuf::new() };
+    let base = Base { key: base::key(&plan.lock, &tools.key, plan.arch), tar: PathBuf::new() };
+    for tree in tree::trees(plan, &components)? {
+        // Each on its own: one disk that is not there says nothing about the next.
+        let _ = disk::all(plan, store, &tools, &base, std::slice::from_ref(&tree), progress);
+    }
+    Ok(())
+}
+
+/// The hashes of every file that the lock names, for every architecture.
+fn files(lock: &Lock) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    files.extend(lock.deb.values().flatten().map(|deb| deb.sha256.to_string()));
+    files.extend(lock.source.values().flat_map(|source| &source.files).map(|file| file.sha256.to_string()));
+    for component in lock.release.values().flat_map(|release| release.component.values()) {
+        match component {
+            Component::Url(downloads) => {
+                let hashes = |arch| downloads.iter().filter_map(move |download| download.hash(arch));
+                let hashes = embedded::ARCHITECTURES.into_iter().flat_map(hashes);
+                files.extend(hashes.map(|hash| hash.as_str().to_owned()));
+            }
+            Component::Path { sha256, .. } => {
+                files.extend(sha256.values().flat_map(BTreeMap::values).map(ToString::to_string));
+            }
+            Component::Build { .. } | Component::Deb { .. } => {}
+        }
+    }
+    files
+}
