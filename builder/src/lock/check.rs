@@ -36,7 +36,7 @@ pub fn check(project: &Path, lockfile: &Path, architectures: &[Arch]) -> Result<
     let text = Lock::read(lockfile)?;
     let lock = Lock::parse(lockfile, &text)?;
     let mut wanted = lock.clone();
-    resolve::derive(project, &mut wanted)?;
+    resolve::derive(project, &mut wanted, architectures)?;
     let mut findings = Changes::between(&lock, &wanted).to_string();
     for arch in architectures {
         for (name, root) in &lock.root {

@@ -32,7 +32,7 @@ pub fn update(
     let text = Lock::read(lockfile)?;
     let old = Lock::draft(lockfile, &text)?;
     let mut lock = old.clone();
-    derive(project, &mut lock)?;
+    derive(project, &mut lock, architectures)?;
     resolve(&mut lock, architectures, mirrors, tools)?;
     lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
     let written = edit::write(&text, &lock).map_err(|error| {
@@ -49,7 +49,7 @@ pub fn update(
 ///
 /// # Errors
 /// When the base recipe cannot be read.
-pub(super) fn derive(project: &Path, lock: &mut Lock) -> Result<()> {
+pub(super) fn derive(project: &Path, lock: &mut Lock, architectures: &[Arch]) -> Result<()> {
     let layers = Role::load(project, "base")?.layers;
     let base: BTreeSet<String> = layers.into_iter().flat_map(|layer| layer.image.packages.include).collect();
     let components = lock.release.values().flat_map(|release| release.component.values());
@@ -64,7 +64,9 @@ pub(super) fn derive(project: &Path, lock: &mut Lock) -> Result<()> {
             root.request = request.into_iter().collect();
         }
     }
-    for arch in embedded::ARCHITECTURES {
+    // Those that the lock has packages for, and those that it has a hash for already.
+    let known: BTreeSet<Arch> = lock.firstboot.keys().chain(architectures).copied().collect();
+    for arch in known {
         let hash = embedded::sha256(arch).parse().map_err(std::io::Error::other)?;
         lock.firstboot.insert(arch, hash);
     }
