@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::error::DriverError;
 use super::state::State;
 use crate::report::KUBECONFIG;
-use crate::report::cluster::ClusterJson;
+use crate::report::cluster::{ClusterJson, NodeJson};
 
 /// The API server's port on a control plane node.
-pub(super) const PORT: u16 = 6443;
+const PORT: u16 = 6443;
 
 /// How long an answer may take; under emulation a TLS handshake alone takes seconds on a busy host.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -76,6 +76,11 @@ impl Api {
         let list: NodeList = serde_json::from_slice(&answer.error_for_status().ok()?.bytes().ok()?).ok()?;
         Some(list.items.into_iter().map(|node| (node.metadata.name, ready(node.status))).collect())
     }
+}
+
+/// The nodes with an API server, in the order of the profile.
+pub(super) fn planes(cluster: &ClusterJson) -> impl Iterator<Item = &NodeJson> {
+    cluster.nodes.iter().filter(|node| node.ports.contains(&PORT))
 }
 
 /// Where the API server is reached from this machine.

@@ -57,7 +57,7 @@ pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError
         }
         task.finish();
     }
-    for plane in cluster.nodes.iter().filter(|node| node.ports.contains(&api::PORT)) {
+    for plane in api::planes(&cluster) {
         if folders.process(&plane.name).is_running()? {
             let task = progress.task("checking the cluster");
             found.extend(run(results, &plane.name, "/usr/lib/kiln/check-cluster")?);

@@ -126,7 +126,7 @@ fn ready(
     folders: &Folders,
     state: &State,
 ) -> Result<BTreeMap<String, Ready>, DriverError> {
-    for plane in cluster.nodes.iter().filter(|node| node.ports.contains(&api::PORT)) {
+    for plane in api::planes(cluster) {
         let process = folders.process(&plane.name);
         if process.is_running()? && serial::look(&process.folder)?.stage >= Stage::Login {
             // Without a kubeconfig that works, the machines still have a status.

@@ -64,7 +64,7 @@ pub(super) fn check(
     if wait != Wait::Ready {
         return Ok(());
     }
-    for plane in cluster.nodes.iter().filter(|node| node.ports.contains(&api::PORT)) {
+    for plane in api::planes(cluster) {
         if nodes.contains(&plane) || folders.process(&plane.name).is_running()? {
             return Ok(());
         }
@@ -107,7 +107,7 @@ pub(super) fn wait(
     let mut waiting: Vec<Waiting<'_>> = nodes.iter().map(task).collect();
     let all = poll::until(request.timeout, PAUSE, || {
         // The API server is asked once its machine has booted, and not all the time.
-        let planes = cluster.nodes.iter().filter(|node| node.ports.contains(&api::PORT));
+        let planes = api::planes(cluster);
         let mut booted = false;
         for plane in planes {
             booted |= serial::look(&folders.node(&plane.name))?.stage >= Stage::Login;
