@@ -21,7 +21,7 @@ Usage: firstboot [OPTION]...
   --dev DIR          the device files (default /dev)
   --credentials DIR  systemd's credentials (default $CREDENTIALS_DIRECTORY)
   --identity DEVICE  device or file that holds the identities (default: the partition kiln-identity)
-  --wait SECONDS     how long to wait for a network card of the node table (default 0)
+  --wait SECONDS     how long to wait for a network card or a disk that is to come (default 0)
   --dry-run          print what would be done, and change nothing
 
 status shows what was applied at the last boot, and where each value came from.
@@ -42,7 +42,7 @@ pub struct Args {
     pub credentials: Option<PathBuf>,
     /// Device or file with the identities; without it the partition is looked up by its name.
     pub identity: Option<PathBuf>,
-    /// How long to wait for a network card that the node table knows.
+    /// How long to wait for a network card of the node table, or for a disk that is announced.
     pub wait: Duration,
     /// Print the plan and change nothing.
     pub dry_run: bool,

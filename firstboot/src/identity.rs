@@ -83,23 +83,35 @@ pub enum IdentityError {
     },
 }
 
+/// Whether a device or file has anything but zeros at its beginning.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_there(device: Option<&Path>) -> Result<bool, IdentityError> {
+    let Some(device) = device else { return Ok(false) };
+    Ok(open(device)?.is_some())
+}
+
+/// The file and its first block; `None` when there is no such file, or zeros in it.
+fn open(device: &Path) -> io::Result<Option<(fs::File, Vec<u8>)>> {
+    let mut file = match fs::File::open(device) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // A stream never starts with a zero block, and a wipe is always finished before its record says so: the first
+    // block tells an empty partition, and the usual boot reads no more than that.
+    let mut first = Vec::new();
+    (&mut file).take(BLOCK).read_to_end(&mut first)?;
+    Ok(first.iter().any(|byte| *byte != 0).then_some((file, first)))
+}
+
 /// Reads the identity of `node` from a device or file. `None` when there is none: no such device, or zeros.
 ///
 /// # Errors
 /// The device cannot be read, or what it holds is no identity of this node.
 pub fn read(device: &Path, node: &str) -> Result<Option<Identity>, IdentityError> {
-    let mut file = match fs::File::open(device) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    // A stream never starts with a zero block, and a wipe is always finished before its record says so: the first
-    // block tells an empty partition, and the usual boot reads no more than that.
-    let mut stream = Vec::new();
-    (&mut file).take(BLOCK).read_to_end(&mut stream)?;
-    if stream.iter().all(|byte| *byte == 0) {
-        return Ok(None);
-    }
+    let Some((file, mut stream)) = open(device)? else { return Ok(None) };
     file.take(LARGEST).read_to_end(&mut stream)?;
     parse(&stream, node).map(Some)
 }

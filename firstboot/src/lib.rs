@@ -25,3 +25,4 @@ pub mod status;
 pub mod taking;
 pub mod template;
 pub mod volume;
+pub mod wait;

@@ -3,26 +3,22 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::apply::{apply, remove, wipe};
 use crate::args::Args;
 use crate::console::Console;
 use crate::facts::{self, Facts, FactsError};
-use crate::identity::IdentityError;
+use crate::identity::{self, IdentityError};
 use crate::image::{Image, ImageError};
 use crate::machine::{Card, DeviceError, Machine};
 use crate::ops::Ops;
 use crate::plan::{Action, Content, Plan, PlanError};
 use crate::record::{RECORD_FILE, Record, RecordError, State, VERSION};
-use crate::schema::Node;
 use crate::seed::IDENTITY_FILE;
-use crate::source::{self, Settings, SourceError, Sourced, table};
+use crate::source::{Settings, SourceError};
 use crate::taking;
-
-/// How often the machine's cards are looked at again while waiting for one.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::wait::{self, Found};
 
 /// The node was not configured.
 #[derive(Debug, thiserror::Error)]
@@ -109,13 +105,14 @@ pub fn run(
     let machine = Machine::new(args);
     let image = Image::read(&args.root)?;
     let before = Record::read(&args.root)?;
-    let settings = source::read_all(&machine)?;
-    let (cards, node) = find_node(&machine, &image, &settings, args.wait)?;
+    let device = machine.identity_device()?;
+    let device = device.as_deref();
+    let partition = identity::is_there(device)?;
+    let Found { settings, cards, node } =
+        wait::look(&machine, &image, before.as_ref(), partition, args.wait, console)?;
     let Some(node) = node else { return no_node(&image, &settings, &cards, console) };
     let facts = Facts::resolve(&image.cluster, &image.role, &settings, &node, &cards)?;
-    let device = machine.identity_device()?;
     let name = facts.node_name.value.as_str();
-    let device = device.as_deref();
     let found = taking::find(settings.identity.as_ref(), device, before.as_ref(), name)?;
     let identity = found.identity.as_ref();
     if let Some(record) = before.as_ref().filter(|record| record.node != name)
@@ -167,26 +164,6 @@ pub fn run(
     let unchanged = outcome.unchanged;
     console.say(&format!("{name}: applied {} in {took} ms, {unchanged} unchanged", count(outcome.written)));
     Ok(())
-}
-
-/// The node that this machine is, and the cards it was looked for with. A card may come up later than this program.
-fn find_node<'a>(
-    machine: &Machine,
-    image: &'a Image,
-    settings: &Settings,
-    wait: Duration,
-) -> Result<(Vec<Card>, Option<Sourced<&'a Node>>), Error> {
-    #[expect(clippy::disallowed_methods, reason = "a time-out, in no output")]
-    let start = Instant::now();
-    loop {
-        let cards = machine.cards().map_err(Error::Machine)?;
-        let node = table::pick(&image.cluster, settings, &cards)?;
-        // A node that was picked by its name needs a card too.
-        if (node.is_some() && !cards.is_empty()) || start.elapsed() >= wait {
-            return Ok((cards, node));
-        }
-        thread::sleep(PAUSE);
-    }
 }
 
 /// Nothing says that this machine is a node: not an error, unless a source has values for one.

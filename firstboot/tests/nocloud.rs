@@ -4,7 +4,7 @@ mod support;
 
 use firstboot::args::Args;
 use firstboot::ops::Real;
-use support::seed::{KEY, MADE, iso, lines, made, read};
+use support::seed::{KEY, MADE, iso, made};
 use support::{Identity, World};
 
 #[test]
@@ -47,7 +47,7 @@ fn the_same_volume_in_a_partition_is_one_and_two_disks_are_refused() {
     world.put("sys/class/block/sda1/partition", b"1\n");
     assert!(!world.boot().failed);
     world.disk("sdb", &made("fat12"));
-    insta::assert_snapshot!(lines(&world.boot()), @"
+    insta::assert_snapshot!(world.boot().lines(), @"
     NoCloud: /dev/sda, /dev/sdb all have the label cidata; detach those that are not this node's
     nothing was written; correct this and boot again
     ");
@@ -105,7 +105,7 @@ fn another_instance_is_applied_and_what_it_has_no_more_is_removed() {
     assert!(old.iter().all(|path| world.root().join(path).exists()));
     world.seed(&[("meta-data", "instance-id: two\nlocal-hostname: green")]);
     let said = world.boot();
-    insta::assert_snapshot!(lines(&said), @"
+    insta::assert_snapshot!(said.lines(), @"
     node-0: hostname green (NoCloud, meta-data, local-hostname)
     node-0: card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
     node-0: address 192.168.122.11/24 (node table, by MAC 52:54:00:6b:00:0b)
@@ -115,10 +115,10 @@ fn another_instance_is_applied_and_what_it_has_no_more_is_removed() {
     node-0: routes 10.200.2.0/24 via 192.168.122.10 (server), 10.200.1.0/24 via 192.168.122.12 (node-1) (node table)
     node-0: instance-id two (NoCloud, meta-data, instance-id)
     node-0: identity 2 files (taken at an earlier boot)
-    firstboot: node-0: applied 3 files in N ms, 4 unchanged
+    node-0: applied 3 files in N ms, 4 unchanged
     ");
     assert!(!old.iter().any(|path| world.root().join(path).exists()));
-    assert_eq!(lines(&world.boot()), "node-0 is up to date");
+    assert_eq!(world.boot().lines(), "node-0 is up to date");
 }
 
 #[test]
@@ -152,21 +152,21 @@ fn the_identity_of_a_seed_is_taken_once_and_wins_over_the_partition() {
     with(&carried);
     let said = world.boot();
     assert!(said.console.contains("identity 1 file (NoCloud, kiln-identity.tar)"), "{}", said.console);
-    assert_eq!(read(&world, "var/lib/kubelet/kubelet.key"), "from the seed\n");
+    assert_eq!(world.read("var/lib/kubelet/kubelet.key"), "from the seed\n");
     assert!(world.is_wiped());
-    assert!(!read(&world, "var/lib/kiln/seed.json").contains("from the seed"));
+    assert!(!world.read("var/lib/kiln/seed.json").contains("from the seed"));
     let tree = world.tree();
-    assert_eq!(lines(&world.boot()), "node-0 is up to date");
+    assert_eq!(world.boot().lines(), "node-0 is up to date");
     assert_eq!(world.tree(), tree);
     let mut renewed = Identity::new();
     renewed.file("node-0/var/lib/kubelet/kubelet.key", 0o600, b"renewed\n");
     with(&renewed);
     assert!(!world.boot().failed);
-    assert_eq!(read(&world, "var/lib/kubelet/kubelet.key"), "renewed\n");
+    assert_eq!(world.read("var/lib/kubelet/kubelet.key"), "renewed\n");
     let mut foreign = Identity::new();
     foreign.file("node-9/x", 0o600, b"x");
     with(&foreign);
-    insta::assert_snapshot!(lines(&world.boot()), @"
+    insta::assert_snapshot!(world.boot().lines(), @"
     NoCloud, kiln-identity.tar: identity: it is for `node-9`, and this is node `node-0`; it belongs to another image or disk
     nothing was written; correct this and boot again
     ");
@@ -189,7 +189,7 @@ fn a_dry_run_shows_what_a_seed_would_do() {
 fn what_is_kept_of_a_seed_is_checked() {
     let world = World::node_0();
     world.put("root/var/lib/kiln/seed.json", b"{\"version\": 1}");
-    insta::assert_snapshot!(lines(&world.boot()), @"
+    insta::assert_snapshot!(world.boot().lines(), @"
     /var/lib/kiln/seed.json: missing field `seed` at line 1 column 14; remove it to forget the seed
     nothing was written; correct this and boot again
     ");

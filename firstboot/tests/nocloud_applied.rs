@@ -5,7 +5,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 
 use fs_err as fs;
-use support::seed::{KEY, lines, read};
+use support::seed::KEY;
 use support::{AnyOwner, Identity, World};
 
 /// What multipass 1.16 writes for `multipass launch --name node-1 --network …`.
@@ -58,16 +58,14 @@ ethernets:
 
 #[test]
 fn a_seed_of_multipass_makes_the_node_of_its_name() {
-    let world = World::new();
-    world.card("ens3", "52:54:00:4b:aa:bb", "1");
-    world.identity(&Identity::workers());
+    let world = World::with_card("ens3", "52:54:00:4b:aa:bb");
     world.put("root/etc/passwd", b"root:x:0:0:root:/root:/bin/bash\nold:x:1000:1000::/home/old:/bin/sh\n");
     world.put("root/etc/group", b"root:x:0:\nold:x:1000:\n");
     world.put("root/etc/shadow", b"root:*:19000:0:99999:7:::\nold:!:::::::\n");
     fs::set_permissions(world.root().join("etc/shadow"), PermissionsExt::from_mode(0o640)).unwrap();
     world.seed(&MULTIPASS);
     let said = world.boot_with(&world.args(), &mut AnyOwner::default());
-    insta::assert_snapshot!(lines(&said), @"
+    insta::assert_snapshot!(said.lines(), @"
     node-1: ignored, Kiln's images do nothing with it: NoCloud, vendor-data, growpart
     node-1: ignored, Kiln's images do nothing with it: NoCloud, vendor-data, manage_etc_hosts
     node-1: ignored, Kiln's images do nothing with it: NoCloud, vendor-data, timezone
@@ -86,28 +84,28 @@ fn a_seed_of_multipass_makes_the_node_of_its_name() {
     node-1: user ubuntu 1 key (NoCloud, vendor-data, system_info; NoCloud, vendor-data, ssh_authorized_keys)
     node-1: instance-id node-1 (NoCloud, meta-data, instance-id)
     node-1: identity 2 files (/identity)
-    firstboot: node-1: applied 14 files in N ms, 0 unchanged
+    node-1: applied 14 files in N ms, 0 unchanged
     ");
-    insta::assert_snapshot!(read(&world, "etc/passwd"), @"
+    insta::assert_snapshot!(world.read("etc/passwd"), @"
     root:x:0:0:root:/root:/bin/bash
     old:x:1000:1000::/home/old:/bin/sh
     ubuntu:x:1001:1001::/home/ubuntu:/bin/bash
     ");
-    insta::assert_snapshot!(read(&world, "etc/shadow"), @"
+    insta::assert_snapshot!(world.read("etc/shadow"), @"
     root:*:19000:0:99999:7:::
     old:!:::::::
     ubuntu:!*:::::::
     ");
-    insta::assert_snapshot!(read(&world, "etc/group"), @"
+    insta::assert_snapshot!(world.read("etc/group"), @"
     root:x:0:
     old:x:1000:
     ubuntu:x:1001:
     ");
-    insta::assert_snapshot!(read(&world, "etc/ssh/authorized_keys.seed/ubuntu"), @"
+    insta::assert_snapshot!(world.read("etc/ssh/authorized_keys.seed/ubuntu"), @"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ ubuntu@localhost
     ");
-    insta::assert_snapshot!(read(&world, "etc/systemd/network/10-kiln.network"), @"
+    insta::assert_snapshot!(world.read("etc/systemd/network/10-kiln.network"), @"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     [Match]
     MACAddress=52:54:00:4b:aa:bb
@@ -130,7 +128,7 @@ fn a_seed_of_multipass_makes_the_node_of_its_name() {
     Destination=10.200.0.0/24
     Gateway=192.168.122.11
     ");
-    insta::assert_snapshot!(read(&world, "etc/systemd/network/20-kiln-extra0.network"), @"
+    insta::assert_snapshot!(world.read("etc/systemd/network/20-kiln-extra0.network"), @"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     [Match]
     MACAddress=52:54:00:00:00:99
@@ -149,7 +147,7 @@ fn a_seed_of_multipass_makes_the_node_of_its_name() {
     assert_eq!(tree["/home/ubuntu"].0 & 0o7777, 0o700);
     assert_eq!(tree["/etc/shadow"].0 & 0o7777, 0o640);
     let said = world.boot_with(&world.args(), &mut AnyOwner::default());
-    assert_eq!(lines(&said), "node-1 is up to date");
+    assert_eq!(said.lines(), "node-1 is up to date");
     assert_eq!(world.tree(), tree);
 }
 
@@ -168,11 +166,11 @@ fn a_seed_of_virt_install_gives_root_its_key() {
     let said = world.boot();
     assert!(said.console.contains("ignored, Kiln's images do nothing with it: NoCloud, user-data, runcmd"));
     assert!(said.console.contains(": user root 1 key (NoCloud, user-data, users)"), "{}", said.console);
-    assert!(read(&world, "etc/ssh/authorized_keys.seed/root").ends_with(&format!("{KEY}\n")));
+    assert!(world.read("etc/ssh/authorized_keys.seed/root").ends_with(&format!("{KEY}\n")));
     // It takes the disk away after the first boot.
     let tree = world.tree();
     world.detach();
-    assert_eq!(lines(&world.boot()), "node-0 is up to date");
+    assert_eq!(world.boot().lines(), "node-0 is up to date");
     assert_eq!(world.tree(), tree);
 }
 
@@ -200,7 +198,7 @@ fn cards_get_what_network_config_says() {
       optional: true
 ";
     world.seed(&[("network-config", network)]);
-    insta::assert_snapshot!(lines(&world.boot()), @"
+    insta::assert_snapshot!(world.boot().lines(), @"
     node-0: ignored, Kiln's images do nothing with it: NoCloud, network-config, network.renderer
     node-0: hostname node-0 (node table, by MAC 52:54:00:6b:00:0b)
     node-0: card 52:54:00:6b:00:0b (node table, by MAC 52:54:00:6b:00:0b)
@@ -212,9 +210,9 @@ fn cards_get_what_network_config_says() {
     node-0: card also 52:54:00:6b:00:0b 2001:db8::55/64 ::/0 via fe80::1 (NoCloud, network-config, network.ethernets.cluster)
     node-0: card storage enp2* dhcp6 10.1.2.3/16 10.3.0.0/16 via 10.1.0.1 (NoCloud, network-config, network.ethernets.storage)
     node-0: identity 2 files (/identity)
-    firstboot: node-0: applied 10 files in N ms, 0 unchanged
+    node-0: applied 10 files in N ms, 0 unchanged
     ");
-    insta::assert_snapshot!(read(&world, "etc/systemd/network/10-kiln.network"), @"
+    insta::assert_snapshot!(world.read("etc/systemd/network/10-kiln.network"), @"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     [Match]
     MACAddress=52:54:00:6b:00:0b
@@ -247,7 +245,7 @@ fn cards_get_what_network_config_says() {
     Destination=10.200.1.0/24
     Gateway=192.168.122.12
     ");
-    insta::assert_snapshot!(read(&world, "etc/systemd/network/20-kiln-storage.network"), @"
+    insta::assert_snapshot!(world.read("etc/systemd/network/20-kiln-storage.network"), @"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     [Match]
     Name=enp2*
@@ -293,7 +291,7 @@ config:
   - {type: nameserver, address: [1.1.1.1]}
 ";
     world.seed(&[("meta-data", "local-hostname: node-0\n"), ("network-config", network)]);
-    insta::assert_snapshot!(lines(&world.boot()), @"
+    insta::assert_snapshot!(world.boot().lines(), @"
     node-0: hostname node-0 (NoCloud, meta-data, local-hostname)
     node-0: card 52:54:00:00:00:02 (NoCloud, network-config, config[0])
     node-0: address 192.168.122.11/24 (NoCloud, network-config, config[0], address)
@@ -304,9 +302,9 @@ config:
     node-0: card also 52:54:00:00:00:02 2001:db8::11/64 10.7.0.0/16 via 192.168.122.9 (NoCloud, network-config, config[0])
     node-0: card enp1s0 enp1s0 dhcp4 (NoCloud, network-config, config[1])
     node-0: identity 2 files (/identity)
-    firstboot: node-0: applied 10 files in N ms, 0 unchanged
+    node-0: applied 10 files in N ms, 0 unchanged
     ");
-    insta::assert_snapshot!(read(&world, "etc/systemd/network/10-kiln.network"), @"
+    insta::assert_snapshot!(world.read("etc/systemd/network/10-kiln.network"), @"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     [Match]
     MACAddress=52:54:00:00:00:02
@@ -334,7 +332,7 @@ config:
     Destination=10.200.1.0/24
     Gateway=192.168.122.12
     ");
-    insta::assert_snapshot!(read(&world, "etc/systemd/network/20-kiln-enp1s0.network"), @"
+    insta::assert_snapshot!(world.read("etc/systemd/network/20-kiln-enp1s0.network"), @"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     [Match]
     Name=enp1s0

@@ -1,5 +1,7 @@
-//! The kernel command line: `kiln.KEY=VALUE` words. Everything without the prefix belongs to others and is skipped.
+//! The kernel command line: `kiln.KEY=VALUE` words, and cloud-init's `ds=nocloud`. Everything else belongs to others and
+//! is skipped.
 
+use super::announced::Announced;
 use super::{Settings, Source, SourceError, bounded, pairs};
 use crate::machine::Machine;
 
@@ -15,9 +17,12 @@ impl Source for Cmdline {
         // Other programs' words may be in any encoding; a replacement character is in none of our keys and values.
         let text = String::from_utf8_lossy(&bytes);
         let words = words(&text);
+        let mut announced = Announced::default();
+        words.iter().for_each(|word| announced.read(NAME, word));
         let words = words.iter().filter_map(|word| word.strip_prefix(PREFIX));
         let words = words.map(|word| word.split_once('=').unwrap_or((word, "")));
-        let settings = pairs(NAME, PREFIX, words)?;
+        let mut settings = pairs(NAME, PREFIX, words.chain(announced.pairs()))?;
+        announced.record(&mut settings);
         Ok((settings != Settings::default()).then_some(settings))
     }
 }

@@ -1,6 +1,7 @@
 //! Where a node's values come from, highest precedence first. A source reads and checks its own form and answers
 //! [`Settings`]; it does not know what they are used for. Absent is not an error, present and wrong is one.
 
+mod announced;
 mod cmdline;
 mod credentials;
 mod fw_cfg;

@@ -82,7 +82,7 @@ impl Source for NoCloud {
             serde_json::to_string_pretty(&kept).map_err(|error| NoCloudError::Kept(error.into()))?;
         kept.push('\n');
         let identity = identity.map(|bytes| Content { bytes, secret: true });
-        Ok(Some(Settings { kept: Some(kept), identity, ..seed }))
+        Ok(Some(Settings { disk: true, kept: Some(kept), identity, ..seed }))
     }
 }
 

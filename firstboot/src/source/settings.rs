@@ -50,6 +50,12 @@ pub struct Settings {
     pub interfaces: Vec<Sourced<Interface>>,
     /// What a source says that Kiln's images do not do, by name.
     pub ignored: Vec<String>,
+    /// What says that a NoCloud disk is to come.
+    #[serde(skip)]
+    pub announced: Option<String>,
+    /// Whether a NoCloud disk is there; without it, a seed is what is kept of an earlier one.
+    #[serde(skip)]
+    pub disk: bool,
     /// The text of [`super::nocloud::KEPT_FILE`], when there is a seed.
     #[serde(skip)]
     pub kept: Option<String>,
@@ -73,6 +79,8 @@ impl Settings {
             accounts: [self.accounts, lower.accounts].concat(),
             interfaces: [self.interfaces, lower.interfaces].concat(),
             ignored: [self.ignored, lower.ignored].concat(),
+            announced: self.announced.or(lower.announced),
+            disk: self.disk || lower.disk,
             kept: self.kept.or(lower.kept),
             identity: self.identity.or(lower.identity),
         }

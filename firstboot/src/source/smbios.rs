@@ -3,24 +3,26 @@
 
 use std::path::Path;
 
+use super::announced::Announced;
 use super::{Settings, Source, SourceError, bounded, pairs};
 use crate::machine::{Machine, names};
 
 const NAME: &str = "SMBIOS";
 const PREFIX: &str = "kiln.";
-/// What starts a serial number that is meant for cloud-init's NoCloud, see
-/// <https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html>.
-const NOCLOUD: [&str; 2] = ["ds=nocloud", "ds=nocloud-net"];
-
 /// Reads the serial number and the OEM strings.
 pub struct Smbios;
 
 impl Source for Smbios {
     fn read(&self, machine: &Machine) -> Result<Option<Settings>, SourceError> {
         let mut words = Vec::new();
-        let mut ignored = Vec::new();
+        let mut announced = Announced::default();
         if let Some(serial) = bounded(NAME, &machine.sys.join("class/dmi/id/product_serial"))? {
-            from_serial(String::from_utf8_lossy(&serial).trim(), &mut words, &mut ignored);
+            let serial = String::from_utf8_lossy(&serial);
+            let serial = serial.trim();
+            if serial.starts_with(PREFIX) {
+                words.extend(serial.split(';').map(str::to_owned));
+            }
+            announced.read(&format!("{NAME}, serial number"), serial);
         }
         let entries = machine.sys.join("firmware/dmi/entries");
         let strings = names(&entries).map_err(|error| SourceError::Read { source_name: NAME, error })?;
@@ -30,26 +32,11 @@ impl Source for Smbios {
                 words.extend(oem_strings(&raw).ok_or_else(|| damaged(&path))?);
             }
         }
-        let words: Vec<_> = words.iter().filter_map(|word| word.strip_prefix(PREFIX)).collect();
-        let mut settings =
-            pairs(NAME, PREFIX, words.iter().map(|word| word.split_once('=').unwrap_or((word, ""))))?;
-        settings.ignored = ignored;
+        let words = words.iter().filter_map(|word| word.strip_prefix(PREFIX));
+        let words = words.map(|word| word.split_once('=').unwrap_or((word, "")));
+        let mut settings = pairs(NAME, PREFIX, words.chain(announced.pairs()))?;
+        announced.record(&mut settings);
         Ok((settings != Settings::default()).then_some(settings))
-    }
-}
-
-/// `kiln.KEY=VALUE` words with semicolons between them, or cloud-init's form, of which `h=` is the host name.
-fn from_serial(serial: &str, words: &mut Vec<String>, ignored: &mut Vec<String>) {
-    let mut parts = serial.split(';');
-    if serial.starts_with(PREFIX) {
-        words.extend(parts.map(str::to_owned));
-    } else if parts.next().is_some_and(|first| NOCLOUD.contains(&first)) {
-        for part in parts.filter(|part| !part.is_empty()) {
-            match part.split_once('=') {
-                Some(("h" | "local-hostname", name)) => words.push(format!("{PREFIX}hostname={name}")),
-                _ => ignored.push(format!("{NAME}, serial number, {}", crate::console::shown(part))),
-            }
-        }
     }
 }
 

@@ -38,6 +38,20 @@ pub struct Said {
     pub failed: bool,
 }
 
+impl Said {
+    /// The console without the program's name and the time that the run took.
+    pub fn lines(&self) -> String {
+        let line = |line: &str| {
+            let line = line.trim_start_matches("firstboot: ");
+            match line.split_once(" ms, ") {
+                Some((before, after)) => format!("{} N ms, {after}", before.rsplit_once(' ').unwrap().0),
+                None => line.to_owned(),
+            }
+        };
+        self.console.lines().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
 impl World {
     /// A worker's image, with an empty command line, no network card and a partition without an identity.
     pub fn new() -> Self {
@@ -52,12 +66,17 @@ impl World {
         world
     }
 
-    /// As [`World::new`], but it is `node-0` by its card and has its identity.
-    pub fn node_0() -> Self {
+    /// As [`World::new`], but it has an Ethernet card and the identities of the workers.
+    pub fn with_card(name: &str, mac: &str) -> Self {
         let world = Self::new();
-        world.card("enp1s0", NODE_0, "1");
+        world.card(name, mac, "1");
         world.identity(&Identity::workers());
         world
+    }
+
+    /// As [`World::with_card`], with the card of `node-0`.
+    pub fn node_0() -> Self {
+        Self::with_card("enp1s0", NODE_0)
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
@@ -151,6 +170,11 @@ impl World {
         let here = self.dir.path().to_str().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap().replace(here, "");
         Said { console: text(console), stdout: text(stdout), failed: result.is_err() }
+    }
+
+    /// A file below the root.
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.root().join(path)).unwrap()
     }
 
     /// Every file and folder below the root with mode and content, so that two trees can be compared.

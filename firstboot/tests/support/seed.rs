@@ -8,7 +8,7 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use fs_err as fs;
 
-use super::{Said, World};
+use super::World;
 
 const SECTOR: usize = 2048;
 /// Sector of the top folder.
@@ -88,17 +88,3 @@ impl World {
 
 /// A key of SSH.
 pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPyP somebody@example.org";
-
-/// A file below the root.
-pub fn read(world: &World, path: &str) -> String {
-    fs::read_to_string(world.root().join(path)).unwrap()
-}
-
-/// The console without the node's name and the time that it took.
-pub fn lines(said: &Said) -> String {
-    let line = |line: &str| match line.split_once(" ms, ") {
-        Some((before, after)) => format!("{} N ms, {after}", before.rsplit_once(' ').unwrap().0),
-        None => line.trim_start_matches("firstboot: ").to_owned(),
-    };
-    said.console.lines().map(line).collect::<Vec<_>>().join("\n")
-}

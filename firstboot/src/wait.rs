@@ -1,0 +1,87 @@
+//! Looks at the sources and the cards until nothing is missing that may still come: the kernel shows a card or a disk a
+//! moment after it has found the machine. It owns what is waited for and how long, and nothing of what is found.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::console::Console;
+use crate::image::Image;
+use crate::machine::{Card, Machine};
+use crate::record::{Record, State};
+use crate::run::Error;
+use crate::schema::Node;
+use crate::source::{self, Settings, Sourced, table};
+
+/// How often it looks again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The longest wait for a disk that is announced to a machine with an earlier seed: most take the disk away for good.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// What the sources say.
+    pub settings: Settings,
+    /// The Ethernet cards.
+    pub cards: Vec<Card>,
+    /// The node that this machine is, if anything says so.
+    pub node: Option<Sourced<&'a Node>>,
+}
+
+/// Looks, and waits up to `longest` for what is missing. `partition` is whether the identity partition has something.
+///
+/// # Errors
+/// A source is wrong, or the machine cannot be read.
+pub fn look<'a>(
+    machine: &Machine,
+    image: &'a Image,
+    before: Option<&Record>,
+    partition: bool,
+    longest: Duration,
+    console: &mut Console<'_>,
+) -> Result<Found<'a>, Error> {
+    #[expect(clippy::disallowed_methods, reason = "a time-out, in no output")]
+    let start = Instant::now();
+    let identity = partition || before.is_some_and(|record| record.identity.state != State::None);
+    let mut said = false;
+    loop {
+        let settings = source::read_all(machine)?;
+        let cards = machine.cards().map_err(Error::Machine)?;
+        let node = table::pick(&image.cluster, &settings, &cards)?;
+        let found = Found { settings, cards, node };
+        let Some((missing, limit)) = found.missing(identity, longest) else { return Ok(found) };
+        if start.elapsed() >= limit {
+            if said {
+                console.say("it did not come");
+            }
+            return Ok(found);
+        }
+        if !said {
+            console.say(&format!("waiting up to {} s for {missing}", limit.as_secs()));
+            said = true;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+impl Found<'_> {
+    /// What may still come, and how long that is worth waiting for.
+    fn missing(&self, identity: bool, longest: Duration) -> Option<(String, Duration)> {
+        let disk = self.settings.disk;
+        if let Some(by) = self.settings.announced.as_ref().filter(|_| !disk) {
+            let limit = if self.settings.kept.is_some() { longest.min(AGAIN) } else { longest };
+            return Some((format!("the NoCloud disk that is announced by {by}"), limit));
+        }
+        match &self.node {
+            None => {
+                Some(("a network card or a NoCloud disk that says which node this is".to_owned(), longest))
+            }
+            // A node that was picked by its name needs a card too.
+            Some(_) if self.cards.is_empty() => Some(("a network card".to_owned(), longest)),
+            Some(node) if !identity && !disk => {
+                Some((format!("a NoCloud disk with the identity of {}", node.value.name), longest))
+            }
+            Some(_) => None,
+        }
+    }
+}
