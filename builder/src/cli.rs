@@ -3,6 +3,7 @@
 //! Standard output carries data that can be piped; everything else goes to standard error.
 
 mod build;
+mod bundle;
 mod doctor;
 mod lock;
 mod store;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bundle::{Home, MadeFor};
 use crate::error::Result;
 use crate::lock::format::Arch;
 use crate::mirror::Mirrors;
@@ -23,6 +25,7 @@ const DEFAULTS: &str = "\
 The store is in $XDG_CACHE_HOME/kiln, else in ~/.cache/kiln. The mirror is that
 of KILN_DEBIAN_MIRROR, else of ~/.config/kiln/config.toml, else the one of this
 host's apt sources. KILN_LOG=debug shows more.
+The builder of a bundle takes its own folder and the store in it instead.
 
 Exit codes: 0 done, 1 your input is wrong, 2 Kiln or this host failed.";
 
@@ -30,9 +33,9 @@ Exit codes: 0 done, 1 your input is wrong, 2 Kiln or this host failed.";
 #[derive(Debug, Parser)]
 #[command(name = "builder", version, next_help_heading = "Global options", after_help = DEFAULTS)]
 struct Cli {
-    /// Kiln's folder, with lockfile.toml
-    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
-    project: PathBuf,
+    /// Kiln's folder, with lockfile.toml [default: .]
+    #[arg(long, global = true, value_name = "DIR")]
+    project: Option<PathBuf>,
     /// Store of downloads and results
     #[arg(long, global = true, value_name = "DIR", env = "KILN_STORE", hide_env_values = true)]
     store: Option<PathBuf>,
@@ -49,6 +52,8 @@ enum Command {
     Build(build::Build),
     /// Fetch everything that a build needs, and build nothing
     Fetch(build::Fetch),
+    /// Write everything that a profile's builds need to one file
+    Bundle(bundle::Bundle),
     /// Make or check the lockfile
     #[command(subcommand)]
     Lock(lock::Lock),
@@ -73,6 +78,26 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
+impl Command {
+    fn run(self, global: &Global) -> Result<ExitCode> {
+        match self {
+            Self::Build(build) => build.run(global),
+            Self::Fetch(fetch) => fetch.run(global),
+            Self::Bundle(bundle) => bundle.run(global),
+            Self::Lock(lock) => lock.run(global),
+            Self::Store(store) => store.run(global),
+            Self::Up(up) => up.run(global),
+            Self::Down(down) => down.run(global),
+            Self::Status(status) => status.run(global),
+            Self::Logs(logs) => logs.run(global),
+            Self::Ssh(ssh) => ssh.run(global),
+            Self::Kubeconfig(kubeconfig) => kubeconfig.run(global),
+            Self::Print(print) => print.run(global),
+            Self::Doctor(doctor) => doctor.run(global),
+        }
+    }
+}
+
 /// Which profile, release and lockfile.
 #[derive(Debug, Args)]
 struct Target {
@@ -82,9 +107,9 @@ struct Target {
     /// Another release than the profile's or the lockfile's
     #[arg(long, value_name = "RELEASE")]
     release: Option<String>,
-    /// Architecture: amd64 or arm64
-    #[arg(long, value_name = "ARCH", default_value = "amd64", hide_possible_values = true)]
-    arch: Arch,
+    /// Architecture: amd64 or arm64 [default: amd64]
+    #[arg(long, value_name = "ARCH", hide_possible_values = true)]
+    arch: Option<Arch>,
     /// Another lockfile than that of Kiln's folder
     #[arg(long, value_name = "FILE")]
     lockfile: Option<PathBuf>,
@@ -95,15 +120,30 @@ struct Global {
     project: PathBuf,
     store: Option<PathBuf>,
     debian_mirror: Option<String>,
+    /// What the bundle was made for, when the project is one.
+    made_for: Option<MadeFor>,
 }
 
 impl Global {
+    /// The builder of a bundle is at home in its folder, unless it is told another one.
+    fn new(cli: Cli) -> Result<(Self, Command)> {
+        let Cli { project, store, debian_mirror, command } = cli;
+        let home = if project.is_none() { Home::around()? } else { None };
+        let (folder, made_for) = home.map(|home| (home.folder, home.made_for)).unzip();
+        let store = store.or_else(|| Some(folder.as_ref()?.join("store")));
+        let project = project.or(folder).unwrap_or_else(|| PathBuf::from("."));
+        Ok((Self { project, store, debian_mirror, made_for }, command))
+    }
+
     fn request(&self, target: &Target) -> Request {
+        let made_for = self.made_for.as_ref().filter(|made_for| made_for.profile == target.profile);
+        let release = || made_for.map(|made_for| made_for.release.clone());
+        let arch = target.arch.or(made_for.map(|made_for| made_for.arch));
         Request {
             project: self.project.clone(),
             profile: target.profile.clone(),
-            release: target.release.clone(),
-            arch: target.arch,
+            release: target.release.clone().or_else(release),
+            arch: arch.unwrap_or(Arch::Amd64),
             lockfile: target.lockfile.clone().unwrap_or_else(|| crate::plan::lockfile(&self.project)),
         }
     }
@@ -152,22 +192,7 @@ pub fn run() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("KILN_LOG"))
         .with_writer(std::io::stderr)
         .init();
-    let Cli { project, store, debian_mirror, command } = cli;
-    let global = Global { project, store, debian_mirror };
-    let outcome = match command {
-        Command::Build(build) => build.run(&global),
-        Command::Fetch(fetch) => fetch.run(&global),
-        Command::Lock(lock) => lock.run(&global),
-        Command::Store(store) => store.run(&global),
-        Command::Up(up) => up.run(&global),
-        Command::Down(down) => down.run(&global),
-        Command::Status(status) => status.run(&global),
-        Command::Logs(logs) => logs.run(&global),
-        Command::Ssh(ssh) => ssh.run(&global),
-        Command::Kubeconfig(kubeconfig) => kubeconfig.run(&global),
-        Command::Print(print) => print.run(&global),
-        Command::Doctor(doctor) => doctor.run(&global),
-    };
+    let outcome = Global::new(cli).and_then(|(global, command)| command.run(&global));
     match outcome {
         Ok(code) => code,
         Err(error) => {

@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod archive;
+pub mod bundle;
 pub mod cli;
 pub mod deb;
 pub mod deb822;

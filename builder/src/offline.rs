@@ -21,6 +21,13 @@ pub fn is_forbidden() -> bool {
     FORBIDDEN.load(Ordering::Relaxed)
 }
 
+/// Forbids the network by both walls.
+pub fn enforce() {
+    forbid();
+    let isolated = isolate();
+    tracing::debug!(isolated, "the network is forbidden");
+}
+
 /// Moves the calling thread, and those that it starts, into an empty network namespace. False where that needs a right
 /// that the process does not have: an ordinary user would need a user namespace first, in which newuidmap, which the
 /// sandbox needs, has no effect.

@@ -10,7 +10,7 @@ mod error;
 pub mod gc;
 mod held;
 mod key;
-mod record;
+pub(crate) mod record;
 pub mod verify;
 
 use std::collections::BTreeSet;

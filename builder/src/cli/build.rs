@@ -48,10 +48,8 @@ pub(super) struct Fetch {
 impl Build {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         if self.offline {
-            offline::forbid();
             // No build needs even this machine's own network, and no thread runs yet.
-            let isolated = offline::isolate();
-            tracing::debug!(isolated, "the network is forbidden");
+            offline::enforce();
         }
         let plan = Plan::resolve(&global.request(&self.target))?;
         let settings = Settings {

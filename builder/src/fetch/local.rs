@@ -27,6 +27,15 @@ pub struct LocalFile {
     pub sha256: Sha256Hex,
 }
 
+impl LocalFile {
+    /// Where the file itself is.
+    #[must_use]
+    pub fn found(&self) -> PathBuf {
+        let Self { path, in_folder, name, .. } = self;
+        if *in_folder || !path.is_file() { path.join(name) } else { path.clone() }
+    }
+}
+
 /// Why a file of this machine cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
@@ -81,8 +90,7 @@ pub fn admit(store: &Store, files: &[LocalFile]) -> Result<()> {
 }
 
 fn admit_one(store: &Store, file: &LocalFile) -> Result<()> {
-    let LocalFile { key, path, in_folder, name, sha256 } = file;
-    let path = if *in_folder || !path.is_file() { path.join(name) } else { path.clone() };
+    let (LocalFile { key, sha256, .. }, path) = (file, file.found());
     // A pipe or a device would be read for ever.
     if !path.is_file() {
         return Err(LocalError::Missing { key: key.clone(), path }.into());

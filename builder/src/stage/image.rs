@@ -156,7 +156,8 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     fs::rename(temporary, path)
 }
 
-fn hash(path: &Path) -> std::io::Result<String> {
+/// SHA-256 of a file, in hexadecimal.
+pub(crate) fn hash(path: &Path) -> std::io::Result<String> {
     let mut file = fs::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

@@ -184,6 +184,22 @@ fn check(name: &str, build: &Build, arch: Arch, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// As [`check`], of the bytes themselves: what a result must be before it leaves this store or enters it.
+///
+/// # Errors
+/// [`BuildError`], or when a file cannot be read.
+pub(crate) fn verify(name: &str, build: &Build, arch: Arch, folder: &Path) -> Result<()> {
+    check(name, build, arch, folder)?;
+    for (file, expected) in build.output.get(&arch).into_iter().flatten() {
+        let found = super::image::hash(&folder.join(file))?;
+        if found != expected.as_str() {
+            let (build, file, expected) = (name.to_owned(), file.clone(), expected.clone());
+            return Err(BuildError::Mismatch { build, file, expected, found }.into());
+        }
+    }
+    Ok(())
+}
+
 /// Lays a file of a source package out as dpkg-source would, without the patches: the original's top folder is
 /// dropped, `debian/` comes beside it.
 fn unpack_source(build: &str, name: &str, path: &Path, into: &Path) -> Result<()> {

@@ -22,7 +22,7 @@ static ZEROS: [u8; BLOCK] = [0; BLOCK];
 ///
 /// # Errors
 /// When something in it cannot be read.
-pub(super) fn tree_sha256(folder: &Path) -> io::Result<String> {
+pub(crate) fn tree_sha256(folder: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     for entry in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
         let entry = entry?;

@@ -116,9 +116,11 @@ pub fn remove(store: &Store, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-type Fault = Option<(State, String)>;
+/// Nothing when an entry is good.
+pub(crate) type Fault = Option<(State, String)>;
 
-fn file(store: &Store, name: &str) -> Fault {
+/// Looks at a download.
+pub(crate) fn file(store: &Store, name: &str) -> Fault {
     let expected = match name.parse::<Sha256Hex>() {
         Ok(hash) => Hash::Sha256(hash),
         Err(_) => match name.parse::<Sha512Hex>() {
@@ -135,7 +137,8 @@ fn file(store: &Store, name: &str) -> Fault {
     compare(expected.kind(), expected.as_str(), found())
 }
 
-fn step(store: &Store, name: &str) -> Fault {
+/// Looks at a step's result.
+pub(crate) fn step(store: &Store, name: &str) -> Fault {
     let recorded = fs::read_to_string(store.record(name)).unwrap_or_default();
     // A record that a power cut left empty tells nothing.
     let Ok(expected) = recorded.parse::<Sha256Hex>() else {

@@ -1,5 +1,6 @@
 //! The real program on stores that these tests make, without a network.
 
+mod bundle;
 mod gc;
 mod project;
 mod verify;

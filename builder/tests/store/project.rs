@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use builder::embedded;
 use builder::lock::format::Arch;
+use builder::repro::sha256_hex;
 use fs_err as fs;
 
 const PROFILE: &str = r#"
@@ -53,6 +54,27 @@ impl Project {
         for (name, text) in files {
             project.write(name, text);
         }
+        project
+    }
+
+    /// With all that the builds of `small` read: packages in `mirror/`, a tool in `bin/`.
+    pub fn with_content() -> Self {
+        let project = Self::new();
+        let (package, source, tool) = ("p".repeat(30), "s".repeat(10), "tool");
+        let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
+        let hashes = [("d", package.as_str()), ("a", &source), ("1", tool), ("b", "made")];
+        let lock = hashes
+            .into_iter()
+            .fold(lock, |lock, (digit, content)| lock.replace(&digit.repeat(64), &sha256_hex(content)));
+        let table = "[release.upstream.component]\n";
+        project.write(
+            "lockfile.toml",
+            &lock.replace(table, &format!("{table}hello = {{ build = \"hello\" }}\n")),
+        );
+        project.write("images/tiny/image.toml", &format!("{ROLE}\"hello:hello\" = \"/usr/bin/hello\"\n"));
+        project.write("mirror/debian/pool/main/k/kmod/kmod_34.2-2_amd64.deb", &package);
+        project.write("mirror/debian/pool/main/h/hello/hello_1.0-1.dsc", &source);
+        project.write("bin/amd64", tool);
         project
     }
 

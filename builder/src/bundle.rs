@@ -1,0 +1,225 @@
+//! A profile's closure in one file: this program, the project, every download of the build and of `up`, and the source
+//! builds that were made. Unpacked anywhere, it builds without a network.
+//!
+//! The archive is deterministic: sorted, owned by root, with the lock's epoch as the only time. It holds nothing of
+//! `secrets/` and `out/`: only what is named here goes in. Of the store's steps only source builds go along: the lock
+//! pins their bytes, and they are what is slow to make again.
+
+mod home;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use walkdir::WalkDir;
+
+use crate::archive::inner_path;
+use crate::error::{Class, Explain, Result};
+use crate::lock::format::{Arch, Component};
+use crate::mirror::Mirrors;
+use crate::plan::{self, Plan, QEMU};
+use crate::stage::{component, roots, source};
+use crate::store::{Store, record, verify};
+use crate::tree::{Content, Tree, merge};
+pub use home::{Home, MARK, MadeFor};
+
+/// Folders of the project that builds read.
+const FOLDERS: [&str; 3] = ["images", "profiles", "recipes"];
+
+/// zstd's own default; most of a bundle is compressed already.
+const LEVEL: i32 = 3;
+
+/// Why there is no bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A component's files would not be found on another machine.
+    #[error("the component `{component}` has files at `{path}`, outside of the lockfile's folder")]
+    Outside {
+        /// The component.
+        component: String,
+        /// What the lock says.
+        path: String,
+    },
+    /// The store is not what it should be.
+    #[error("`{entry}` in the store is wrong: {message}")]
+    Damaged {
+        /// Path below the store.
+        entry: String,
+        /// The fact.
+        message: String,
+    },
+    /// A name that a tar archive of Kiln's cannot hold.
+    #[error("the name `{}` is not UTF-8", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Explain for BundleError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Outside { .. } | Self::Name { .. } => Class::Input,
+            Self::Damaged { .. } => Class::Host,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Outside { .. } => {
+                Some("copy the files into the lockfile's folder and correct `path`".to_owned())
+            }
+            Self::Damaged { .. } => {
+                Some("`builder store verify --remove` deletes what is wrong; then run this again".to_owned())
+            }
+            Self::Name { .. } => None,
+        }
+    }
+}
+
+/// What a bundle holds.
+#[derive(Debug)]
+pub struct Bundle {
+    tree: Tree,
+    /// Its one folder.
+    top: String,
+    epoch: i64,
+    /// Source builds that it does not hold, because they were not made yet.
+    pub not_made: Vec<String>,
+}
+
+impl Bundle {
+    /// Gathers what goes into the bundle of a plan whose files are in the store; `program` is this program's file.
+    ///
+    /// # Errors
+    /// [`BundleError`], or when something cannot be read.
+    pub fn gather(plan: &Plan, lockfile: &Path, program: &Path, store: &Store) -> Result<Self> {
+        let top = format!("kiln-{}", plan.profile.name);
+        let (tree, epoch) = (Tree::default(), plan.lock.epoch);
+        let mut bundle = Self { tree, top, epoch, not_made: Vec::new() };
+        bundle.bytes(MARK, home::mark(plan).into_bytes());
+        bundle.file("builder", 0o755, program.to_owned());
+        bundle.file("lockfile.toml", 0o644, lockfile.to_owned());
+        for folder in FOLDERS {
+            bundle.folder(folder, &plan.project.join(folder))?;
+        }
+        bundle.file(&format!("profiles/{}.toml", plan.profile.name), 0o644, plan.profile.path.clone());
+        bundle.components(plan, store)?;
+        // Addresses do not matter: everything is in the store. QEMU runs on the machine that boots the images.
+        let none = Mirrors::default();
+        let items =
+            plan.items(&none).into_iter().chain(plan::root_items(&plan.lock, &none, Arch::Amd64, QEMU));
+        for item in items {
+            let name = item.hash.as_str();
+            sound(verify::file(store, name), &format!("files/{name}"))?;
+            bundle.file(&format!("store/files/{name}"), 0o644, store.file(&item.hash));
+        }
+        Ok(bundle)
+    }
+
+    /// Writes it to a file, which appears when it is whole.
+    ///
+    /// # Errors
+    /// When something cannot be read or written.
+    pub fn write(&self, out: &Path) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new().prefix(".kiln-bundle-").tempfile_in(folder)?;
+        let mut packed = zstd::Encoder::new(io::BufWriter::new(file), LEVEL)?;
+        packed.include_checksum(true)?;
+        merge(io::empty(), &self.tree, &[], self.epoch, &mut packed)?;
+        let mut buffer = packed.finish()?;
+        buffer.flush()?;
+        let file = buffer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        // It holds no secret.
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        file.as_file().sync_all()?;
+        file.persist(out).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Components that are built here and those whose files lie here.
+    fn components(&mut self, plan: &Plan, store: &Store) -> Result<()> {
+        let (lock, arch) = (&plan.lock, plan.arch);
+        for (name, component) in component::closure(&plan.release, &plan.components()) {
+            match component {
+                Component::Build { build: build_name } => {
+                    let Some(build) = lock.build.get(build_name) else { continue };
+                    let root = roots::key(lock, &build.root, arch);
+                    let key = source::key(&plan.project, lock, build, &root, arch)?;
+                    match store.made(&key) {
+                        Some(made) => {
+                            let folder = key.folder();
+                            self.step(store, &folder, &made)?;
+                            source::verify(build_name, build, arch, &made)?;
+                        }
+                        None => self.not_made.push(build_name.clone()),
+                    }
+                }
+                Component::Path { path, .. } if Path::new(path).is_absolute() => {
+                    return Err(outside(name, path));
+                }
+                Component::Path { path, .. } => {
+                    inner_path(Path::new(path)).map_err(|_| outside(name, path))?;
+                }
+                _ => {}
+            }
+        }
+        for local in plan.local_files() {
+            let path = local.found();
+            let inner = path.strip_prefix(&plan.lock_folder).unwrap_or(&path);
+            let name = text(&inner_path(inner)?)?;
+            self.file(&name, 0o644, path);
+        }
+        Ok(())
+    }
+
+    /// A step's result, with the record of it that a store keeps; one of before there were records gets one.
+    fn step(&mut self, store: &Store, name: &str, made: &Path) -> Result<()> {
+        let fault = verify::step(store, name).filter(|(state, _)| *state == verify::State::Wrong);
+        sound(fault, &format!("steps/{name}"))?;
+        self.bytes(&format!("store/records/{name}"), record::tree_sha256(made)?.into_bytes());
+        self.folder(&format!("store/steps/{name}"), made)
+    }
+
+    /// Every file and link below a folder; no empty folders, which mean nothing to a build.
+    fn folder(&mut self, name: &str, folder: &Path) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        for entry in WalkDir::new(folder).min_depth(1) {
+            let entry = entry.map_err(io::Error::from)?;
+            let path = entry.path();
+            let inner = format!("{name}/{}", text(path.strip_prefix(folder).unwrap_or(path))?);
+            if entry.file_type().is_symlink() {
+                let target = text(&fs::read_link(path)?)?;
+                self.tree.link(&format!("{}/{inner}", self.top), &target, "");
+            } else if entry.file_type().is_file() {
+                let program = fs::metadata(path)?.permissions().mode() & 0o100 != 0;
+                self.file(&inner, if program { 0o755 } else { 0o644 }, path.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str, mode: u32, path: PathBuf) {
+        self.tree.file(&format!("{}/{name}", self.top), mode, Content::Path(path), "");
+    }
+
+    fn bytes(&mut self, name: &str, bytes: Vec<u8>) {
+        self.tree.file(&format!("{}/{name}", self.top), 0o644, Content::Bytes(bytes), "");
+    }
+}
+
+fn sound(fault: verify::Fault, entry: &str) -> Result<(), BundleError> {
+    match fault {
+        None => Ok(()),
+        Some((_, message)) => Err(BundleError::Damaged { entry: entry.to_owned(), message }),
+    }
+}
+
+fn outside(component: &str, path: &str) -> crate::error::Error {
+    BundleError::Outside { component: component.to_owned(), path: path.to_owned() }.into()
+}
+
+fn text(path: &Path) -> Result<String, BundleError> {
+    path.to_str().map(str::to_owned).ok_or_else(|| BundleError::Name { path: path.to_owned() })
+}
