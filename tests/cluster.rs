@@ -1,4 +1,5 @@
-//! A real cluster: the machines of the profile from power-on to Ready in QEMU, and what must hold then.
+//! A real cluster: the machines of the profile from power-on to Ready in QEMU, and what must hold from then on, through
+//! power cuts, replaced machines and a control plane that comes late.
 
 mod pcap;
 mod support;
@@ -16,7 +17,7 @@ use support::{PROFILE, build, builder, debugfs, fresh, text, tools};
 const WORKLOAD: &str = include_str!("cluster/workload.yaml");
 
 #[test]
-fn three_machines_become_a_cluster() {
+fn three_machines_become_a_cluster_and_stay_one() {
     let lab = Lab::build("cluster");
 
     let took = lab.up(&["--capture"]);
@@ -25,12 +26,50 @@ fn three_machines_become_a_cluster() {
     lab.expect_checks();
     lab.say(&lab.where_the_time_went());
     lab.expect_workload();
+    let written = lab.write_records(5);
+
+    // Power fails for all of them at once.
+    lab.down(&["--grace", "0"]);
+    let took = lab.up(&[]);
+    lab.say(&format!("Ready again {took:.0} s after all machines lost their power"));
+    lab.expect_records(&written);
+    lab.expect_pods_talk();
+
+    // One worker's disk is gone: a fresh machine takes its place.
+    lab.down(&["--node", "node-1", "--grace", "0", "--delete"]);
+    let took = lab.up(&["--node", "node-1"]);
+    lab.say(&format!("a fresh node-1 Ready {took:.0} s after power-on"));
+    lab.expect_pods_talk();
+    lab.expect_checks();
+    lab.down(&["--grace", "0", "--delete"]);
+}
+
+#[test]
+fn workers_wait_for_a_control_plane_that_comes_late() {
+    let lab = Lab::build("late");
+    lab.run(&["up"], &["--node", "node-0", "--wait", "firstboot"]);
+    lab.run(&["up"], &["--node", "node-1", "--wait", "firstboot"]);
+    std::thread::sleep(Duration::from_secs(300));
+    let took = lab.up(&[]);
+    lab.say(&format!("Ready {took:.0} s after a control plane that came five minutes late"));
     lab.down(&["--grace", "0", "--delete"]);
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long machines take is what these tests tell")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// What an attempt brings once it succeeds: an emulated cluster may take its time.
+fn eventually<T>(attempt: impl Fn() -> Result<T, String>) -> T {
+    let since = now();
+    loop {
+        match attempt() {
+            Ok(result) => return result,
+            Err(error) => assert!(since.elapsed() < Duration::from_secs(300), "{error}"),
+        }
+        std::thread::sleep(Duration::from_secs(3));
+    }
 }
 
 /// A built profile and the way into its cluster.
@@ -115,19 +154,19 @@ impl Lab {
         kubectl
     }
 
-    /// What kubectl prints once it succeeds and `is_right` agrees: an emulated cluster may take its time.
-    fn ask(&self, arguments: &[&str], is_right: impl Fn(&str) -> bool) -> String {
-        let since = now();
-        loop {
-            let output = self.kubectl(arguments).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            if output.status.success() && is_right(&said) {
-                return said;
-            }
-            let error = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(since.elapsed() < Duration::from_secs(300), "kubectl {arguments:?}: {said}{error}");
-            std::thread::sleep(Duration::from_secs(3));
+    /// What kubectl prints when it succeeds and `is_right` agrees.
+    fn try_once(&self, arguments: &[&str], is_right: impl Fn(&str) -> bool) -> Result<String, String> {
+        let output = self.kubectl(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() && is_right(&said) {
+            return Ok(said);
         }
+        Err(format!("kubectl {arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// The same, asked until it does.
+    fn ask(&self, arguments: &[&str], is_right: impl Fn(&str) -> bool) -> String {
+        eventually(|| self.try_once(arguments, &is_right))
     }
 
     /// From power-on to Ready nothing left the nodes' network; and the counter counts, when something does.
@@ -174,12 +213,12 @@ impl Lab {
         self.ask(&["apply", "--filename", text(&path)], |_| true);
     }
 
-    /// A pod's name and address by the node it runs on, once all are there.
-    fn pods(&self) -> Vec<(String, String, String)> {
+    /// A pod's name and address by the node it runs on, when all are there.
+    fn pods(&self) -> Result<Vec<(String, String, String)>, String> {
         let columns = "custom-columns=NODE:.spec.nodeName,NAME:.metadata.name,IP:.status.podIP,READY:.status.containerStatuses[0].ready";
         let arguments = ["get", "pods", "--selector", "app=who", "--no-headers", "--output", columns];
         let ready = |said: &str| said.lines().count() == 2 && said.lines().all(|line| line.ends_with("true"));
-        let said = self.ask(&arguments, ready);
+        let said = self.try_once(&arguments, ready)?;
         let mut pods: Vec<_> = said
             .lines()
             .map(|line| {
@@ -189,7 +228,7 @@ impl Lab {
             })
             .collect();
         pods.sort();
-        pods
+        Ok(pods)
     }
 
     /// A Secret, a Deployment with a pod on each worker and a Service; then everything a user does with pods.
@@ -201,7 +240,7 @@ impl Lab {
             --key=/var/lib/kubernetes/apiserver-etcd-client.key get /registry/secrets/default/who --print-value-only | head -c 40 | tr -cd '[:print:]'");
         assert!(stored.starts_with("k8s:enc:"), "a Secret is stored as {stored}");
 
-        let pods = self.pods();
+        let pods = eventually(|| self.pods());
         self.ask(&["logs", &pods[0].1], |said| said.contains("who is ready"));
         let echoed = self.ask(&["exec", &pods[1].1, "--", "sh", "-c", "echo $((6 * 7))"], |_| true);
         assert_eq!(echoed, "42\n");
@@ -215,17 +254,26 @@ impl Lab {
 
     /// Each pod reaches the other by its address and is seen with its own, and each reaches the Service.
     fn expect_pods_talk(&self) {
-        let pods = self.pods();
+        // After a restart the API server still shows the pods of before: nothing of an attempt is kept for the next.
+        eventually(|| self.try_pods_talk());
+    }
+
+    fn try_pods_talk(&self) -> Result<(), String> {
+        let pods = self.pods()?;
         assert_eq!((pods[0].0.as_str(), pods[1].0.as_str()), ("node-0", "node-1"), "{pods:?}");
-        let service =
-            self.ask(&["get", "service", "who", "--output", "jsonpath={.spec.clusterIP}"], |_| true);
+        let address = ["get", "service", "who", "--output", "jsonpath={.spec.clusterIP}"];
+        let service = self.try_once(&address, |said| !said.is_empty())?;
         for (from, to) in [(0, 1), (1, 0)] {
             let (name, own, other) = (&pods[from].1, &pods[from].2, &pods[to].2);
             let fetch = |address: &str| format!("wget -q -T 20 -O - http://{address}:8080/cgi-bin/who");
-            let ask = |address: &str| self.ask(&["exec", name, "--", "sh", "-c", &fetch(address)], |_| true);
-            assert_eq!(ask(other).trim(), own, "{name} is seen with its own address");
-            assert!(!ask(&service).is_empty(), "{name} reaches the Service");
+            let ask = |address: &str, is_right: &dyn Fn(&str) -> bool| {
+                self.try_once(&["exec", name, "--", "sh", "-c", &fetch(address)], is_right)
+            };
+            // It is seen with its own address; which pod answers for the Service does not matter.
+            ask(other, &|said| said.trim() == own)?;
+            ask(&service, &|said| !said.trim().is_empty())?;
         }
+        Ok(())
     }
 
     fn expect_port_forward(&self, pod: &str) {
@@ -252,5 +300,22 @@ impl Lab {
         stream.read_to_string(&mut answer).unwrap();
         forward.kill().unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("127.0.0.1"), "{answer}");
+    }
+
+    /// Writes objects until the last moment; each that the API server acknowledged has to outlive a power cut.
+    fn write_records(&self, count: usize) -> Vec<String> {
+        let create = |number: usize| {
+            let name = format!("record-{number}");
+            self.ask(&["create", "configmap", &name, "--from-literal=written=yes"], |_| true);
+            name
+        };
+        (0..count).map(create).collect()
+    }
+
+    fn expect_records(&self, names: &[String]) {
+        let said = self.ask(&["get", "configmaps", "--output", "name"], |_| true);
+        for name in names {
+            assert!(said.lines().any(|line| line == format!("configmap/{name}")), "{name} is lost: {said}");
+        }
     }
 }

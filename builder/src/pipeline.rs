@@ -54,7 +54,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
     let tools = roots::unpack(&store, &plan.lock, TOOLS, plan.arch, progress)?;
     let components = component::gather(plan, &store, progress)?;
-    let base = base::make(&store, &plan.lock, &tools, plan.arch, progress)?;
+    let base = base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress)?;
     let trees = tree::trees(plan, &components)?;
     let disks = disk::all(plan, &store, &tools, &base, &trees, progress)?;
     let identities = identities(plan, &secret(plan, given)?)?;

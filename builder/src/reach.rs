@@ -30,7 +30,7 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
     let mut steps = BTreeSet::new();
     for arch in embedded::ARCHITECTURES {
         steps.extend(lock.root.keys().map(|name| roots::key(&lock, name, arch).folder()));
-        steps.insert(base::key(&lock, &roots::key(&lock, TOOLS, arch), arch).folder());
+        steps.insert(base::key(project, &lock, &roots::key(&lock, TOOLS, arch), arch)?.folder());
         for build in lock.build.values() {
             let root = roots::key(&lock, &build.root, arch);
             steps.insert(source::key(project, &lock, build, &root, arch)?.folder());
@@ -70,7 +70,8 @@ fn ask(plan: &Plan, store: &Store, progress: &Progress) -> Result<()> {
     // Something was not made yet, so what would be made of it was not either.
     let Ok(components) = component::gather(plan, store, progress) else { return Ok(()) };
     let tools = Root { key: roots::key(&plan.lock, TOOLS, plan.arch), path: PathBuf::new() };
-    let base = Base { key: base::key(&plan.lock, &tools.key, plan.arch), tar: PathBuf::new() };
+    let key = base::key(&plan.project, &plan.lock, &tools.key, plan.arch)?;
+    let base = Base { key, tar: PathBuf::new() };
     for tree in tree::trees(plan, &components)? {
         // Each on its own: one disk that is not there says nothing about the next.
         let _ = disk::all(plan, store, &tools, &base, std::slice::from_ref(&tree), progress);

@@ -40,7 +40,7 @@ pub(super) fn machine(
     places: &Places,
 ) -> Vec<String> {
     let folder = format!("{}/{}", places.run, node.name);
-    let mut argv: Vec<String> = [PROGRAM, "-name", &node.name, "-machine", "q35", "-nodefaults"]
+    let mut argv: Vec<String> = [PROGRAM, "-name", &node.name, "-machine", BOARD, "-nodefaults"]
         .into_iter()
         .chain(processors(accelerator))
         .map(str::to_owned)
@@ -67,6 +67,9 @@ pub(super) fn machine(
     argv
 }
 
+/// Without the controllers that nothing hangs on: for each, the kernel would load drivers and probe.
+const BOARD: &str = "q35,sata=off,smbus=off,i8042=off";
+
 /// The node's disk in its folder.
 pub(super) const DISK: &str = "disk.qcow2";
 
@@ -83,8 +86,9 @@ pub(super) const FIRMWARE_TEMPLATE: &str = "usr/share/OVMF/OVMF_VARS_4M.fd";
 pub(super) fn processors(accelerator: Accelerator) -> [&'static str; 4] {
     match accelerator {
         Accelerator::Kvm => ["-accel", "kvm", "-cpu", "host"],
-        // A fifth level of page tables costs an emulated processor time at every miss, and serves terabytes.
-        Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"],
+        // A fifth level of page tables costs an emulated processor time at every miss, and serves terabytes; nested
+        // virtualisation makes the kernel load KVM.
+        Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off,svm=off"],
     }
 }
 

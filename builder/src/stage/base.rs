@@ -4,7 +4,7 @@
 //! does not know roles; each lays its own files over the result.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -18,10 +18,13 @@ use crate::sandbox::Sandbox;
 use crate::store::{StepKey, Store};
 
 /// Raised when what this stage makes of the same packages changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The root of the lock that holds its packages.
 const ROOT: &str = "base";
+
+/// What prepares the empty root file system, in the project's folder: mmdebstrap's setup hook.
+const HOOK: &str = "images/base/setup-hook";
 
 /// The base root file system.
 #[derive(Debug, Clone)]
@@ -33,11 +36,14 @@ pub struct Base {
 }
 
 /// The key of the base root file system; `tools` is that of the tool root.
-#[must_use]
-pub fn key(lock: &Lock, tools: &StepKey, arch: Arch) -> StepKey {
+///
+/// # Errors
+/// When the setup hook cannot be read.
+pub fn key(project: &Path, lock: &Lock, tools: &StepKey, arch: Arch) -> Result<StepKey> {
     let (suite, request) = names(lock);
-    let description = (tools, lock.epoch, suite, request, roots::hashes(lock.packages(ROOT, arch)));
-    StepKey::new("base", VERSION, &description)
+    let hook = sha256_hex(fs::read(project.join(HOOK))?);
+    let description = (tools, lock.epoch, suite, request, roots::hashes(lock.packages(ROOT, arch)), hook);
+    Ok(StepKey::new("base", VERSION, &description))
 }
 
 /// The suite and what was asked for; the lock was checked, so it has the root.
@@ -49,8 +55,15 @@ fn names(lock: &Lock) -> (&str, &[String]) {
 ///
 /// # Errors
 /// When mmdebstrap fails; its words are in the error.
-pub fn make(store: &Store, lock: &Lock, tools: &Root, arch: Arch, progress: &Progress) -> Result<Base> {
-    let key = key(lock, &tools.key, arch);
+pub fn make(
+    project: &Path,
+    store: &Store,
+    lock: &Lock,
+    tools: &Root,
+    arch: Arch,
+    progress: &Progress,
+) -> Result<Base> {
+    let key = key(project, lock, &tools.key, arch)?;
     let (suite, request) = names(lock);
     let folder = store.step(&key, |folder| {
         let task = progress.task("installing the base root file system");
@@ -79,6 +92,7 @@ pub fn make(store: &Store, lock: &Lock, tools: &Root, arch: Arch, progress: &Pro
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&work, std::fs::Permissions::from_mode(0o755))?;
         let sandbox = sandbox
+            .show(&project.join(HOOK), "/kiln/setup-hook")
             .lend(&work, "/kiln/work")
             .env("TMPDIR", "/kiln/work")
             .env("SOURCE_DATE_EPOCH", lock.epoch.to_string());
@@ -92,6 +106,8 @@ pub fn make(store: &Store, lock: &Lock, tools: &Root, arch: Arch, progress: &Pro
             "--dpkgopt=force-unsafe-io",
             "--aptopt=APT::Sandbox::User \"root\"",
             "--aptopt=Acquire::Languages \"none\"",
+            // By `sh`: a checkout may have lost its execute bit.
+            "--setup-hook=sh /kiln/setup-hook \"$1\"",
             &format!("--architectures={arch}"),
             &format!("--include={}", request.join(",")),
             suite,

@@ -46,6 +46,7 @@ impl Project {
         let files = [
             ("lockfile.toml", lock.as_str()),
             ("profiles/small.toml", PROFILE),
+            ("images/base/setup-hook", "true\n"),
             ("images/tiny/image.toml", ROLE),
             ("images/tiny/files/etc/motd", "hello\n"),
             ("recipes/hello/build.sh", "true\n"),
