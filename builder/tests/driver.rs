@@ -132,13 +132,17 @@ impl Lab {
     }
 
     fn up(&self, node: Option<&str>) -> Result<StatusReport, DriverError> {
+        self.up_with(node, false)
+    }
+
+    fn up_with(&self, node: Option<&str>, capture: bool) -> Result<StatusReport, DriverError> {
         let request = UpRequest {
             results: self.folder.path(),
             qemu_root: &self.root,
             node,
             accel: Accel::Auto,
             firmware: Firmware::Bios,
-            capture: false,
+            capture,
             wait: Wait::Login,
             timeout: Duration::from_secs(60),
         };
@@ -203,11 +207,11 @@ fn machines_come_up_and_leave_nothing_behind() {
     use Running::{Running as On, Stopped as Off};
     let lab = Lab::new();
 
-    let report = lab.up(None).unwrap();
+    let report = lab.up_with(None, true).unwrap();
     assert_eq!(lab.states(), [On, On, On]);
     assert!(report.nodes.iter().all(|node| node.boot.stage == Stage::Login && node.pid.is_some()));
     assert!(lab.console("a").ends_with("\n\ntiny login: "), "{}", lab.console("a"));
-    // A second time there is nothing to do.
+    // A second time there is nothing to do: a gateway that captures goes on.
     let pids = |report: &StatusReport| report.nodes.iter().map(|node| node.pid).collect::<Vec<_>>();
     assert_eq!(pids(&lab.up(None).unwrap()), pids(&report));
 
@@ -234,11 +238,21 @@ fn machines_come_up_and_leave_nothing_behind() {
     let state = fs::read_to_string(lab.path("run/state.json")).unwrap();
     let pid = format!("\"pid\": {}", again.nodes[1].pid.unwrap());
     assert!(state.contains(&pid), "{state}");
-    fs::write(lab.path("run/state.json"), state.replace(&pid, "\"pid\": null")).unwrap();
+    let mut forgotten: serde_json::Value = serde_json::from_str(&state).unwrap();
+    forgotten["nodes"]["b"]["pid"].take();
+    for process in ["switch", "gateway"] {
+        assert!(forgotten["network"][process].take().is_u64(), "{state}");
+    }
+    fs::write(lab.path("run/state.json"), forgotten.to_string()).unwrap();
     lab.down(None, 0, false).unwrap();
     assert_eq!(lab.states(), [Off, Off, Off]);
     assert_eq!(lab.left_over(), Vec::<String>::new());
     lab.down(None, 30, false).unwrap();
+
+    // A capture has the whole story or is refused.
+    lab.up(Some("a")).unwrap();
+    assert!(matches!(lab.up_with(Some("b"), true), Err(DriverError::NetworkChanged { .. })));
+    lab.down(None, 0, false).unwrap();
 
     // The disks are still there, and belong to the old image.
     assert!(lab.path("run/a/disk.qcow2").exists());

@@ -8,6 +8,7 @@
 mod accel;
 mod access;
 mod api;
+mod boot;
 mod checks;
 mod disk;
 mod down;
@@ -25,6 +26,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod up;
+mod vde;
 mod wait;
 
 use std::fmt;
@@ -40,11 +42,11 @@ use process::{Control, Process};
 
 pub use access::{kubeconfig, ssh};
 pub use api::Ready;
+pub use boot::{Seen, Stage};
 pub use checks::{Check, Checks, checks};
 pub use down::{DownRequest, down};
 pub use error::DriverError;
 pub use print::{Tool, print};
-pub use serial::{Seen, Stage};
 pub use status::{NodeStatus, Running, StatusReport, logs, status};
 pub use up::{UpRequest, up};
 pub use wait::Wait;

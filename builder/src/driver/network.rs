@@ -12,7 +12,7 @@ use fs_err as fs;
 use super::error::DriverError;
 use super::process::{Control, Process};
 use super::state::{Forwards, NetworkState, State};
-use super::{Folders, ports, qemu};
+use super::{Folders, ports, qemu, vde};
 use crate::report::cluster::ClusterJson;
 use crate::sandbox::Sandbox;
 
@@ -22,14 +22,8 @@ pub(super) const SWITCH: &str = "_switch";
 /// The gateway's folder.
 pub(super) const GATEWAY: &str = "_gateway";
 
-/// The folder of sockets in the switch's folder.
-pub(super) const SOCKETS: &str = "vde";
-
 /// Ethernet frames that reached the gateway, as Wireshark reads them.
 pub(super) const CAPTURE: &str = "gateway.pcap";
-
-/// Commands that the switch runs at its start: it forgets no machine, so no frame for one ever goes to all.
-pub(super) const SETTINGS: &str = "hash/setexpire 1000000000\n";
 
 /// Runs a program on a standard input that never ends: the switch ends with its own.
 const STAYING: [&str; 4] = ["sh", "-c", r#"mkfifo /tmp/input && exec "$@" 0<>/tmp/input"#, "sh"];
@@ -51,7 +45,7 @@ pub(super) fn ensure(
 pub(super) fn end(folders: &Folders, state: &mut State) -> Result<(), DriverError> {
     folders.gateway().end(state.network.as_ref().and_then(|network| network.gateway))?;
     folders.switch().end(state.network.as_ref().and_then(|network| network.switch))?;
-    let sockets = folders.switch().folder.join(SOCKETS);
+    let sockets = folders.switch().folder.join(vde::SOCKETS);
     if sockets.exists() {
         fs::remove_dir_all(sockets)?;
     }
@@ -76,11 +70,13 @@ impl Network<'_> {
         self.refuse_while_machines_run(state)?;
         end(self.folders, state)?;
         super::make_private(&process.folder)?;
-        fs::write(process.folder.join("settings"), SETTINGS)?;
+        fs::write(process.folder.join("settings"), vde::SETTINGS)?;
         state.network = Some(NetworkState::default());
         state.save(&self.folders.run)?;
         let mut argv = STAYING.map(str::to_owned).to_vec();
-        argv.extend(switch(&format!("{}/{SWITCH}", super::RUN_INSIDE)));
+        let folder = format!("{}/{SWITCH}", super::RUN_INSIDE);
+        argv.extend(vde::switch(&folder));
+        argv.extend(vde::controlled(&folder));
         let pid = process.start(&self.folders.sandbox(self.root), &argv)?;
         state.network = Some(NetworkState { switch: Some(pid), ..NetworkState::default() });
         state.save(&self.folders.run)?;
@@ -104,16 +100,18 @@ impl Network<'_> {
         let running = process.is_running()?;
         let ours = |port| running && state.ports.values().any(|ports| ports.values().any(|p| *p == port));
         let chosen = ports::choose(self.cluster, &state.ports, |port| ours(port) || ports::is_free(port))?;
-        let argv = gateway(self.cluster, &chosen, &super::places(), self.capture);
+        let argv = |capture| gateway(self.cluster, &chosen, &super::places(), capture);
         let known = state.network.clone().unwrap_or_default();
         if running {
-            if known.argv == argv {
+            // One that captures does all that one that does not would do.
+            if known.argv == argv(true) || (!self.capture && known.argv == argv(false)) {
                 return Ok(());
             }
             self.refuse_while_machines_run(state)?;
             process.end(known.gateway)?;
         }
         super::make_private(&process.folder)?;
+        let argv = argv(self.capture);
         state.ports = chosen;
         let mut network = NetworkState { argv: argv.clone(), gateway: None, ..known };
         state.network = Some(network.clone());
@@ -135,12 +133,6 @@ impl Network<'_> {
         }
         Ok(())
     }
-}
-
-/// The switch's command line; `folder` holds [`SETTINGS`].
-pub(super) fn switch(folder: &str) -> Vec<String> {
-    let (sockets, settings) = (format!("{folder}/{SOCKETS}"), format!("{folder}/settings"));
-    ["vde_switch", "--sock", &sockets, "--mode", "0600", "--rcfile", &settings].map(str::to_owned).to_vec()
 }
 
 /// The gateway's command line: QEMU's user network behind a port of the switch. `restrict=on`: nothing leaves.

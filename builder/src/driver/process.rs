@@ -13,10 +13,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::error::DriverError;
-use super::network::SOCKETS;
 use super::poll::until;
 use super::qemu::{QMP_SOCKET, controlled};
-use super::qmp::{self, Qmp};
+use super::qmp::Qmp;
+use super::vde;
 use crate::sandbox::Sandbox;
 
 /// QEMU's own words.
@@ -40,7 +40,7 @@ pub(super) struct Process {
 pub(super) enum Control {
     /// A QEMU, by its control socket.
     Qmp,
-    /// The switch: it is not; it listens where machines connect.
+    /// The switch, by its own.
     Vde,
 }
 
@@ -91,7 +91,7 @@ impl Process {
     fn answers(&self) -> bool {
         match self.control {
             Control::Qmp => Qmp::connect(&self.folder, QMP_SOCKET).is_ok(),
-            Control::Vde => qmp::connect(&self.folder.join(SOCKETS), "ctl").is_ok(),
+            Control::Vde => vde::answers(&self.folder),
         }
     }
 
@@ -122,14 +122,23 @@ impl Process {
         Ok(ended.is_some())
     }
 
+    /// Tells it to end.
+    fn quit(&self) -> io::Result<()> {
+        match self.control {
+            // It hangs up instead of answering.
+            Control::Qmp => Qmp::connect(&self.folder, QMP_SOCKET)?.run("quit").map(drop),
+            Control::Vde => vde::shut_down(&self.folder),
+        }
+    }
+
     /// Ends it at once: by its control socket, else by killing its sandbox, whose namespace takes it along.
     pub(super) fn end(&self, pid: Option<u32>) -> Result<(), DriverError> {
-        let quit = until(self.patience(), PAUSE, || -> io::Result<Option<()>> {
+        let quit = until(Duration::from_secs(5), PAUSE, || -> io::Result<Option<()>> {
             if !self.is_running()? {
                 return Ok(Some(()));
             }
-            // Again and again: one that has just been started does not listen yet. It hangs up instead of answering.
-            let _ = Qmp::connect(&self.folder, QMP_SOCKET).and_then(|mut qmp| qmp.run("quit"));
+            // Again and again: one that has just been started does not listen yet.
+            let _ = self.quit();
             Ok(None)
         })?;
         if quit.is_none() {
@@ -142,14 +151,6 @@ impl Process {
             }
         }
         Ok(self.remove_sockets()?)
-    }
-
-    /// How long it may take to obey.
-    fn patience(&self) -> Duration {
-        match self.control {
-            Control::Qmp => Duration::from_secs(5),
-            Control::Vde => Duration::ZERO,
-        }
     }
 
     /// Removes the sockets that a killed QEMU left.

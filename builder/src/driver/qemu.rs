@@ -1,7 +1,7 @@
 //! QEMU's command lines: pure functions from a node to arguments. The options are those of QEMU
 //! 10 ("Invocation" in QEMU's documentation); it starts nothing.
 
-use super::{Accelerator, Firmware, network};
+use super::{Accelerator, Firmware, network, vde};
 use crate::report::cluster::NodeJson;
 
 /// The emulator.
@@ -19,7 +19,7 @@ pub(super) struct Places {
 impl Places {
     /// The folder of sockets through which everything reaches the switch.
     pub(super) fn switch(&self) -> String {
-        format!("{}/{}/{}", self.run, network::SWITCH, network::SOCKETS)
+        format!("{}/{}/{}", self.run, network::SWITCH, vde::SOCKETS)
     }
 }
 

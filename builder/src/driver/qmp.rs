@@ -10,8 +10,8 @@ use std::time::Duration;
 use fs_err as fs;
 use serde_json::{Value, json};
 
-/// How long QEMU may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a program may take to answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to the socket `name` in a folder, through the open folder: the path of a socket may have 107 bytes, the
 /// folder's may be longer.

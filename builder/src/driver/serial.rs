@@ -1,12 +1,13 @@
-//! Reading a machine's serial console: how far its boot is, what went wrong, and its text without the terminal's
-//! control sequences.
+//! Reading the file of a machine's serial console, without the terminal's control sequences. What the words mean
+//! belongs to [`boot`](super::boot).
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
-use serde::Serialize;
+
+use super::boot::{Judge, Seen};
 
 /// The console of the machine's last start.
 pub(super) const LOG: &str = "serial.log";
@@ -14,86 +15,46 @@ pub(super) const LOG: &str = "serial.log";
 /// The console of the start before.
 pub(super) const PREVIOUS: &str = "serial.log.1";
 
-/// How far a machine's boot is, as its console shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// The console is empty.
-    Silent,
-    /// Something spoke: firmware, boot loader or kernel.
-    Booting,
-    /// firstboot has given the node its values, or found them in place.
-    Firstboot,
-    /// There is a login prompt.
-    Login,
-}
-
-impl Stage {
-    /// For people.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Silent => "silent",
-            Self::Booting => "booting",
-            Self::Firstboot => "firstboot's record",
-            Self::Login => "its login prompt",
-        }
-    }
-}
-
-/// What a console shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Seen {
-    /// How far the boot is.
-    pub stage: Stage,
-    /// The line that says why it will not go on.
-    pub trouble: Option<String>,
-}
-
-/// A boot begins anew after these.
-const RESTARTS: [&str; 2] = ["reboot: Restarting system", "Linux version "];
-
-/// After these it does not go on: the kernel's, the initramfs's and systemd's last words.
-const TROUBLES: [&str; 5] = [
-    "Kernel panic - not syncing",
-    "Gave up waiting for root",
-    "You are in emergency mode",
-    "You are in rescue mode",
-    "Failed to start kiln-firstboot.service",
-];
-
-/// What the text of a console shows.
-fn judge(text: &str) -> Seen {
-    let stage = if text.trim().is_empty() { Stage::Silent } else { Stage::Booting };
-    let mut seen = Seen { stage, trouble: None };
-    for line in text.lines() {
-        if RESTARTS.iter().any(|mark| line.contains(mark)) {
-            seen = Seen { stage: Stage::Booting, trouble: None };
-        }
-        if TROUBLES.iter().any(|mark| line.contains(mark)) {
-            seen.trouble = Some(line.trim().to_owned());
-        }
-        seen.stage = seen.stage.max(stage_of(line));
-    }
-    seen
-}
-
-fn stage_of(line: &str) -> Stage {
-    let firstboot = line.split_once("firstboot: ").map(|(_, said)| said);
-    // A prompt has no line of its own: the kernel may write on behind it.
-    let host = line.split_once(" login:").map(|(host, _)| host);
-    if host.is_some_and(|host| !host.is_empty() && !host.contains(' ')) {
-        Stage::Login
-    } else if firstboot.is_some_and(|said| said.contains(": applied ") || said.ends_with(" is up to date")) {
-        Stage::Firstboot
-    } else {
-        Stage::Silent
-    }
-}
-
 /// What the console of the machine in `folder` shows; silent when there is none.
 pub(super) fn look(folder: &Path) -> io::Result<Seen> {
-    Ok(judge(&read(folder)?))
+    Console::of(folder).look()
+}
+
+/// A console that is looked at again and again: each look reads what is new.
+#[derive(Debug)]
+pub(super) struct Console {
+    log: PathBuf,
+    /// How many bytes were read.
+    read: u64,
+    filter: Filter,
+    judge: Judge,
+}
+
+impl Console {
+    /// That of the machine in `folder`, from its beginning.
+    pub(super) fn of(folder: &Path) -> Self {
+        Self { log: folder.join(LOG), read: 0, filter: Filter::default(), judge: Judge::new() }
+    }
+
+    /// What it shows; silent when there is none.
+    pub(super) fn look(&mut self) -> io::Result<Seen> {
+        let mut file = match fs::File::open(&self.log) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.judge.seen()),
+            Err(error) => return Err(error),
+        };
+        // One that became shorter was begun anew.
+        if file.metadata()?.len() < self.read {
+            (self.read, self.filter, self.judge) = (0, Filter::default(), Judge::new());
+        }
+        file.seek(SeekFrom::Start(self.read))?;
+        let (mut bytes, mut plain) = (Vec::new(), Vec::new());
+        file.read_to_end(&mut bytes)?;
+        self.read = file.stream_position()?;
+        self.filter.feed(&bytes, &mut plain);
+        self.judge.feed(&plain);
+        Ok(self.judge.seen())
+    }
 }
 
 /// Its last lines.
@@ -197,44 +158,8 @@ impl Filter {
 mod tests {
     use fs_err as fs;
 
-    use super::{Filter, LOG, Seen, Stage, copy, judge, tail};
-
-    fn stage(text: &str) -> Stage {
-        judge(text).stage
-    }
-
-    #[test]
-    fn the_stages_follow_the_console() {
-        assert_eq!(stage("\n\n"), Stage::Silent);
-        assert_eq!(stage("Booting `Debian'\n"), Stage::Booting);
-        assert_eq!(
-            stage("[    4.1] firstboot[180]: firstboot: server: hostname server (table)\n"),
-            Stage::Booting
-        );
-        assert_eq!(stage("firstboot: server: applied 21 files in 9 ms, 0 unchanged\n"), Stage::Firstboot);
-        assert_eq!(
-            stage("firstboot: server is up to date\nDebian GNU/Linux 13 server ttyS0\n\nserver login: "),
-            Stage::Login
-        );
-        assert_eq!(stage("server login: [   41.5] audit: type=1400\n"), Stage::Login);
-        assert_eq!(stage("[    3.0] systemd[1]: Reached target login: x\n"), Stage::Booting);
-    }
-
-    #[test]
-    fn a_restart_begins_anew_and_forgets_trouble() {
-        let text = "server login: \nKernel panic - not syncing: x\n[ 60.0] reboot: Restarting system\n";
-        assert_eq!(judge(text), Seen { stage: Stage::Booting, trouble: None });
-    }
-
-    #[test]
-    fn a_panic_is_told() {
-        let text =
-            "firstboot: server is up to date\n[ 9.1] Kernel panic - not syncing: Attempted to kill init!\n";
-        assert_eq!(
-            judge(text).trouble.unwrap(),
-            "[ 9.1] Kernel panic - not syncing: Attempted to kill init!"
-        );
-    }
+    use super::{Console, Filter, LOG, copy, tail};
+    use crate::driver::Stage;
 
     #[test]
     fn control_sequences_go_even_when_they_arrive_in_pieces() {
@@ -257,5 +182,21 @@ mod tests {
         assert!(copy(folder.path(), true, || Ok(false), &mut out).unwrap());
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 80);
         assert!(!copy(&folder.path().join("none"), false, || Ok(false), &mut out).unwrap());
+    }
+
+    #[test]
+    fn a_console_is_read_on_and_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut console = Console::of(folder.path());
+        let write = |text: &str| fs::write(folder.path().join(LOG), text).unwrap();
+        assert_eq!(console.look().unwrap().stage, Stage::Silent);
+        write("\x1b[2Jgrub\r\nserver lo");
+        assert_eq!(console.look().unwrap().stage, Stage::Booting);
+        // What was read is not read again: it could be anything by now.
+        write("# # # # # # # # # #gin: ");
+        assert_eq!(console.look().unwrap().stage, Stage::Login);
+        assert_eq!(Console::of(folder.path()).look().unwrap().stage, Stage::Booting);
+        write("grub\n");
+        assert_eq!(console.look().unwrap().stage, Stage::Booting);
     }
 }

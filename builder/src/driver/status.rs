@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::api::{self, Api, Ready};
+use super::boot::{Seen, Stage};
 use super::checks::Checks;
 use super::error::DriverError;
-use super::serial::{self, Seen, Stage};
+use super::serial;
 use super::state::State;
 use super::{Accelerator, Firmware, Folders};
 use crate::report::cluster::{ClusterJson, NodeJson};

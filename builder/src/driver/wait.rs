@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::api::{self, Api, Ready};
+use super::boot::{Seen, Stage};
 use super::error::DriverError;
 use super::poll::{self, Stopwatch};
-use super::serial::{self, Seen, Stage};
+use super::serial::{self, Console};
 use super::state::State;
 use super::up::UpRequest;
 use super::{Folders, process::Process};
@@ -51,8 +52,9 @@ impl Wait {
 /// How often consoles are read.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often the API server is asked: an answer costs an emulated machine much.
-const ASK: Duration = Duration::from_secs(5);
+/// The pauses between questions to the API server: an answer costs an emulated machine much, so it shall not spend
+/// more than a fifth of its time on them, as long as a pause is within these.
+const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
 
 /// Ready takes a control plane.
 pub(super) fn check(
@@ -75,6 +77,7 @@ pub(super) fn check(
 /// A node that is waited for.
 struct Waiting<'a> {
     process: Process,
+    console: Console,
     task: Task<'a>,
     /// What was last said about it.
     said: String,
@@ -98,29 +101,35 @@ pub(super) fn wait(
         _ => None,
     };
     let mut known: BTreeMap<String, Ready> = BTreeMap::new();
-    let mut asked = Stopwatch::start();
+    let (mut asked, mut pause) = (Stopwatch::start(), ASK.0);
+    let mut planes: Vec<Console> =
+        api::planes(cluster).map(|plane| Console::of(&folders.node(&plane.name))).collect();
+    let mut booted = false;
     let task = |node: &&NodeJson| Waiting {
         process: folders.process(&node.name),
+        console: Console::of(&folders.node(&node.name)),
         task: progress.task(&format!("{}: up to {wanted}", node.name)),
         said: String::new(),
     };
     let mut waiting: Vec<Waiting<'_>> = nodes.iter().map(task).collect();
     let all = poll::until(request.timeout, PAUSE, || {
         // The API server is asked once its machine has booted, and not all the time.
-        let planes = api::planes(cluster);
-        let mut booted = false;
-        for plane in planes {
-            booted |= serial::look(&folders.node(&plane.name))?.stage >= Stage::Login;
+        if !booted {
+            for plane in &mut planes {
+                booted |= plane.look()?.stage >= Stage::Login;
+            }
         }
-        if let Some(api) = api.as_ref().filter(|_| booted && asked.elapsed() >= ASK) {
+        if let Some(api) = api.as_ref().filter(|_| booted && asked.elapsed() >= pause) {
+            let answer = Stopwatch::start();
             known = api.nodes().unwrap_or(std::mem::take(&mut known));
+            pause = (answer.elapsed() * 4).clamp(ASK.0, ASK.1);
             asked = Stopwatch::start();
         }
         let mut left = Vec::new();
         for mut node in waiting.drain(..) {
             // Asked first: what it says last is read after it has stopped.
             let running = node.process.is_running()?;
-            let seen = serial::look(&node.process.folder)?;
+            let seen = node.console.look()?;
             let ready = known.get(&node.process.name);
             let now = state(&seen, ready);
             if now != node.said {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{command, size};
-use crate::driver::network::{self, GATEWAY, SWITCH, gateway};
+use crate::driver::network::{GATEWAY, SWITCH, gateway};
 use crate::driver::ports;
 use crate::driver::qemu::{DISK, Places, machine};
-use crate::driver::{Accelerator, Firmware};
+use crate::driver::{Accelerator, Firmware, vde};
 use crate::report::cluster::ClusterJson;
 
 /// Where the machines' files go, relative to the results; not the driver's own folder.
@@ -20,8 +20,8 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
     );
     text += "# The network between the nodes, and the host's side of it: a QEMU without a machine. They come first.\n";
     text += &format!("mkdir -p -m 700 {FOLDER}/{SWITCH} {FOLDER}/{GATEWAY}\n");
-    text += &format!("printf '{}' > {FOLDER}/{SWITCH}/settings\n", network::SETTINGS.replace('\n', "\\n"));
-    let mut switch = network::switch(&format!("{FOLDER}/{SWITCH}"));
+    text += &format!("printf '{}' > {FOLDER}/{SWITCH}/settings\n", vde::SETTINGS.replace('\n', "\\n"));
+    let mut switch = vde::switch(&format!("{FOLDER}/{SWITCH}"));
     switch
         .extend(["--daemon", "--pidfile", &format!("$PWD/{FOLDER}/{SWITCH}/switch.pid")].map(str::to_owned));
     text += &format!("{}\n", switch.join(" "));
