@@ -8,8 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
 use reqwest::blocking::Client;
+use reqwest::header::DATE;
 use reqwest::{Certificate, Identity};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use super::error::DriverError;
 use super::state::State;
@@ -29,7 +32,33 @@ pub struct Ready {
     pub ready: bool,
     /// Why it is not, in the kubelet's words.
     pub reason: Option<String>,
+    /// When the kubelet last said so, by the API server.
+    #[serde(skip)]
+    heard: Option<OffsetDateTime>,
 }
+
+/// An answer of the API server.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    /// The nodes that it knows.
+    pub(super) known: BTreeMap<String, Ready>,
+    /// When it answered, by its own clock.
+    at: OffsetDateTime,
+}
+
+impl Nodes {
+    /// What it says of a node whose machine started so long ago. For a while the API server goes by what it heard before
+    /// a power cut; that counts for nothing.
+    pub(super) fn since(&self, node: &str, age: Duration) -> Option<Ready> {
+        let known = self.known.get(node)?;
+        if known.heard.is_some_and(|heard| heard >= self.at - age) {
+            return Some(known.clone());
+        }
+        Some(Ready { ready: false, reason: Some(SILENT.to_owned()), heard: None })
+    }
+}
+
+const SILENT: &str = "its kubelet has not reported yet";
 
 /// The administrator's way to an API server.
 #[derive(Debug)]
@@ -71,10 +100,14 @@ impl Api {
     }
 
     /// The nodes that the API server knows; none while it does not answer.
-    pub(super) fn nodes(&self) -> Option<BTreeMap<String, Ready>> {
+    pub(super) fn nodes(&self) -> Option<Nodes> {
         let answer = self.client.get(format!("{}/api/v1/nodes", self.url)).send().ok()?;
-        let list: NodeList = serde_json::from_slice(&answer.error_for_status().ok()?.bytes().ok()?).ok()?;
-        Some(list.items.into_iter().map(|node| (node.metadata.name, ready(node.status))).collect())
+        let answer = answer.error_for_status().ok()?;
+        let date = answer.headers().get(DATE)?.to_str().ok()?;
+        let at = OffsetDateTime::parse(date, &Rfc2822).ok()?;
+        let list: NodeList = serde_json::from_slice(&answer.bytes().ok()?).ok()?;
+        let known = list.items.into_iter().map(|node| (node.metadata.name, ready(node.status))).collect();
+        Some(Nodes { known, at })
     }
 }
 
@@ -128,25 +161,48 @@ struct NodeStatus {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Condition {
     r#type: String,
     status: String,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    last_heartbeat_time: String,
 }
 
 fn ready(status: NodeStatus) -> Ready {
     let found = status.conditions.into_iter().find(|condition| condition.r#type == "Ready");
-    match found {
-        Some(condition) if condition.status == "True" => Ready { ready: true, reason: None },
-        Some(condition) => Ready { ready: false, reason: Some(condition.message) },
-        None => Ready { ready: false, reason: Some("its kubelet has not reported yet".to_owned()) },
-    }
+    let Some(condition) = found else {
+        return Ready { ready: false, reason: Some(SILENT.to_owned()), heard: None };
+    };
+    let ready = condition.status == "True";
+    let heard = OffsetDateTime::parse(&condition.last_heartbeat_time, &Rfc3339).ok();
+    Ready { ready, reason: (!ready).then_some(condition.message), heard }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NodeList, at, ready, value};
+    use std::time::Duration;
+
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc2822;
+
+    use super::{NodeList, Nodes, SILENT, at, ready, value};
+
+    #[test]
+    fn what_was_said_before_a_machine_started_does_not_count() {
+        let text = r#"{"items":[{"metadata":{"name":"a"},"status":{"conditions":[
+            {"type":"Ready","status":"True","lastHeartbeatTime":"2026-11-21T18:15:00Z"}]}}]}"#;
+        let list: NodeList = serde_json::from_str(text).unwrap();
+        let known = list.items.into_iter().map(|node| (node.metadata.name, ready(node.status))).collect();
+        let nodes =
+            Nodes { known, at: OffsetDateTime::parse("Sat, 21 Nov 2026 18:16:00 GMT", &Rfc2822).unwrap() };
+        assert!(nodes.since("a", Duration::from_secs(61)).unwrap().ready);
+        let silent = nodes.since("a", Duration::from_secs(59)).unwrap();
+        assert_eq!((silent.ready, silent.reason.as_deref()), (false, Some(SILENT)));
+        assert!(nodes.since("b", Duration::from_secs(59)).is_none());
+    }
 
     #[test]
     fn the_condition_ready_decides() {

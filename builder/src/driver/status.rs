@@ -132,7 +132,7 @@ fn ready(
         if process.is_running()? && serial::look(&process.folder)?.stage >= Stage::Login {
             // Without a kubeconfig that works, the machines still have a status.
             let api = Api::of(&folders.results, cluster, state).ok().flatten();
-            return Ok(api.and_then(|api| api.nodes()).unwrap_or_default());
+            return Ok(api.and_then(|api| api.nodes()).map(|nodes| nodes.known).unwrap_or_default());
         }
     }
     Ok(BTreeMap::new())

@@ -1,11 +1,13 @@
 //! `builder up`: the network, then the machines, then waiting for them. The state is written before each start.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
 
 use super::error::DriverError;
+use super::poll::Stopwatch;
 use super::process::Process;
 use super::serial;
 use super::state::{NodeState, State};
@@ -51,14 +53,14 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
     let folders = Folders::of(request.results)?;
     wait::check(request.wait, &cluster, &folders, &nodes)?;
     super::make_private(&folders.run)?;
-    {
+    let started = {
         let _guard = folders.guard()?;
         let mut state = State::load(&folders.run)?;
         network::ensure(&cluster, &folders, request.qemu_root, request.capture, &mut state)?;
         let mut starter = Starter { request, cluster: &cluster, folders: &folders, state: &mut state };
-        starter.nodes(&nodes, progress)?;
-    }
-    wait::wait(request, &cluster, &folders, &nodes, progress)?;
+        starter.nodes(&nodes, progress)?
+    };
+    wait::wait(request, &cluster, &folders, &nodes, &started, progress)?;
     report(&cluster, &folders)
 }
 
@@ -70,10 +72,15 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    /// Starts the machines that do not run, then sees that each answers.
-    fn nodes(&mut self, nodes: &[&NodeJson], progress: &Progress) -> Result<(), DriverError> {
+    /// Starts the machines that do not run, then sees that each answers. Returns since when these run.
+    fn nodes(
+        &mut self,
+        nodes: &[&NodeJson],
+        progress: &Progress,
+    ) -> Result<BTreeMap<String, Stopwatch>, DriverError> {
         let mut accelerator = None;
-        let mut started = Vec::new();
+        let mut processes = Vec::new();
+        let mut started = BTreeMap::new();
         for node in nodes {
             let process = self.folders.process(&node.name);
             if process.is_running()? {
@@ -89,9 +96,11 @@ impl Starter<'_> {
             };
             self.node(node, &process, accelerator)?;
             progress.line(&format!("{}: started ({accelerator})", node.name));
-            started.push(process);
+            started.insert(node.name.clone(), Stopwatch::start());
+            processes.push(process);
         }
-        started.iter().try_for_each(Process::wait_for_start)
+        processes.iter().try_for_each(Process::wait_for_start)?;
+        Ok(started)
     }
 
     fn node(

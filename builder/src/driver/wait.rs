@@ -83,12 +83,13 @@ struct Waiting<'a> {
     said: String,
 }
 
-/// Waits until every node is as far as was asked.
+/// Waits until every node is as far as was asked; `started` says which machines were not running before.
 pub(super) fn wait(
     request: &UpRequest<'_>,
     cluster: &ClusterJson,
     folders: &Folders,
     nodes: &[&NodeJson],
+    started: &BTreeMap<String, Stopwatch>,
     progress: &Progress,
 ) -> Result<(), DriverError> {
     if request.wait == Wait::None {
@@ -121,7 +122,12 @@ pub(super) fn wait(
         }
         if let Some(api) = api.as_ref().filter(|_| booted && asked.elapsed() >= pause) {
             let answer = Stopwatch::start();
-            known = api.nodes().unwrap_or(std::mem::take(&mut known));
+            if let Some(nodes) = api.nodes() {
+                known = nodes.known.clone();
+                for (name, since) in started {
+                    known.extend(nodes.since(name, since.elapsed()).map(|ready| (name.clone(), ready)));
+                }
+            }
             pause = (answer.elapsed() * 4).clamp(ASK.0, ASK.1);
             asked = Stopwatch::start();
         }
