@@ -1,0 +1,137 @@
+//! A real machine that the node table does not know learns who it is: from the kernel's command line, from the
+//! firmware, from QEMU and from NoCloud disks as cloud-localds and multipass lay them out.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use builder::lock::Lock;
+use builder::lock::format::Arch;
+use builder::progress::Progress;
+use builder::sandbox::Sandbox;
+use builder::stage::roots;
+use builder::store::Store;
+use fs_err as fs;
+use support::{PROFILE, build, debugfs, fresh, raw, store, tools};
+
+/// Turns the machine off as soon as firstboot has done its work.
+const END: &str = "[Service]\nExecStartPost=/usr/bin/systemctl poweroff --force --force\n";
+
+/// A way to tell a machine that it is node-1.
+struct Way {
+    name: &'static str,
+    /// More options of QEMU.
+    options: Vec<String>,
+    /// What the record names as the origin of the host name.
+    origin: &'static str,
+}
+
+#[test]
+fn each_source_makes_an_unknown_machine_its_node() {
+    let lab = Lab::build();
+    let way = |name, options: &[&str], origin| {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Way { name, options, origin }
+    };
+    let ways = [
+        way("command-line", &lab.kernel("kiln.node=node-1"), "kernel command line, kiln.node"),
+        way("oem-string", &["-smbios", "type=11,value=kiln.node=node-1"], "SMBIOS, kiln.node"),
+        way("serial-number", &["-smbios", "type=1,serial=kiln.node=node-1"], "SMBIOS, kiln.node"),
+        way("fw-cfg", &["-fw_cfg", "name=opt/kiln/node,string=node-1"], "QEMU fw_cfg, opt/kiln/node"),
+        way(
+            "credential",
+            &["-smbios", "type=11,value=io.systemd.credential:kiln.node=node-1"],
+            "systemd credentials, kiln.node",
+        ),
+        way("nocloud", &lab.disk("cidata", "#cloud-config\nkiln:\n  node: node-1\n"), "NoCloud, user-data"),
+    ];
+    // Two cores: two machines at once.
+    for pair in ways.chunks(2) {
+        std::thread::scope(|scope| {
+            for way in pair {
+                scope.spawn(|| lab.expect(way));
+            }
+        });
+    }
+}
+
+/// The worker's image, the pinned QEMU, and a folder that both see as /kiln/lab.
+struct Lab {
+    folder: PathBuf,
+    qemu: Sandbox,
+    tools: Sandbox,
+}
+
+impl Lab {
+    fn build() -> Self {
+        let folder = fresh("sources");
+        build(&folder);
+        let lock = Lock::load(&support::project().join("lockfile.toml")).unwrap();
+        let store = Store::open(&store()).unwrap();
+        // The build of another test has fetched the packages; `up` unpacks the same root.
+        let root = roots::unpack(&store, &lock, "qemu", Arch::Amd64, &Progress::new()).unwrap();
+        let qemu = Sandbox::new(&root.path).lend(&folder, "/kiln/lab").env("TMPDIR", "/kiln/lab");
+        let tools = tools().lend(&folder, "/kiln/lab");
+        Self { folder, qemu, tools }
+    }
+
+    /// Options that start the image's own kernel with its own command line and one word more.
+    fn kernel(&self, word: &str) -> Vec<&'static str> {
+        let raw = raw(&self.tools, &self.folder.join(PROFILE).join("worker.qcow2"), &self.folder);
+        let menu = String::from_utf8(debugfs(&self.tools, &raw, "cat /boot/grub/grub.cfg")).unwrap();
+        let line = |verb: &str| {
+            let lines = menu.lines().find_map(|line| line.trim().strip_prefix(verb));
+            lines.unwrap_or_else(|| panic!("no `{verb}` in {menu}")).trim().to_owned()
+        };
+        let (linux, initrd) = (line("linux "), line("initrd "));
+        let (kernel, words) = linux.split_once(' ').unwrap();
+        for (from, to) in [(kernel, "vmlinuz"), (initrd.as_str(), "initrd")] {
+            fs::write(self.folder.join(to), debugfs(&self.tools, &raw, &format!("cat {from}"))).unwrap();
+        }
+        fs::remove_file(raw).unwrap();
+        let append: &'static str = format!("{words} {word}").leak();
+        vec!["-kernel", "/kiln/lab/vmlinuz", "-initrd", "/kiln/lab/initrd", "-append", append]
+    }
+
+    /// Options for a NoCloud disk: a FAT file system, whose label is in capitals as DOS wants it.
+    fn disk(&self, name: &str, user_data: &str) -> Vec<&'static str> {
+        let image = format!("/kiln/lab/{name}.img");
+        for (file, text) in [("meta-data", "instance-id: lab\n"), ("user-data", user_data)] {
+            fs::write(self.folder.join(file), text).unwrap();
+        }
+        self.tools.run(["mkfs.fat", "-C", "-n", "CIDATA", &image, "1024"]).unwrap();
+        self.tools.run(["mcopy", "-i", &image, "/kiln/lab/meta-data", "/kiln/lab/user-data", "::/"]).unwrap();
+        let drive: &'static str = format!("if=virtio,format=raw,readonly=on,file={image}").leak();
+        vec!["-drive", drive]
+    }
+
+    /// Boots a machine until firstboot has done its work; its console says what came from where.
+    fn expect(&self, way: &Way) {
+        let end = format!(
+            "type=11,value=io.systemd.credential.binary:systemd.unit-dropin.kiln-firstboot.service={}",
+            STANDARD.encode(END)
+        );
+        let drive = format!("if=virtio,format=qcow2,snapshot=on,file=/kiln/lab/{PROFILE}/worker.qcow2");
+        let mut argv: Vec<&str> = "timeout 300 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi \
+            -cpu max,la57=off,svm=off -m 1024 -nodefaults -no-user-config -display none -serial stdio -no-reboot \
+            -netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net,mac=52:54:00:00:00:01,romfile="
+            .split_whitespace()
+            .collect();
+        argv.extend(["-drive", &drive, "-smbios", &end]);
+        argv.extend(way.options.iter().map(String::as_str));
+        let console = self.qemu.run(&argv).unwrap();
+        let console = String::from_utf8_lossy(&console);
+        fs::write(self.folder.join(format!("{}.log", way.name)), console.as_bytes()).unwrap();
+        for line in [
+            format!("firstboot: node-1: hostname node-1 (node table, by {}", way.origin),
+            "firstboot: node-1: address 192.168.122.12/24".to_owned(),
+            "firstboot: node-1: identity ".to_owned(),
+            "firstboot: node-1: applied ".to_owned(),
+        ] {
+            let said: Vec<&str> = console.lines().filter(|line| line.contains("firstboot: ")).collect();
+            assert!(console.contains(&line), "{}: no `{line}` on the console: {said:#?}", way.name);
+        }
+    }
+}
