@@ -8,7 +8,7 @@ use builder::disk;
 use builder::report::cluster::{ClusterJson, NodeJson};
 use builder::sandbox::Sandbox;
 use fs_err as fs;
-use support::{PROFILE, build, builder, debugfs, fresh, text, tools};
+use support::{PROFILE, build, builder, debugfs, fresh, secret, text, tools};
 
 /// Files that one node keeps through its life.
 const KEPT: [&str; 6] = [
@@ -65,6 +65,24 @@ fn machines_boot_and_become_their_nodes() {
         let recorded = path.ends_with("firstboot.json");
         assert!(recorded || (ours != clones) == OWN.contains(path), "clones and {path}");
     }
+}
+
+#[test]
+fn a_machine_becomes_its_node_by_its_seed() {
+    let out = fresh("boot-seed");
+    let secret = secret(&out, 7);
+    let seed = ["--identity", "seed", "--secret", text(&secret), "--out", text(&out)];
+    builder(&[&["build", "--profile", PROFILE], &seed[..]].concat());
+    let _ends = End(&out);
+    let machines = Machines { tools: tools() };
+    let cluster = ClusterJson::load(&out.join(PROFILE)).unwrap();
+    let node = cluster.nodes.iter().find(|node| node.name == "node-1").unwrap();
+    machines.boot(&out, "node-1", "bios");
+    expect_record(&out, node);
+    let console = builder(&["logs", "--profile", PROFILE, "--out", text(&out), "node-1"]);
+    assert!(console.contains("files (NoCloud, kiln-identity.tar)"), "{console}");
+    machines.halt(&out);
+    assert!(machines.files(&out, "node-1").iter().all(|content| !content.is_empty()));
 }
 
 /// firstboot's record on the console has every planned value.

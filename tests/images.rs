@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,7 @@ use builder::disk;
 use builder::report::cluster::ClusterJson;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
-use support::{PROFILE, build, debugfs, fresh, project, raw, text, tools};
+use support::{PROFILE, build, builder, debugfs, fresh, project, raw, secret, text, tools};
 
 /// Files that hold secrets, once a node has its identity: none may be in an image's root file system.
 const SECRET_FILES: [&str; 4] = [
@@ -52,6 +53,51 @@ fn images_are_sound_and_hold_what_they_promise() {
         fs::remove_file(raw).unwrap();
     }
     expect_content(&cluster);
+}
+
+/// Whoever builds them: their bytes depend on no secret, which is on the seeds.
+#[test]
+fn images_for_seeds_are_the_same_for_everybody() {
+    let out = fresh("images-for-seeds");
+    let build = |byte: u8| {
+        let folder = out.join(byte.to_string());
+        let secret = secret(&out, byte);
+        let seed = ["--identity", "seed", "--secret", text(&secret), "--out", text(&folder)];
+        builder(&[&["build", "--profile", PROFILE], &seed[..]].concat());
+        let results = folder.join(PROFILE);
+        (ClusterJson::load(&results).unwrap(), results)
+    };
+    let ((ours, here), (theirs, there)) = (build(7), build(8));
+    assert_eq!(ours, theirs, "images and cluster.json");
+    for image in &ours.images {
+        let path = here.join(&image.path);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        let raw = raw(&tools(), &path, &out);
+        let identity = partition(&raw, "kiln-identity");
+        let mut file = fs::File::open(&raw).unwrap();
+        file.seek(SeekFrom::Start(identity.start)).unwrap();
+        let mut bytes = Vec::new();
+        file.take(identity.end - identity.start).read_to_end(&mut bytes).unwrap();
+        assert!(
+            bytes.iter().all(|byte| *byte == 0),
+            "something is in the identity partition of {}",
+            image.role
+        );
+        let found = hex::encode(disk::content_sha256(&raw).unwrap());
+        assert_eq!(found, image.content_sha256.as_str(), "content_sha256 of {}", image.role);
+        fs::remove_file(raw).unwrap();
+    }
+    for node in &ours.nodes {
+        let seed = node.seed.as_ref().expect("a node has a seed");
+        let (ours, theirs) = (fs::read(here.join(seed)).unwrap(), fs::read(there.join(seed)).unwrap());
+        assert!(ours != theirs, "the seed of {} depends on the secret", node.name);
+        assert_eq!(fs::metadata(here.join(seed)).unwrap().permissions().mode() & 0o777, 0o600);
+        let again = out.join("again.iso");
+        let secret = out.join("secret-07");
+        let arguments = ["--secret", text(&secret), "--output", text(&again)];
+        builder(&[&["seed", "--profile", PROFILE, &node.name], &arguments[..]].concat());
+        assert!(fs::read(again).unwrap() == ours, "`builder seed` writes what `build` wrote");
+    }
 }
 
 /// The same content as when this was last written down, on whatever machine and day that was. A change of the lock or

@@ -6,6 +6,7 @@ mod build;
 mod bundle;
 mod doctor;
 mod lock;
+mod seed;
 mod store;
 mod vm;
 
@@ -54,6 +55,8 @@ enum Command {
     Fetch(build::Fetch),
     /// Write everything that a profile's builds need to one file
     Bundle(bundle::Bundle),
+    /// Write what makes a machine one node: a NoCloud disk with its keys
+    Seed(seed::Seed),
     /// Make or check the lockfile
     #[command(subcommand)]
     Lock(lock::Lock),
@@ -84,6 +87,7 @@ impl Command {
             Self::Build(build) => build.run(global),
             Self::Fetch(fetch) => fetch.run(global),
             Self::Bundle(bundle) => bundle.run(global),
+            Self::Seed(seed) => seed.run(global),
             Self::Lock(lock) => lock.run(global),
             Self::Store(store) => store.run(global),
             Self::Up(up) => up.run(global),

@@ -202,18 +202,14 @@ impl Files {
     }
 }
 
-/// The content of an identity partition of `size` bytes: a ustar stream with one folder per node, then zeros.
+/// The identities of nodes as a ustar stream with one folder per node.
 ///
 /// Headers hold only what is given here: numeric owners without names, and the epoch (Unix seconds, from 1970 on) as the
 /// time of every entry. Each folder has an entry, before the files in it.
 ///
 /// # Errors
-/// [`IdentityError::TooSmall`] when the stream does not fit.
-pub fn partition(
-    nodes_files: &[(String, Vec<IdentityFile>)],
-    epoch: i64,
-    size: u64,
-) -> Result<Vec<u8>, IdentityError> {
+/// [`IdentityError::Stream`] when a path is too long for the format.
+pub fn stream(nodes_files: &[(String, Vec<IdentityFile>)], epoch: i64) -> Result<Vec<u8>, IdentityError> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut folders = BTreeSet::new();
     for (node, files) in nodes_files {
@@ -229,9 +225,19 @@ pub fn partition(
             append(&mut archive, &path, tar::EntryType::Regular, owner, epoch, &file.content)?;
         }
     }
-    let mut stream = archive
-        .into_inner()
-        .map_err(|source| IdentityError::Stream { path: "end of the stream".into(), source })?;
+    archive.into_inner().map_err(|source| IdentityError::Stream { path: "end of the stream".into(), source })
+}
+
+/// The content of an identity partition of `size` bytes: the [`stream`], then zeros.
+///
+/// # Errors
+/// [`IdentityError::TooSmall`] when the stream does not fit.
+pub fn partition(
+    nodes_files: &[(String, Vec<IdentityFile>)],
+    epoch: i64,
+    size: u64,
+) -> Result<Vec<u8>, IdentityError> {
+    let mut stream = stream(nodes_files, epoch)?;
     let needed = stream.len() as u64;
     match usize::try_from(size) {
         Ok(length) if needed <= size => stream.resize(length, 0),

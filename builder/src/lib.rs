@@ -28,6 +28,7 @@ pub mod repro;
 pub mod role;
 pub mod sandbox;
 pub mod secret;
+pub mod seed;
 pub mod stage;
 pub mod store;
 pub mod tree;

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use firstboot::schema::Node;
 use fs_err as fs;
 
 use crate::error::Result;
-use crate::identity;
+use crate::identity::{self, IdentityFile};
 use crate::mirror::Mirrors;
 use crate::pki::{Encryption as PkiEncryption, Pki, PkiOptions};
 use crate::plan::{Plan, TOOLS};
-use crate::profile::Encryption;
+use crate::profile::{Encryption, Identity};
 use crate::progress::Progress;
 use crate::report::{self, Admin};
 use crate::secret::ClusterSecret;
+use crate::seed::{self, SeedError};
 use crate::stage::image::Image;
 use crate::stage::{base, component, disk, image, roots, tree};
 use crate::store::Store;
@@ -27,6 +29,8 @@ pub struct Settings {
     pub out: PathBuf,
     /// The cluster secret; `secrets/<cluster>.key` of the project when absent.
     pub secret: Option<PathBuf>,
+    /// Where the nodes' identities go.
+    pub identity: Identity,
     /// Where packages come from.
     pub mirrors: Mirrors,
     /// Forbids the network.
@@ -57,11 +61,25 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let base = base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress)?;
     let trees = tree::trees(plan, &components)?;
     let disks = disk::all(plan, &store, &tools, &base, &trees, progress)?;
-    let identities = identities(plan, &secret(plan, given)?)?;
+    let identities = identities(plan, settings.identity, &pki(plan, given)?)?;
     let folder = output_folder(plan, settings)?;
     let images = image::finish(&tools, &disks, &identities.partitions, &folder, progress)?;
-    report::write(plan, &folder, &images, &identities.admin)?;
+    seed::write(&folder, &identities.seeds)?;
+    report::write(plan, &folder, &images, settings.identity, &identities.admin)?;
     Ok(Built { folder, images })
+}
+
+/// The NoCloud volume of one node, with its identity from the same secret as that of a build.
+///
+/// # Errors
+/// When the profile has no such node, or the secret cannot be had.
+pub fn seed(plan: &Plan, secret: Option<&Path>, node: &str) -> Result<Vec<u8>> {
+    let Some(found) = plan.cluster.nodes.iter().find(|known| known.name == node) else {
+        let nodes = plan.cluster.nodes.iter().map(|node| node.name.clone()).collect();
+        return Err(SeedError { profile: plan.profile.name.clone(), node: node.to_owned(), nodes }.into());
+    };
+    let pki = pki(plan, secret.map(ClusterSecret::load).transpose()?)?;
+    volume(plan, &pki, found)
 }
 
 /// The cluster secret: the caller's, or the project's own, made by the first build.
@@ -80,32 +98,53 @@ pub fn secret_path(project: &Path, cluster: &str) -> PathBuf {
 
 /// What only this cluster has.
 struct Identities {
-    /// The identity partition by role.
+    /// The identity partition by role; none for seeds.
     partitions: BTreeMap<String, Vec<u8>>,
+    /// The NoCloud volume by node; none when the images have the identities.
+    seeds: BTreeMap<String, Vec<u8>>,
     admin: Admin,
 }
 
-fn identities(plan: &Plan, secret: &ClusterSecret) -> Result<Identities> {
+fn pki(plan: &Plan, given: Option<ClusterSecret>) -> Result<Pki> {
     let mut options = PkiOptions::new(plan.lock.epoch);
     options.encryption = match plan.profile.options.encryption {
         Encryption::Aescbc => PkiEncryption::Aescbc,
         Encryption::Secretbox => PkiEncryption::Secretbox,
     };
-    let pki = Pki::derive(secret, &plan.cluster, &options)?;
-    let mut partitions = BTreeMap::new();
-    for role in &plan.roles {
-        let mut files = Vec::new();
-        for node in plan.cluster.nodes.iter().filter(|node| node.role == role.name) {
-            files.push((node.name.clone(), identity::files(&pki, &plan.cluster, node)?));
+    Ok(Pki::derive(&secret(plan, given)?, &plan.cluster, &options)?)
+}
+
+fn identities(plan: &Plan, kind: Identity, pki: &Pki) -> Result<Identities> {
+    let (mut partitions, mut seeds) = (BTreeMap::new(), BTreeMap::new());
+    match kind {
+        Identity::Baked => {
+            for role in &plan.roles {
+                let nodes = plan.cluster.nodes.iter().filter(|node| node.role == role.name);
+                let files = nodes.map(|node| of_node(plan, pki, node)).collect::<Result<Vec<_>>>()?;
+                let room = crate::disk::layout::IDENTITY_SIZE;
+                partitions.insert(role.name.clone(), identity::partition(&files, plan.lock.epoch, room)?);
+            }
         }
-        let bytes = identity::partition(&files, plan.lock.epoch, crate::disk::layout::IDENTITY_SIZE)?;
-        partitions.insert(role.name.clone(), bytes);
+        Identity::Seed => {
+            for node in &plan.cluster.nodes {
+                seeds.insert(node.name.clone(), volume(plan, pki, node)?);
+            }
+        }
     }
     let admin = Admin {
-        kubeconfig: identity::admin_kubeconfig(&pki, &plan.cluster)?,
+        kubeconfig: identity::admin_kubeconfig(pki, &plan.cluster)?,
         ssh_key: pki.ssh().private.clone(),
     };
-    Ok(Identities { partitions, admin })
+    Ok(Identities { partitions, seeds, admin })
+}
+
+fn of_node(plan: &Plan, pki: &Pki, node: &Node) -> Result<(String, Vec<IdentityFile>)> {
+    Ok((node.name.clone(), identity::files(pki, &plan.cluster, node)?))
+}
+
+fn volume(plan: &Plan, pki: &Pki, node: &Node) -> Result<Vec<u8>> {
+    let stream = identity::stream(&[of_node(plan, pki, node)?], plan.lock.epoch)?;
+    Ok(seed::volume(&plan.cluster, node, &stream, plan.lock.epoch)?)
 }
 
 fn output_folder(plan: &Plan, settings: &Settings) -> Result<PathBuf> {

@@ -12,11 +12,13 @@ use crate::mirror::Mirrors;
 use crate::offline;
 use crate::pipeline::{self, Built, Settings};
 use crate::plan::Plan;
+use crate::profile::Identity;
 use crate::progress::Progress;
 use crate::store::Store;
 
 /// What happens without `--secret`.
-const SECRET: &str = "Without --secret the first build makes secrets/CLUSTER.key in Kiln's folder.";
+pub(super) const SECRET: &str =
+    "Without --secret the first build makes secrets/CLUSTER.key in Kiln's folder.";
 
 /// Arguments of `builder build`.
 #[derive(Debug, Args)]
@@ -30,6 +32,9 @@ pub(super) struct Build {
     /// File with the cluster secret
     #[arg(long, value_name = "FILE", env = "KILN_SECRET", hide_env_values = true)]
     secret: Option<PathBuf>,
+    /// Keys in the images or in seeds: baked or seed
+    #[arg(long, value_enum, hide_possible_values = true)]
+    identity: Option<Identity>,
     /// Use no network: the store must have everything
     #[arg(long)]
     offline: bool,
@@ -56,6 +61,7 @@ impl Build {
             store: global.store()?,
             out: self.out,
             secret: self.secret,
+            identity: self.identity.unwrap_or(plan.profile.options.identity),
             mirrors: if self.offline { Mirrors::default() } else { global.mirrors()? },
             offline: self.offline,
         };

@@ -149,7 +149,7 @@ impl Folders {
 }
 
 /// Makes a folder for its owner alone: disks and consoles hold secrets.
-fn make_private(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> std::io::Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| std::io::Error::new(error.kind(), format!("making `{}`: {error}", folder.display())))
 }

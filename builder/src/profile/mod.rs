@@ -68,13 +68,15 @@ pub struct Machine {
 pub struct Options {
     /// Cipher of Secrets in etcd.
     pub encryption: Encryption,
+    /// Where the nodes' certificates and keys go.
+    pub identity: Identity,
     /// Public keys that may log in as root over SSH.
     pub ssh_keys: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { encryption: Encryption::Aescbc, ssh_keys: Vec::new() }
+        Self { encryption: Encryption::Aescbc, identity: Identity::Baked, ssh_keys: Vec::new() }
     }
 }
 
@@ -86,6 +88,16 @@ pub enum Encryption {
     Aescbc,
     /// XSalsa20 and Poly1305.
     Secretbox,
+}
+
+/// Where the nodes' certificates and keys go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// Into the images: those are secret.
+    Baked,
+    /// Into a NoCloud volume for each node: the images hold no secret.
+    Seed,
 }
 
 impl Profile {

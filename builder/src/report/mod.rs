@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::pki::SecretText;
 use crate::plan::Plan;
+use crate::profile::Identity;
+use crate::seed;
 use crate::stage::image::{Image, private, public};
 use cluster::{ClusterJson, ImageFormat, ImageJson, NetworkJson, NodeJson};
 
@@ -31,8 +33,9 @@ pub const SSH_KEY: &str = "ssh.key";
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn write(plan: &Plan, folder: &Path, images: &[Image], admin: &Admin) -> Result<()> {
-    let mut table = serde_json::to_vec_pretty(&cluster_json(plan, images)).map_err(std::io::Error::from)?;
+pub fn write(plan: &Plan, folder: &Path, images: &[Image], identity: Identity, admin: &Admin) -> Result<()> {
+    let mut table =
+        serde_json::to_vec_pretty(&cluster_json(plan, images, identity)).map_err(std::io::Error::from)?;
     table.push(b'\n');
     public(&folder.join(cluster::FILE), &table)?;
     let sums: String = images.iter().map(|image| format!("{}  {}\n", image.sha256, image.file)).collect();
@@ -42,7 +45,7 @@ pub fn write(plan: &Plan, folder: &Path, images: &[Image], admin: &Admin) -> Res
     Ok(())
 }
 
-fn cluster_json(plan: &Plan, images: &[Image]) -> ClusterJson {
+fn cluster_json(plan: &Plan, images: &[Image], identity: Identity) -> ClusterJson {
     let network = &plan.cluster.network;
     ClusterJson {
         version: cluster::VERSION,
@@ -51,7 +54,7 @@ fn cluster_json(plan: &Plan, images: &[Image]) -> ClusterJson {
         arch: plan.arch,
         network: NetworkJson { cidr: network.cidr, gateway: network.gateway },
         images: images.iter().map(image_json).collect(),
-        nodes: plan.cluster.nodes.iter().map(|node| node_json(plan, images, node)).collect(),
+        nodes: plan.cluster.nodes.iter().map(|node| node_json(plan, images, identity, node)).collect(),
     }
 }
 
@@ -66,7 +69,7 @@ fn image_json(image: &Image) -> ImageJson {
     }
 }
 
-fn node_json(plan: &Plan, images: &[Image], node: &firstboot::schema::Node) -> NodeJson {
+fn node_json(plan: &Plan, images: &[Image], identity: Identity, node: &firstboot::schema::Node) -> NodeJson {
     let image = images.iter().find(|image| image.role == node.role);
     let machine = plan.profile.machines.get(&node.name);
     NodeJson {
@@ -80,6 +83,6 @@ fn node_json(plan: &Plan, images: &[Image], node: &firstboot::schema::Node) -> N
         memory_mib: machine.map_or(1024, |machine| machine.memory_mib),
         disk_mib: machine.and_then(|machine| machine.disk_mib),
         ports: if node.control_plane { vec![22, 6443] } else { vec![22] },
-        seed: None,
+        seed: (identity == Identity::Seed).then(|| Path::new(seed::FOLDER).join(seed::file_name(&node.name))),
     }
 }
