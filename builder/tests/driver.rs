@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use builder::driver::{
-    Accel, DownRequest, DriverError, Firmware, Running, Stage, StatusReport, Tool, UpRequest, Wait, down,
-    logs, print, status, up,
+    Accel, DownRequest, Driver, DriverError, Firmware, Runner, Running, Stage, StatusReport, UpRequest, Wait,
+    down, logs, print, status, up,
 };
 use builder::lock::Lock;
 use builder::lock::format::Arch;
@@ -138,7 +138,7 @@ impl Lab {
     fn up_with(&self, node: Option<&str>, capture: bool) -> Result<StatusReport, DriverError> {
         let request = UpRequest {
             results: self.folder.path(),
-            qemu_root: &self.root,
+            runner: Runner::Qemu(&self.root),
             node,
             accel: Accel::Auto,
             firmware: Firmware::Bios,
@@ -398,7 +398,7 @@ fn the_printed_commands_for_qemu_run_the_machines() {
     let text = fs::read_to_string(lab.path("cluster.json")).unwrap().replace("22\n", "");
     let cluster = ClusterJson::parse(Path::new("cluster.json"), &text).unwrap();
     // A host may have a KVM that does not work; `up` finds out, a script cannot.
-    let script = print(&cluster, Tool::Qemu).replace("  -accel kvm \\\n", "");
+    let script = print(&cluster, Driver::Qemu).replace("  -accel kvm \\\n", "");
     let until = "for i in $(seq 100); do grep -q login: qemu/b/serial.log && break; sleep 0.1; done; cat qemu/*/serial.log";
     let sandbox = Sandbox::new(&lab.root).lend(lab.folder.path(), "/kiln/lab").cwd("/kiln/lab");
     let said = sandbox.run(["sh", "-ec", &format!("{script}\n{until}")]).unwrap();

@@ -33,7 +33,7 @@ pub(super) struct Build {
     #[arg(long, value_name = "FILE", env = "KILN_SECRET", hide_env_values = true)]
     secret: Option<PathBuf>,
     /// Keys in the images or in seeds: baked or seed
-    #[arg(long, value_enum, hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "WHERE", hide_possible_values = true)]
     identity: Option<Identity>,
     /// Use no network: the store must have everything
     #[arg(long)]

@@ -22,10 +22,10 @@ pub(super) struct Seed {
     target: Target,
     /// Name of the node
     node: String,
-    /// Folder with the profile's folder, for seeds/NODE.iso
+    /// Folder with the profile's folder
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
-    /// Another file than that
+    /// Another file than seeds/NODE.iso in there
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// File with the cluster secret

@@ -1,4 +1,4 @@
-//! `builder up`, `down`, `status`, `logs` and `print`: the machines of a built profile.
+//! `builder up`, `down`, `status`, `logs`, `ssh`, `kubeconfig` and `print`: the machines of a built profile.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Global, complain, say};
-use crate::driver::{self, Accel, DownRequest, Firmware, Tool, UpRequest, Wait};
+use crate::driver::{self, Accel, DownRequest, Driver, Firmware, Runner, UpRequest, Wait};
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock};
 use crate::mirror::Mirrors;
@@ -30,6 +30,16 @@ struct Results {
     out: PathBuf,
 }
 
+/// Which machines.
+#[derive(Debug, Args)]
+struct Machines {
+    #[command(flatten)]
+    results: Results,
+    /// qemu, libvirt or multipass; else what runs, or qemu
+    #[arg(long, value_enum, hide_possible_values = true)]
+    driver: Option<Driver>,
+}
+
 impl Results {
     /// The profile's folder; a misspelt profile is named as such, not as a missing result.
     fn folder(&self, global: &Global) -> Result<PathBuf> {
@@ -37,11 +47,20 @@ impl Results {
     }
 }
 
+impl Machines {
+    /// The profile's folder, and what runs its machines.
+    fn folder(&self, global: &Global) -> Result<(PathBuf, Driver)> {
+        let folder = self.results.folder(global)?;
+        let driver = driver::expect(&folder, self.driver)?;
+        Ok((folder, driver))
+    }
+}
+
 /// Arguments of `builder up`.
 #[derive(Debug, Args)]
 pub(super) struct Up {
     #[command(flatten)]
-    results: Results,
+    machines: Machines,
     /// One node instead of all
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
@@ -72,7 +91,7 @@ pub(super) struct Up {
 #[derive(Debug, Args)]
 pub(super) struct Down {
     #[command(flatten)]
-    results: Results,
+    machines: Machines,
     /// One node instead of all
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
@@ -88,7 +107,7 @@ pub(super) struct Down {
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
-    results: Results,
+    machines: Machines,
     /// Let the nodes look at themselves and at the cluster
     #[arg(long)]
     checks: bool,
@@ -101,7 +120,7 @@ pub(super) struct Status {
 #[derive(Debug, Args)]
 pub(super) struct Logs {
     #[command(flatten)]
-    results: Results,
+    machines: Machines,
     /// Name of the node
     node: String,
     /// Go on until the machine stops
@@ -113,7 +132,7 @@ pub(super) struct Logs {
 #[derive(Debug, Args)]
 pub(super) struct Ssh {
     #[command(flatten)]
-    results: Results,
+    machines: Machines,
     /// Name of the node
     node: String,
     /// Command to run there; a login without one
@@ -125,7 +144,7 @@ pub(super) struct Ssh {
 #[derive(Debug, Args)]
 pub(super) struct Kubeconfig {
     #[command(flatten)]
-    results: Results,
+    machines: Machines,
     /// Write it to this file, readable for you alone
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -136,9 +155,9 @@ pub(super) struct Kubeconfig {
 pub(super) struct Print {
     #[command(flatten)]
     results: Results,
-    /// Tool of this host: qemu or virt-install
+    /// qemu, libvirt or multipass
     #[arg(long, value_enum, hide_possible_values = true)]
-    driver: Tool,
+    driver: Driver,
 }
 
 impl Up {
@@ -147,19 +166,21 @@ impl Up {
             // The machines' ports are on this machine's own network, so that one stays.
             crate::offline::forbid();
         }
-        let results = self.results.folder(global)?;
+        let (results, driver) = self.machines.folder(global)?;
         let cluster = ClusterJson::load(&results)?;
-        let lock = Lock::load(&self.lockfile.unwrap_or_else(|| plan::lockfile(&global.project)))?;
-        let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
-        // QEMU runs on this machine, whatever the images are for.
-        let host = Arch::Amd64;
-        let mirrors = if self.offline { Mirrors::default() } else { global.mirrors()? };
-        let items = plan::root_items(&lock, &mirrors, host, QEMU);
-        crate::fetch::fetch(&store, items, self.offline, &progress)?;
-        let root = roots::unpack(&store, &lock, QEMU, host, &progress)?;
+        let progress = Progress::new();
+        let root;
+        let runner = match driver {
+            Driver::Qemu => {
+                root = self.qemu(global, &progress)?;
+                Runner::Qemu(&root)
+            }
+            Driver::Libvirt => Runner::Libvirt,
+            Driver::Multipass => Runner::Multipass,
+        };
         let request = UpRequest {
             results: &results,
-            qemu_root: &root.path,
+            runner,
             node: self.node.as_deref(),
             accel: self.accel,
             firmware: self.firmware,
@@ -171,15 +192,27 @@ impl Up {
         say(&report.to_string())?;
         complain(&format!(
             "`{}` runs; `builder down --profile {}` ends it",
-            cluster.name, self.results.profile
+            cluster.name, self.machines.results.profile
         ));
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The lock's QEMU, unpacked.
+    fn qemu(&self, global: &Global, progress: &Progress) -> Result<PathBuf> {
+        let lockfile = self.lockfile.clone().unwrap_or_else(|| plan::lockfile(&global.project));
+        let (lock, store) = (Lock::load(&lockfile)?, Store::open(&global.store()?)?);
+        // QEMU runs on this machine, whatever the images are for.
+        let host = Arch::Amd64;
+        let mirrors = if self.offline { Mirrors::default() } else { global.mirrors()? };
+        let items = plan::root_items(&lock, &mirrors, host, QEMU);
+        crate::fetch::fetch(&store, items, self.offline, progress)?;
+        Ok(roots::unpack(&store, &lock, QEMU, host, progress)?.path)
     }
 }
 
 impl Down {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let results = self.results.folder(global)?;
+        let (results, _) = self.machines.folder(global)?;
         let request = DownRequest {
             results: &results,
             node: self.node.as_deref(),
@@ -193,7 +226,7 @@ impl Down {
 
 impl Status {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let results = self.results.folder(global)?;
+        let (results, _) = self.machines.folder(global)?;
         let mut report = driver::status(&results)?;
         if self.checks {
             report.checks = Some(driver::checks(&results, &Progress::new())?);
@@ -210,7 +243,7 @@ impl Status {
 
 impl Logs {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let results = self.results.folder(global)?;
+        let (results, _) = self.machines.folder(global)?;
         driver::logs(&results, &self.node, self.follow, &mut std::io::stdout())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -218,14 +251,14 @@ impl Logs {
 
 impl Ssh {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let results = self.results.folder(global)?;
+        let (results, _) = self.machines.folder(global)?;
         Ok(ExitCode::from(driver::ssh(&results, &self.node, &self.command)?))
     }
 }
 
 impl Kubeconfig {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let text = driver::kubeconfig(&self.results.folder(global)?)?;
+        let text = driver::kubeconfig(&self.machines.folder(global)?.0)?;
         match self.output {
             Some(file) => private(&file, text.as_bytes())?,
             None => say(&text)?,

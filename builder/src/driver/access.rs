@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use super::error::DriverError;
 use super::state::State;
-use super::{Folders, api};
+use super::{Folders, api, machines};
 use crate::report::cluster::ClusterJson;
 use crate::report::{KUBECONFIG, SSH_KEY};
 
@@ -42,13 +42,17 @@ fn run(ssh: duct::Expression) -> Result<Output, DriverError> {
 /// first sight and kept with the node's disk, on which it was made.
 fn ssh_argv(results: &Path, node: &str, command: &[String]) -> Result<Vec<OsString>, DriverError> {
     let cluster = ClusterJson::load(results)?;
-    super::select(&cluster, Some(node))?;
     let folders = Folders::of(results)?;
-    let port = State::load(&folders.run)?.ports.get(node).and_then(|ports| ports.get(&PORT)).copied();
-    let port = match port {
-        Some(port) if folders.process(node).is_running()? => port,
-        _ => return Err(DriverError::NotRunning { profile: folders.profile(), node: node.to_owned() }),
-    };
+    let machines = machines::of(&folders, &State::load(&folders.run)?);
+    let found = super::select(&cluster, Some(node))?;
+    let mut address = None;
+    if machines.running()?.contains(node) {
+        for node in found {
+            address = machines.address(node, PORT)?;
+        }
+    }
+    let not_running = || DriverError::NotRunning { profile: folders.profile(), node: node.to_owned() };
+    let address = address.ok_or_else(not_running)?;
     let mut known_hosts = OsString::from("UserKnownHostsFile=\"");
     known_hosts.push(folders.node(node).join("known_hosts"));
     known_hosts.push("\"");
@@ -60,7 +64,8 @@ fn ssh_argv(results: &Path, node: &str, command: &[String]) -> Result<Vec<OsStri
         argv.extend(["-o", option].map(OsString::from));
     }
     argv.extend([OsString::from("-o"), known_hosts]);
-    argv.extend(["-p", &port.to_string(), "root@127.0.0.1"].map(OsString::from));
+    let (port, host) = (address.port().to_string(), format!("root@{}", address.ip()));
+    argv.extend(["-p", &port, &host].map(OsString::from));
     if !command.is_empty() {
         argv.push("--".into());
         argv.extend(command.iter().map(OsString::from));
@@ -75,8 +80,8 @@ fn ssh_argv(results: &Path, node: &str, command: &[String]) -> Result<Vec<OsStri
 pub fn kubeconfig(results: &Path) -> Result<String, DriverError> {
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
-    let url = api::url(&cluster, &State::load(&folders.run)?);
+    let way = api::way(&cluster, &*machines::of(&folders, &State::load(&folders.run)?))?;
     let not_running = || DriverError::NotRunning { profile: folders.profile(), node: cluster.name.clone() };
     let text = fs::read_to_string(folders.results.join(KUBECONFIG))?;
-    Ok(api::at(&text, &url.ok_or_else(not_running)?))
+    Ok(api::at(&text, way.ok_or_else(not_running)?))
 }

@@ -1,6 +1,7 @@
 //! What the driver asks a cluster's API server, as its administrator: the nodes and whether they are Ready.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use super::error::DriverError;
-use super::state::State;
+use super::machines::Machines;
 use crate::report::KUBECONFIG;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -68,15 +69,15 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// By the kubeconfig of the build, at the port of 127.0.0.1 that leads to the first control plane node. None when
-    /// no port does.
+    /// By the kubeconfig of the build, at the first control plane node that is reached from this machine. None when
+    /// none is.
     pub(super) fn of(
         results: &Path,
         cluster: &ClusterJson,
-        state: &State,
+        machines: &dyn Machines,
     ) -> Result<Option<Self>, DriverError> {
-        let Some(url) = url(cluster, state) else { return Ok(None) };
         let path = results.join(KUBECONFIG);
+        let Some(Way { address, named }) = way(cluster, machines)? else { return Ok(None) };
         let text = fs::read_to_string(&path)?;
         let wrong =
             |message: &str| DriverError::Kubeconfig { path: path.clone(), message: message.to_owned() };
@@ -87,15 +88,20 @@ impl Api {
         let authority = Certificate::from_pem(&pem("certificate-authority-data")?);
         let mut both = pem("client-certificate-data")?;
         both.extend(pem("client-key-data")?);
-        let client = Client::builder()
+        let mut client = Client::builder()
             .tls_built_in_root_certs(false)
             .add_root_certificate(authority.map_err(|_| wrong("its authority is not a certificate"))?)
             .identity(Identity::from_pem(&both).map_err(|_| wrong("its client certificate does not work"))?)
             // Whatever the environment says, the cluster is on this machine.
             .no_proxy()
-            .timeout(PATIENCE)
-            .build()
-            .map_err(|error| wrong(&error.to_string()))?;
+            .timeout(PATIENCE);
+        let mut url = format!("https://{address}");
+        if named {
+            let name = host(&text).ok_or_else(|| wrong("it has no `server`"))?;
+            url = format!("https://{name}:{}", address.port());
+            client = client.resolve(name, address.into());
+        }
+        let client = client.build().map_err(|error| wrong(&error.to_string()))?;
         Ok(Some(Self { client, url }))
     }
 
@@ -117,18 +123,44 @@ pub(super) fn planes(cluster: &ClusterJson) -> impl Iterator<Item = &NodeJson> {
 }
 
 /// Where the API server is reached from this machine.
-pub(super) fn url(cluster: &ClusterJson, state: &State) -> Option<String> {
-    let port = cluster.nodes.iter().find_map(|node| state.ports.get(&node.name)?.get(&PORT));
-    port.map(|port| format!("https://127.0.0.1:{port}"))
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    address: SocketAddrV4,
+    /// Whether its certificate does not have that address: it has to be called by its name.
+    named: bool,
 }
 
-/// The text of a kubeconfig that the build wrote, with the API server at another URL.
-pub(super) fn at(text: &str, url: &str) -> String {
-    let line = |line: &str| match line.split_once("server: ") {
-        Some((before, _)) if before.trim().is_empty() => format!("{before}server: {url}\n"),
-        _ => format!("{line}\n"),
-    };
-    text.lines().map(line).collect()
+/// The way to the first control plane node that there is one to.
+pub(super) fn way(cluster: &ClusterJson, machines: &dyn Machines) -> Result<Option<Way>, DriverError> {
+    for plane in planes(cluster) {
+        if let Some(address) = machines.address(plane, PORT)? {
+            let named = !address.ip().is_loopback() && *address.ip() != plane.ip;
+            return Ok(Some(Way { address, named }));
+        }
+    }
+    Ok(None)
+}
+
+/// The text of a kubeconfig that the build wrote, with another way to the API server.
+pub(super) fn at(text: &str, way: Way) -> String {
+    let name = host(text).filter(|_| way.named);
+    let mut moved = String::new();
+    for line in text.lines() {
+        match line.split_once("server: ") {
+            Some((before, _)) if before.trim().is_empty() => {
+                moved += &format!("{before}server: https://{}\n", way.address);
+                moved.extend(name.map(|name| format!("{before}tls-server-name: {name}\n")));
+            }
+            _ => moved += &format!("{line}\n"),
+        }
+    }
+    moved
+}
+
+/// The name by which a kubeconfig calls the API server.
+fn host(text: &str) -> Option<&str> {
+    let authority = value(text, "server")?.strip_prefix("https://")?;
+    Some(authority.rsplit_once(':').map_or(authority, |(host, _)| host))
 }
 
 /// The value of a key in a file that [`crate::pki`] wrote: a key has a line of its own there.
@@ -188,7 +220,7 @@ mod tests {
     use time::OffsetDateTime;
     use time::format_description::well_known::Rfc2822;
 
-    use super::{NodeList, Nodes, SILENT, at, ready, value};
+    use super::{NodeList, Nodes, SILENT, Way, at, ready, value};
 
     #[test]
     fn what_was_said_before_a_machine_started_does_not_count() {
@@ -236,7 +268,10 @@ mod tests {
             "clusters:\n- cluster:\n    certificate-authority-data: QQ==\n    server: https://a:6443\n";
         assert_eq!(value(text, "certificate-authority-data"), Some("QQ=="));
         assert_eq!(value(text, "client-key-data"), None);
-        let moved = at(text, "https://127.0.0.1:16443");
-        assert_eq!(moved, text.replace("https://a:6443", "https://127.0.0.1:16443"));
+        let local = Way { address: "127.0.0.1:16443".parse().unwrap(), named: false };
+        assert_eq!(at(text, local), text.replace("https://a:6443", "https://127.0.0.1:16443"));
+        let elsewhere = Way { address: "10.7.7.7:6443".parse().unwrap(), named: true };
+        let lines = "server: https://10.7.7.7:6443\n    tls-server-name: a";
+        assert_eq!(at(text, elsewhere), text.replace("server: https://a:6443", lines));
     }
 }

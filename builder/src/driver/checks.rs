@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::error::DriverError;
-use super::{Folders, access, api};
+use super::state::State;
+use super::{Folders, access, api, machines};
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
 
@@ -46,10 +47,11 @@ impl Checks {
 pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError> {
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
+    let running = machines::of(&folders, &State::load(&folders.run)?).running()?;
     let mut found = Vec::new();
     for node in &cluster.nodes {
         let task = progress.task(&format!("checking {}", node.name));
-        if folders.process(&node.name).is_running()? {
+        if running.contains(&node.name) {
             found.extend(run(results, &node.name, "/usr/lib/kiln/check-node")?);
         } else {
             let fix = format!("builder up --profile {}", folders.profile());
@@ -58,7 +60,7 @@ pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError
         task.finish();
     }
     for plane in api::planes(&cluster) {
-        if folders.process(&plane.name).is_running()? {
+        if running.contains(&plane.name) {
             let task = progress.task("checking the cluster");
             found.extend(run(results, &plane.name, "/usr/lib/kiln/check-cluster")?);
             task.finish();

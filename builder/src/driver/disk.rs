@@ -16,19 +16,13 @@ pub(super) fn ensure(folders: &Folders, node: &NodeJson, qemu_root: &Path) -> Re
     if folder.join(qemu::DISK).exists() {
         return Ok(());
     }
-    if let Some(disk_mib) = node.disk_mib {
-        let bytes = virtual_size(&folders.results.join(&node.image))?;
-        let image_mib = bytes.div_ceil(1 << 20);
-        if disk_mib < image_mib {
-            return Err(DriverError::DiskTooSmall { node: node.name.clone(), disk_mib, image_mib });
-        }
-    }
+    let size = of(node, virtual_size(&folders.results.join(&node.image))?)?;
     // Relative, so that the disk works for the host's tools as well.
     let image = format!("../../{}", node.image.display());
     let unfinished = format!("{}.new", qemu::DISK);
     let mut argv = vec!["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", &image, &unfinished];
-    let size = node.disk_mib.map(|mib| format!("{mib}M"));
-    argv.extend(size.as_deref());
+    let size = size.to_string();
+    argv.push(&size);
     folders.sandbox(qemu_root).cwd(format!("{}/{}", super::RUN_INSIDE, node.name)).run(argv)?;
     Ok(fs::rename(folder.join(&unfinished), folder.join(qemu::DISK))?)
 }
@@ -44,8 +38,18 @@ pub(super) fn ensure_firmware(folders: &Folders, node: &NodeJson, root: &Path) -
     Ok(fs::rename(unfinished, settings)?)
 }
 
+/// Bytes of a node's disk over an image of that size.
+pub(super) fn of(node: &NodeJson, image: u64) -> Result<u64, DriverError> {
+    let image_mib = image.div_ceil(1 << 20);
+    match node.disk_mib {
+        None => Ok(image),
+        Some(disk_mib) if disk_mib >= image_mib => Ok(disk_mib << 20),
+        Some(disk_mib) => Err(DriverError::DiskTooSmall { node: node.name.clone(), disk_mib, image_mib }),
+    }
+}
+
 /// The size of the disk in a qcow2 image: big-endian, at byte 24 of its header ("qcow2" in QEMU's interop documents).
-fn virtual_size(image: &Path) -> Result<u64, DriverError> {
+pub(super) fn virtual_size(image: &Path) -> Result<u64, DriverError> {
     let mut header = [0; 32];
     fs::File::open(image)?.read_exact(&mut header)?;
     if !header.starts_with(b"QFI\xfb") {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::error::DriverError;
+use super::machines::{self, Machines};
 use super::poll::until;
-use super::process::Process;
 use super::state::State;
-use super::{Folders, accel, network};
+use super::{Folders, accel};
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
 
@@ -47,14 +47,16 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
     let names: Vec<String> =
         state.nodes.keys().filter(|name| request.node.is_none_or(|node| *name == node)).cloned().collect();
     accel::clean(&folders.run)?;
-    for process in power_off(&folders, &names, request.grace)? {
-        let name = &process.name;
-        if process.is_running()? {
+    let machines = machines::of(&folders, &state);
+    let ran = power_off(&*machines, &names, request.grace)?;
+    let left = machines.running()?;
+    for name in &ran {
+        if left.contains(name) {
             if !request.grace.is_zero() {
                 let seconds = request.grace.as_secs();
                 progress.line(&format!("{name}: did not power off within {seconds} s, ended"));
             }
-            process.end(state.nodes.get(name).and_then(|node| node.pid))?;
+            machines.end(name)?;
         }
         progress.line(&format!("{name}: stopped"));
     }
@@ -62,21 +64,20 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
         folders.process(name).remove_sockets()?;
         state.nodes.entry(name.clone()).and_modify(|node| node.pid = None);
     }
-    let mut others = false;
-    for name in state.nodes.keys() {
-        others |= folders.process(name).is_running()?;
-    }
-    if !others {
-        network::end(&folders, &mut state)?;
-    }
     if request.delete {
         for name in &names {
+            machines.delete(name)?;
             state.nodes.remove(name);
             let folder = folders.node(name);
             if folder.exists() {
                 fs::remove_dir_all(folder)?;
             }
         }
+    }
+    let others = !machines.running()?.is_empty();
+    if !others {
+        machines.close(request.delete && state.nodes.is_empty())?;
+        state.network = None;
     }
     state.save(&folders.run)?;
     if request.delete && !others && state.nodes.is_empty() {
@@ -85,35 +86,22 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
     Ok(())
 }
 
-fn all_stopped(machines: &[Process]) -> Result<Option<()>, DriverError> {
-    for machine in machines {
-        if machine.is_running()? {
-            return Ok(None);
-        }
-    }
-    Ok(Some(()))
-}
-
 /// A guest that has not loaded its button's driver yet misses a press; one that shuts down ignores another.
 const PRESS_AGAIN: Duration = Duration::from_secs(5);
 
 /// Presses every power button and waits for all. Returns the machines that ran.
-fn power_off(folders: &Folders, names: &[String], grace: Duration) -> Result<Vec<Process>, DriverError> {
-    let mut ran = Vec::new();
-    for name in names {
-        let process = folders.process(name);
-        if process.is_running()? {
-            ran.push(process);
-        }
-    }
-    if grace.is_zero() {
-        return Ok(ran);
-    }
-    let mut left = grace;
+fn power_off(machines: &dyn Machines, names: &[String], grace: Duration) -> Result<Vec<String>, DriverError> {
+    let running = || -> Result<Vec<String>, DriverError> {
+        let running = machines.running()?;
+        Ok(names.iter().filter(|name| running.contains(*name)).cloned().collect())
+    };
+    let ran = running()?;
+    let mut left = if ran.is_empty() { Duration::ZERO } else { grace };
     while !left.is_zero() {
-        ran.iter().for_each(Process::press_power_button);
+        machines.press_power_buttons(&running()?);
         let slice = left.min(PRESS_AGAIN);
-        if until(slice, Duration::from_millis(100), || all_stopped(&ran))?.is_some() {
+        let pause = machines.pause().min(Duration::from_millis(500));
+        if until(slice, pause, || Ok::<_, DriverError>(running()?.is_empty().then_some(())))?.is_some() {
             break;
         }
         left -= slice;

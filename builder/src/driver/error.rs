@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{Driver, libvirt};
 use crate::error::{Class, Explain};
 use crate::report::cluster::ClusterJsonError;
 use crate::sandbox::SandboxError;
@@ -30,7 +31,7 @@ pub enum DriverError {
         nodes: Vec<String>,
     },
     /// The pinned QEMU has no emulator for the images.
-    #[error("the qemu driver runs amd64 images; the cluster `{cluster}` was built for {arch}")]
+    #[error("the drivers run amd64 images; the cluster `{cluster}` was built for {arch}")]
     Arch {
         /// The cluster.
         cluster: String,
@@ -171,6 +172,50 @@ pub enum DriverError {
         /// The fact.
         message: String,
     },
+    /// Another driver has machines of the cluster.
+    #[error("the driver {runs} has machines of this profile, so {driver} cannot")]
+    OtherDriver {
+        /// The profile, for the hint.
+        profile: String,
+        /// The one that has.
+        runs: Driver,
+        /// The one that was asked for.
+        driver: Driver,
+    },
+    /// The host lacks a program.
+    #[error("this host has no `{name}`")]
+    NoProgram {
+        /// The program.
+        name: &'static str,
+        /// How one gets it.
+        hint: &'static str,
+    },
+    /// A program of the host failed.
+    #[error("`{command}` failed; it said:\n{said}")]
+    Program {
+        /// What was run.
+        command: String,
+        /// All that it said.
+        said: String,
+    },
+    /// Somebody else's machine has the name.
+    #[error("{program} has a machine `{name}` that this profile did not start")]
+    Taken {
+        /// Whose machine it is.
+        program: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A driver cannot do what was asked.
+    #[error("{program} cannot {what}")]
+    Cannot {
+        /// The driver.
+        program: &'static str,
+        /// What it cannot do.
+        what: String,
+        /// What to do instead.
+        hint: String,
+    },
     /// The host has no SSH client.
     #[error("this host has no `ssh`")]
     NoSsh,
@@ -197,6 +242,9 @@ impl Explain for DriverError {
             | Self::NetworkChanged { .. }
             | Self::NotRunning { .. }
             | Self::NoControlPlane(_)
+            | Self::OtherDriver { .. }
+            | Self::Taken { .. }
+            | Self::Cannot { .. }
             | Self::NeverStarted { .. } => Class::Input,
             _ => Class::Host,
         }
@@ -232,6 +280,16 @@ impl Explain for DriverError {
             }
             Self::NoControlPlane(_) => Some("start all nodes, or use `--wait login`".to_owned()),
             Self::Kubeconfig { .. } => Some("build again with `builder build`".to_owned()),
+            Self::OtherDriver { profile, runs, .. } => Some(format!(
+                "use `--driver {runs}`, or give its machines up: `builder down --profile {profile} --delete`"
+            )),
+            Self::NoProgram { hint, .. } => Some((*hint).to_owned()),
+            Self::Program { said, .. } => libvirt::advice(said),
+            Self::Taken { program: "multipass", name } => {
+                Some(format!("`multipass delete --purge {name}` gives it up"))
+            }
+            Self::Taken { name, .. } => Some(format!("`virsh undefine --nvram {name}` gives it up")),
+            Self::Cannot { hint, .. } => Some(hint.clone()),
             Self::NoSsh => Some("install OpenSSH's client: Debian's package is openssh-client".to_owned()),
             Self::Io(_) | Self::NoPort { .. } | Self::Start { .. } | Self::StillRunning(_) => None,
         }

@@ -1,9 +1,9 @@
-//! Running what was built: `builder up`, `down`, `status`, `logs` with QEMU from the pinned root, and `print` with
-//! commands for the host's own tools.
+//! Running what was built: `builder up`, `down`, `status`, `logs` with QEMU from the pinned root or with the host's
+//! libvirt or multipass, and `print` with the commands for each.
 //!
-//! Everything it makes is below `<results>/run`: a folder for each node, one for the
-//! switch that joins them and one for the gateway to the host. It
-//! changes no result of a build.
+//! Everything that it makes with QEMU is below `<results>/run`: a folder for each node, one for the switch that joins
+//! them and one for the gateway to the host. libvirt and multipass have what they make themselves, under names with the
+//! cluster's. It changes no result of a build.
 
 mod accel;
 mod access;
@@ -13,6 +13,10 @@ mod checks;
 mod disk;
 mod down;
 mod error;
+mod host;
+mod libvirt;
+mod machines;
+mod multipass;
 mod network;
 mod poll;
 mod ports;
@@ -46,10 +50,42 @@ pub use boot::{Seen, Stage};
 pub use checks::{Check, Checks, checks};
 pub use down::{DownRequest, down};
 pub use error::DriverError;
-pub use print::{Tool, print};
+pub use print::print;
+pub use state::expect;
 pub use status::{NodeStatus, Running, StatusReport, logs, status};
-pub use up::{UpRequest, up};
+pub use up::{Runner, UpRequest, up};
 pub use wait::Wait;
+
+/// What runs the machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// QEMU, of the lockfile.
+    #[default]
+    Qemu,
+    /// libvirt of this machine, by virt-install and virsh.
+    #[value(alias = "virt-install")]
+    Libvirt,
+    /// multipass of this machine.
+    Multipass,
+}
+
+impl Driver {
+    /// As on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Libvirt => "libvirt",
+            Self::Multipass => "multipass",
+        }
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// How the processors are asked to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -41,15 +41,14 @@ pub(super) fn ensure(
     network.gateway(state)
 }
 
-/// Ends both.
-pub(super) fn end(folders: &Folders, state: &mut State) -> Result<(), DriverError> {
-    folders.gateway().end(state.network.as_ref().and_then(|network| network.gateway))?;
-    folders.switch().end(state.network.as_ref().and_then(|network| network.switch))?;
+/// Ends both; `known` is what the state says of them.
+pub(super) fn end(folders: &Folders, known: Option<&NetworkState>) -> Result<(), DriverError> {
+    folders.gateway().end(known.and_then(|network| network.gateway))?;
+    folders.switch().end(known.and_then(|network| network.switch))?;
     let sockets = folders.switch().folder.join(vde::SOCKETS);
     if sockets.exists() {
         fs::remove_dir_all(sockets)?;
     }
-    state.network = None;
     Ok(())
 }
 
@@ -68,7 +67,7 @@ impl Network<'_> {
         }
         // The machines do not find their way to another one.
         self.refuse_while_machines_run(state)?;
-        end(self.folders, state)?;
+        end(self.folders, state.network.as_ref())?;
         super::make_private(&process.folder)?;
         fs::write(process.folder.join("settings"), vde::SETTINGS)?;
         state.network = Some(NetworkState::default());

@@ -8,17 +8,13 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::boot::{Judge, Seen};
+use super::error::DriverError;
 
 /// The console of the machine's last start.
 pub(super) const LOG: &str = "serial.log";
 
 /// The console of the start before.
 pub(super) const PREVIOUS: &str = "serial.log.1";
-
-/// What the console of the machine in `folder` shows; silent when there is none.
-pub(super) fn look(folder: &Path) -> io::Result<Seen> {
-    Console::of(folder).look()
-}
 
 /// A console that is looked at again and again: each look reads what is new.
 #[derive(Debug)]
@@ -81,13 +77,13 @@ fn read(folder: &Path) -> io::Result<String> {
 pub(super) fn copy(
     folder: &Path,
     follow: bool,
-    is_running: impl Fn() -> io::Result<bool>,
+    is_running: impl Fn() -> Result<bool, DriverError>,
     out: &mut dyn Write,
-) -> io::Result<bool> {
+) -> Result<bool, DriverError> {
     let mut file = match fs::File::open(folder.join(LOG)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let mut filter = Filter::default();
     let mut bytes = vec![0; 64 * 1024];

@@ -1,7 +1,7 @@
 //! `run/state.json`, version 2: what the driver started, on which ports, from which image. Written before each
 //! start, so that an interrupted `up` leaves nothing that `down` does not know. Whether a machine runs is not in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::error::DriverError;
-use super::{Accelerator, Firmware};
+use super::{Accelerator, Driver, Firmware, Folders};
 use crate::lock::format::Sha256Hex;
 
 /// The file's name; it has a dot, so no node's folder is called so.
@@ -24,6 +24,15 @@ pub(super) type Forwards = BTreeMap<u16, u16>;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
     version: u32,
+    /// What runs the machines.
+    #[serde(default)]
+    pub(super) driver: Driver,
+    /// What they are called outside of this folder, before a hyphen and the node's name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) prefix: String,
+    /// What the host's libvirt was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) libvirt: Option<LibvirtState>,
     /// The network, once it was started.
     pub(super) network: Option<NetworkState>,
     /// Forwarded ports, by node.
@@ -50,10 +59,21 @@ pub(super) struct NodeState {
     pub(super) pid: Option<u32>,
     /// Content of the image below its disk.
     pub(super) image_sha256: Sha256Hex,
-    /// How its processors run.
-    pub(super) accelerator: Accelerator,
-    /// What it boots with.
-    pub(super) firmware: Firmware,
+    /// How its processors run, where the driver knows.
+    pub(super) accelerator: Option<Accelerator>,
+    /// What it boots with, where the driver knows.
+    pub(super) firmware: Option<Firmware>,
+}
+
+/// A cluster in the host's libvirt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LibvirtState {
+    /// Which libvirt.
+    pub(super) uri: String,
+    /// The network's definition: another one means another network.
+    pub(super) network: String,
+    /// The images that its pool has whole.
+    pub(super) images: BTreeSet<String>,
 }
 
 impl State {
@@ -87,7 +107,54 @@ impl State {
     }
 
     fn empty() -> Self {
-        Self { version: VERSION, network: None, ports: BTreeMap::new(), nodes: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            driver: Driver::default(),
+            prefix: String::new(),
+            libvirt: None,
+            network: None,
+            ports: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+        }
+    }
+
+    /// Whether there is anything to be deleted.
+    fn has_machines(&self) -> bool {
+        !self.nodes.is_empty() || self.libvirt.is_some()
+    }
+
+    /// From now on `driver` runs the machines of the cluster. Those of another one must have been deleted.
+    pub(super) fn adopt(
+        &mut self,
+        driver: Driver,
+        folders: &Folders,
+        cluster: &str,
+    ) -> Result<(), DriverError> {
+        if self.driver == driver && !self.prefix.is_empty() {
+            return Ok(());
+        }
+        if self.driver != driver && self.has_machines() {
+            return Err(DriverError::OtherDriver { profile: folders.profile(), runs: self.driver, driver });
+        }
+        self.driver = driver;
+        self.prefix = format!("kiln-{cluster}");
+        Ok(())
+    }
+}
+
+/// The driver of a folder of results: the one that has machines of it, else `wanted`, else QEMU.
+///
+/// # Errors
+/// [`DriverError::OtherDriver`] when that is not the one that was asked for.
+pub fn expect(results: &Path, wanted: Option<Driver>) -> Result<Driver, DriverError> {
+    let state = State::load(&results.join(super::RUN))?;
+    match wanted {
+        Some(driver) if !state.has_machines() => Ok(driver),
+        Some(driver) if driver != state.driver => {
+            let profile = results.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Err(DriverError::OtherDriver { profile, runs: state.driver, driver })
+        }
+        _ => Ok(state.driver),
     }
 }
 
@@ -110,9 +177,15 @@ mod tests {
         state.ports.insert("server".to_owned(), BTreeMap::from([(22, 10022), (6443, 16443)]));
         let image_sha256 = "a".repeat(64).parse().unwrap();
         let (accelerator, firmware) = (Accelerator::Tcg, Firmware::Bios);
-        state
-            .nodes
-            .insert("server".to_owned(), NodeState { pid: Some(7), image_sha256, accelerator, firmware });
+        state.nodes.insert(
+            "server".to_owned(),
+            NodeState {
+                pid: Some(7),
+                image_sha256,
+                accelerator: Some(accelerator),
+                firmware: Some(firmware),
+            },
+        );
         state.save(run.path()).unwrap();
         assert_eq!(State::load(run.path()).unwrap(), state);
         insta::assert_snapshot!(fs::read_to_string(run.path().join("state.json")).unwrap());

@@ -1,6 +1,6 @@
 //! `builder status` and `builder logs`: what runs, where it is reached, how far its boot is. They change nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -12,9 +12,10 @@ use super::api::{self, Api, Ready};
 use super::boot::{Seen, Stage};
 use super::checks::Checks;
 use super::error::DriverError;
-use super::serial;
+use super::machines::{self, Machines};
+use super::serial::{self, Console};
 use super::state::State;
-use super::{Accelerator, Firmware, Folders};
+use super::{Accelerator, Driver, Firmware, Folders, wait};
 use crate::report::cluster::{ClusterJson, NodeJson};
 
 /// A cluster's machines.
@@ -22,6 +23,8 @@ use crate::report::cluster::{ClusterJson, NodeJson};
 pub struct StatusReport {
     /// Cluster name.
     pub name: String,
+    /// What runs its machines.
+    pub driver: Driver,
     /// Whether the machines' network is up.
     pub network: Running,
     /// The nodes, in the order of the profile.
@@ -54,7 +57,9 @@ pub struct NodeStatus {
     pub state: Running,
     /// Process id of its sandbox while it runs.
     pub pid: Option<u32>,
-    /// Ports of 127.0.0.1 by the node's port: 22 is SSH.
+    /// Where this machine reaches its ports; none while nothing leads there.
+    pub reached_at: Option<Ipv4Addr>,
+    /// The ports of that address by the node's own: 22 is SSH.
     pub ports: BTreeMap<u16, u16>,
     /// How its processors run, once it was started.
     pub accelerator: Option<Accelerator>,
@@ -77,7 +82,8 @@ pub fn status(results: &Path) -> Result<StatusReport, DriverError> {
     report(&ClusterJson::load(results)?, &Folders::of(results)?)
 }
 
-/// Writes the console of a node, without the terminal's control sequences; with `follow`, until it stops.
+/// Writes the console of a node, without the terminal's control sequences; with `follow`, until it stops. A node without
+/// a console, with multipass, tells its journal.
 ///
 /// # Errors
 /// [`DriverError::NeverStarted`] when there is none.
@@ -85,8 +91,16 @@ pub fn logs(results: &Path, node: &str, follow: bool, out: &mut dyn Write) -> Re
     let cluster = ClusterJson::load(results)?;
     super::select(&cluster, Some(node))?;
     let folders = Folders::of(results)?;
-    let process = folders.process(node);
-    match serial::copy(&process.folder, follow, || process.is_running(), out)? {
+    let state = State::load(&folders.run)?;
+    let machines = machines::of(&folders, &state);
+    if state.nodes.contains_key(node) && !machines.has_console() {
+        let mut journal = vec!["journalctl", "--boot", "--no-pager"];
+        journal.extend(follow.then_some("--follow"));
+        let journal: Vec<String> = journal.into_iter().map(str::to_owned).collect();
+        return super::ssh(results, node, &journal).map(drop);
+    }
+    let is_running = || machines.running().map(|running| running.contains(node));
+    match serial::copy(&folders.node(node), follow, is_running, out)? {
         true => Ok(()),
         false => Err(DriverError::NeverStarted { profile: folders.profile(), node: node.to_owned() }),
     }
@@ -94,28 +108,39 @@ pub fn logs(results: &Path, node: &str, follow: bool, out: &mut dyn Write) -> Re
 
 pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusReport, DriverError> {
     let state = State::load(&folders.run)?;
-    let nodes = ready(cluster, folders, &state)?;
+    let machines = machines::of(folders, &state);
+    let running = machines.running()?;
+    let nodes = ready(cluster, folders, &*machines, &running)?;
     let node = |node: &NodeJson| {
-        let process = folders.process(&node.name);
         let known = state.nodes.get(&node.name);
-        let running = process.is_running()?;
+        let runs = running.contains(&node.name);
+        let mut ports = BTreeMap::new();
+        let mut reached_at = None;
+        for port in &node.ports {
+            if let Some(address) = machines.address(node, *port)? {
+                ports.insert(*port, address.port());
+                reached_at = Some(*address.ip());
+            }
+        }
         Ok(NodeStatus {
             name: node.name.clone(),
             role: node.role.clone(),
             ip: node.ip,
-            state: Running::of(running),
-            pid: known.and_then(|known| known.pid).filter(|_| running),
-            ports: state.ports.get(&node.name).cloned().unwrap_or_default(),
-            accelerator: known.map(|known| known.accelerator),
-            firmware: known.map(|known| known.firmware),
-            boot: serial::look(&process.folder)?,
+            state: Running::of(runs),
+            pid: known.and_then(|known| known.pid).filter(|_| runs),
+            reached_at,
+            ports,
+            accelerator: known.and_then(|known| known.accelerator),
+            firmware: known.and_then(|known| known.firmware),
+            boot: wait::look(&*machines, &mut Console::of(&folders.node(&node.name)), runs)?,
             kubernetes: nodes.get(&node.name).cloned(),
-            serial_log: process.folder.join(serial::LOG),
+            serial_log: folders.node(&node.name).join(serial::LOG),
         })
     };
     Ok(StatusReport {
         name: cluster.name.clone(),
-        network: Running::of(folders.switch().is_running()? && folders.gateway().is_running()?),
+        driver: state.driver,
+        network: Running::of(machines.network_is_up()?),
         nodes: cluster.nodes.iter().map(node).collect::<Result<_, DriverError>>()?,
         checks: None,
     })
@@ -125,13 +150,15 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
 fn ready(
     cluster: &ClusterJson,
     folders: &Folders,
-    state: &State,
+    machines: &dyn Machines,
+    running: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, Ready>, DriverError> {
     for plane in api::planes(cluster) {
-        let process = folders.process(&plane.name);
-        if process.is_running()? && serial::look(&process.folder)?.stage >= Stage::Login {
+        let runs = running.contains(&plane.name);
+        let mut console = Console::of(&folders.node(&plane.name));
+        if runs && wait::look(machines, &mut console, runs)?.stage >= Stage::Login {
             // Without a kubeconfig that works, the machines still have a status.
-            let api = Api::of(&folders.results, cluster, state).ok().flatten();
+            let api = Api::of(&folders.results, cluster, machines).ok().flatten();
             return Ok(api.and_then(|api| api.nodes()).map(|nodes| nodes.known).unwrap_or_default());
         }
     }
@@ -157,7 +184,8 @@ impl fmt::Display for StatusReport {
     /// A table, a line for each node.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0).max(4);
-        writeln!(f, "{:width$}  {:15}  {:7}  {:18}  PORTS ON 127.0.0.1", "NODE", "ADDRESS", "STATE", "BOOT")?;
+        let reached = if self.driver == Driver::Qemu { "PORTS ON 127.0.0.1" } else { "REACHED AT" };
+        writeln!(f, "{:width$}  {:15}  {:7}  {:18}  {reached}", "NODE", "ADDRESS", "STATE", "BOOT")?;
         for node in &self.nodes {
             let boot = match (node.state, &node.boot.trouble, &node.kubernetes) {
                 (Running::Stopped, ..) => "-",
@@ -166,10 +194,13 @@ impl fmt::Display for StatusReport {
                 (_, _, Some(_)) => "not Ready",
                 _ => node.boot.stage.name(),
             };
-            let ports: Vec<String> =
-                node.ports.iter().map(|(guest, host)| format!("{guest} at {host}")).collect();
+            let ports = node.ports.iter().map(|(guest, host)| format!("{guest} at {host}"));
+            let ports = match node.reached_at {
+                Some(address) if self.driver != Driver::Qemu => address.to_string(),
+                _ => ports.collect::<Vec<_>>().join(", "),
+            };
             let (name, ip, state) = (&node.name, node.ip.to_string(), node.state);
-            writeln!(f, "{name:width$}  {ip:15}  {state:7}  {boot:18}  {}", ports.join(", "))?;
+            writeln!(f, "{name:width$}  {ip:15}  {state:7}  {boot:18}  {ports}")?;
             let reason = node.kubernetes.as_ref().and_then(|known| known.reason.as_ref());
             if let Some(reason) = reason.filter(|_| node.state == Running::Running) {
                 writeln!(f, "{:width$}  {reason}", "")?;

@@ -1,4 +1,5 @@
 //! `builder up`: the network, then the machines, then waiting for them. The state is written before each start.
+//! This is how QEMU's start; those of other drivers start in their own modules.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,18 +14,18 @@ use super::serial;
 use super::state::{NodeState, State};
 use super::status::{StatusReport, report};
 use super::wait::{self, Wait};
-use super::{Accel, Accelerator, Firmware, Folders, accel, disk, network, qemu};
+use super::{Accel, Accelerator, Driver, Firmware, Folders, accel, disk, libvirt, multipass, network, qemu};
 use crate::lock::format::Arch;
 use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::report::cluster::{ClusterJson, ImageJson, NodeJson};
 
 /// What `builder up` was asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct UpRequest<'a> {
     /// The folder of results, `<out>/<profile>`.
     pub results: &'a Path,
-    /// The unpacked root `qemu` of the lock: QEMU, its firmware and qemu-img.
-    pub qemu_root: &'a Path,
+    /// What runs the machines.
+    pub runner: Runner<'a>,
     /// One node instead of all.
     pub node: Option<&'a str>,
     /// How the processors are to run.
@@ -39,6 +40,30 @@ pub struct UpRequest<'a> {
     pub timeout: Duration,
 }
 
+/// What runs the machines.
+#[derive(Debug, Clone, Copy)]
+pub enum Runner<'a> {
+    /// The unpacked root `qemu` of the lock: QEMU, its firmware and qemu-img.
+    Qemu(&'a Path),
+    /// The host's libvirt.
+    Libvirt,
+    /// The host's multipass.
+    Multipass,
+}
+
+impl Runner<'_> {
+    fn driver(self) -> Driver {
+        match self {
+            Self::Qemu(_) => Driver::Qemu,
+            Self::Libvirt => Driver::Libvirt,
+            Self::Multipass => Driver::Multipass,
+        }
+    }
+}
+
+/// The machines that were not running before, and since when they do.
+pub(super) type Started = BTreeMap<String, Stopwatch>;
+
 /// Starts the machines that do not run yet and waits for all that were asked for.
 ///
 /// # Errors
@@ -51,36 +76,63 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
     }
     let nodes = super::select(&cluster, request.node)?;
     let folders = Folders::of(request.results)?;
+    let driver = request.runner.driver();
+    if request.capture && driver != Driver::Qemu {
+        let (program, what) = (driver.name(), "keep what reaches the gateway".to_owned());
+        return Err(DriverError::Cannot { program, what, hint: "leave out `--capture`".to_owned() });
+    }
     wait::check(request.wait, &cluster, &folders, &nodes)?;
     super::make_private(&folders.run)?;
     let started = {
         let _guard = folders.guard()?;
         let mut state = State::load(&folders.run)?;
-        network::ensure(&cluster, &folders, request.qemu_root, request.capture, &mut state)?;
-        let mut starter = Starter { request, cluster: &cluster, folders: &folders, state: &mut state };
-        starter.nodes(&nodes, progress)?
+        state.adopt(driver, &folders, &cluster.name)?;
+        match request.runner {
+            Runner::Qemu(root) => {
+                network::ensure(&cluster, &folders, root, request.capture, &mut state)?;
+                let (cluster, folders, state) = (&cluster, &folders, &mut state);
+                Starter { request, root, cluster, folders, state }.nodes(&nodes, progress)?
+            }
+            Runner::Libvirt => libvirt::start(request, &cluster, &folders, &nodes, &mut state, progress)?,
+            Runner::Multipass => multipass::start(request, &cluster, &folders, &nodes, &mut state, progress)?,
+        }
     };
     wait::wait(request, &cluster, &folders, &nodes, &started, progress)?;
     report(&cluster, &folders)
 }
 
+/// The image that a node boots. `known` is the node as it was started last, when its disk is still there: that must
+/// lie over the same image.
+pub(super) fn image_of<'a>(
+    cluster: &'a ClusterJson,
+    folders: &Folders,
+    node: &NodeJson,
+    known: Option<&NodeState>,
+) -> Result<&'a ImageJson, DriverError> {
+    let path = folders.results.join(&node.image);
+    let image = cluster.image_of(node).filter(|_| path.exists());
+    let image = image.ok_or_else(|| DriverError::NoImage { node: node.name.clone(), image: path.clone() })?;
+    if known.is_some_and(|known| known.image_sha256 != image.sha256) {
+        let (profile, node) = (folders.profile(), node.name.clone());
+        return Err(DriverError::ImageChanged { profile, node, image: path });
+    }
+    Ok(image)
+}
+
 struct Starter<'a> {
     request: &'a UpRequest<'a>,
+    root: &'a Path,
     cluster: &'a ClusterJson,
     folders: &'a Folders,
     state: &'a mut State,
 }
 
 impl Starter<'_> {
-    /// Starts the machines that do not run, then sees that each answers. Returns since when these run.
-    fn nodes(
-        &mut self,
-        nodes: &[&NodeJson],
-        progress: &Progress,
-    ) -> Result<BTreeMap<String, Stopwatch>, DriverError> {
+    /// Starts the machines that do not run, then sees that each answers.
+    fn nodes(&mut self, nodes: &[&NodeJson], progress: &Progress) -> Result<Started, DriverError> {
         let mut accelerator = None;
         let mut processes = Vec::new();
-        let mut started = BTreeMap::new();
+        let mut started = Started::new();
         for node in nodes {
             let process = self.folders.process(&node.name);
             if process.is_running()? {
@@ -90,8 +142,8 @@ impl Starter<'_> {
             let accelerator = match accelerator {
                 Some(known) => known,
                 None => {
-                    let (root, run) = (self.request.qemu_root, &self.folders.run);
-                    *accelerator.insert(accel::choose(self.request.accel, root, run)?)
+                    let run = &self.folders.run;
+                    *accelerator.insert(accel::choose(self.request.accel, self.root, run)?)
                 }
             };
             self.node(node, &process, accelerator)?;
@@ -109,35 +161,33 @@ impl Starter<'_> {
         process: &Process,
         accelerator: Accelerator,
     ) -> Result<(), DriverError> {
-        let image =
-            self.cluster.image_of(node).filter(|image| self.folders.results.join(&image.path).exists());
-        let image = image.ok_or_else(|| DriverError::NoImage {
-            node: node.name.clone(),
-            image: self.folders.results.join(&node.image),
-        })?;
-        super::make_private(&process.folder)?;
-        let known = self.state.nodes.get(&node.name);
         let has_disk = process.folder.join(qemu::DISK).exists();
-        if has_disk && known.is_none_or(|known| known.image_sha256 != image.sha256) {
-            let image = self.folders.results.join(&image.path);
-            let (profile, node) = (self.folders.profile(), node.name.clone());
-            return Err(DriverError::ImageChanged { profile, node, image });
+        let known = self.state.nodes.get(&node.name);
+        if has_disk && known.is_none() {
+            return Err(DriverError::ImageChanged {
+                profile: self.folders.profile(),
+                node: node.name.clone(),
+                image: self.folders.results.join(&node.image),
+            });
         }
+        let image = image_of(self.cluster, self.folders, node, known.filter(|_| has_disk))?;
+        super::make_private(&process.folder)?;
         let firmware = self.request.firmware;
         let image_sha256 = image.sha256.clone();
-        let entry = NodeState { pid: None, image_sha256, accelerator, firmware };
+        let entry =
+            NodeState { pid: None, image_sha256, accelerator: Some(accelerator), firmware: Some(firmware) };
         self.state.nodes.insert(node.name.clone(), entry);
         self.state.save(&self.folders.run)?;
-        disk::ensure(self.folders, node, self.request.qemu_root)?;
+        disk::ensure(self.folders, node, self.root)?;
         if firmware == Firmware::Uefi {
-            disk::ensure_firmware(self.folders, node, self.request.qemu_root)?;
+            disk::ensure_firmware(self.folders, node, self.root)?;
         }
         let log = process.folder.join(serial::LOG);
         if log.exists() {
             fs::rename(&log, process.folder.join(serial::PREVIOUS))?;
         }
         let argv = qemu::machine(node, accelerator, firmware, &super::places());
-        let sandbox = self.folders.sandbox(self.request.qemu_root);
+        let sandbox = self.folders.sandbox(self.root);
         let pid = process.start_qemu(&sandbox, argv, &node.name)?;
         self.state.nodes.entry(node.name.clone()).and_modify(|node| node.pid = Some(pid));
         self.state.save(&self.folders.run)

@@ -1,17 +1,18 @@
 //! What `builder up` waits for, and what it says meanwhile: each step of each node with its time since the start, and
 //! in the end why a node is not Ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::Folders;
 use super::api::{self, Api, Ready};
 use super::boot::{Seen, Stage};
 use super::error::DriverError;
+use super::machines::{self, Machines};
 use super::poll::{self, Stopwatch};
 use super::serial::{self, Console};
 use super::state::State;
-use super::up::UpRequest;
-use super::{Folders, process::Process};
+use super::up::{Started, UpRequest};
 use crate::progress::{Progress, Task};
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -49,9 +50,6 @@ impl Wait {
     }
 }
 
-/// How often consoles are read.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// The pauses between questions to the API server: an answer costs an emulated machine much, so it shall not spend
 /// more than a fifth of its time on them, as long as a pause is within these.
 const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
@@ -66,17 +64,16 @@ pub(super) fn check(
     if wait != Wait::Ready {
         return Ok(());
     }
-    for plane in api::planes(cluster) {
-        if nodes.contains(&plane) || folders.process(&plane.name).is_running()? {
-            return Ok(());
-        }
+    let running = machines::of(folders, &State::load(&folders.run)?).running()?;
+    if api::planes(cluster).any(|plane| nodes.contains(&plane) || running.contains(&plane.name)) {
+        return Ok(());
     }
     Err(DriverError::NoControlPlane(nodes.first().map(|node| node.name.clone()).unwrap_or_default()))
 }
 
 /// A node that is waited for.
 struct Waiting<'a> {
-    process: Process,
+    name: &'a str,
     console: Console,
     task: Task<'a>,
     /// What was last said about it.
@@ -89,7 +86,7 @@ pub(super) fn wait(
     cluster: &ClusterJson,
     folders: &Folders,
     nodes: &[&NodeJson],
-    started: &BTreeMap<String, Stopwatch>,
+    started: &Started,
     progress: &Progress,
 ) -> Result<(), DriverError> {
     if request.wait == Wait::None {
@@ -97,46 +94,31 @@ pub(super) fn wait(
     }
     let wanted = request.wait.name();
     let since = Stopwatch::start();
-    let api = match request.wait {
-        Wait::Ready => Api::of(&folders.results, cluster, &State::load(&folders.run)?)?,
+    let machines = machines::of(folders, &State::load(&folders.run)?);
+    let mut asker = match request.wait {
+        Wait::Ready => Some(Asker::new(cluster, folders, &*machines, started)?),
         _ => None,
     };
-    let mut known: BTreeMap<String, Ready> = BTreeMap::new();
-    let (mut asked, mut pause) = (Stopwatch::start(), ASK.0);
-    let mut planes: Vec<Console> =
-        api::planes(cluster).map(|plane| Console::of(&folders.node(&plane.name))).collect();
-    let mut booted = false;
-    let task = |node: &&NodeJson| Waiting {
-        process: folders.process(&node.name),
-        console: Console::of(&folders.node(&node.name)),
-        task: progress.task(&format!("{}: up to {wanted}", node.name)),
-        said: String::new(),
-    };
-    let mut waiting: Vec<Waiting<'_>> = nodes.iter().map(task).collect();
-    let all = poll::until(request.timeout, PAUSE, || {
-        // The API server is asked once its machine has booted, and not all the time.
-        if !booted {
-            for plane in &mut planes {
-                booted |= plane.look()?.stage >= Stage::Login;
-            }
-        }
-        if let Some(api) = api.as_ref().filter(|_| booted && asked.elapsed() >= pause) {
-            let answer = Stopwatch::start();
-            if let Some(nodes) = api.nodes() {
-                known = nodes.known.clone();
-                for (name, since) in started {
-                    known.extend(nodes.since(name, since.elapsed()).map(|ready| (name.clone(), ready)));
-                }
-            }
-            pause = (answer.elapsed() * 4).clamp(ASK.0, ASK.1);
-            asked = Stopwatch::start();
+    let mut waiting = Vec::new();
+    for node in nodes {
+        waiting.push(Waiting {
+            name: &node.name,
+            console: Console::of(&folders.node(&node.name)),
+            task: progress.task(&format!("{}: up to {wanted}", node.name)),
+            said: String::new(),
+        });
+    }
+    let all = poll::until(request.timeout, machines.pause(), || {
+        // Asked first: what a machine says last is read after it has stopped.
+        let running = machines.running()?;
+        if let Some(asker) = &mut asker {
+            asker.ask(&running)?;
         }
         let mut left = Vec::new();
         for mut node in waiting.drain(..) {
-            // Asked first: what it says last is read after it has stopped.
-            let running = node.process.is_running()?;
-            let seen = node.console.look()?;
-            let ready = known.get(&node.process.name);
+            let running = running.contains(node.name);
+            let seen = look(&*machines, &mut node.console, running)?;
+            let ready = asker.as_ref().and_then(|asker| asker.known.get(node.name));
             let now = state(&seen, ready);
             if now != node.said {
                 node.task.say(&format!("{} at {:.0} s", now, since.elapsed().as_secs_f64()));
@@ -146,7 +128,7 @@ pub(super) fn wait(
                 node.task.finish();
                 continue;
             }
-            refuse(folders, &node.process, &seen, running, wanted)?;
+            refuse(folders, node.name, &seen, running, wanted)?;
             left.push(node);
         }
         waiting = left;
@@ -155,13 +137,89 @@ pub(super) fn wait(
     match (all, waiting.first()) {
         (None, Some(node)) => Err(DriverError::TimedOut {
             profile: folders.profile(),
-            node: node.process.name.clone(),
+            node: node.name.to_owned(),
             wanted,
             reason: node.said.as_str().into(),
             after: request.timeout,
-            log: serial::tail(&node.process.folder)?,
+            log: serial::tail(&folders.node(node.name))?,
         }),
         _ => Ok(()),
+    }
+}
+
+/// What a machine shows. One without a console is taken to have booted when it runs: multipass says so only then.
+pub(super) fn look(
+    machines: &dyn Machines,
+    console: &mut Console,
+    running: bool,
+) -> Result<Seen, DriverError> {
+    match (machines.has_console(), running) {
+        (true, _) => Ok(console.look()?),
+        (false, true) => Ok(Seen { stage: Stage::Login, trouble: None }),
+        (false, false) => Ok(Seen { stage: Stage::Silent, trouble: None }),
+    }
+}
+
+/// Asks the API server for the nodes, once its machine has booted, and not all the time.
+struct Asker<'a> {
+    machines: &'a dyn Machines,
+    cluster: &'a ClusterJson,
+    folders: &'a Folders,
+    started: &'a Started,
+    planes: Vec<(&'a str, Console)>,
+    booted: bool,
+    api: Option<Api>,
+    /// Since the last answer.
+    asked: Stopwatch,
+    pause: Duration,
+    known: BTreeMap<String, Ready>,
+}
+
+impl<'a> Asker<'a> {
+    fn new(
+        cluster: &'a ClusterJson,
+        folders: &'a Folders,
+        machines: &'a dyn Machines,
+        started: &'a Started,
+    ) -> Result<Self, DriverError> {
+        let console = |plane: &'a NodeJson| (plane.name.as_str(), Console::of(&folders.node(&plane.name)));
+        Ok(Self {
+            machines,
+            cluster,
+            folders,
+            started,
+            planes: api::planes(cluster).map(console).collect(),
+            booted: false,
+            api: Api::of(&folders.results, cluster, machines)?,
+            asked: Stopwatch::start(),
+            pause: ASK.0,
+            known: BTreeMap::new(),
+        })
+    }
+
+    fn ask(&mut self, running: &BTreeSet<String>) -> Result<(), DriverError> {
+        if !self.booted {
+            for (name, console) in &mut self.planes {
+                self.booted |= look(self.machines, console, running.contains(*name))?.stage >= Stage::Login;
+            }
+        }
+        if !self.booted || self.asked.elapsed() < self.pause {
+            return Ok(());
+        }
+        if self.api.is_none() {
+            // Its address may not have been known before.
+            self.api = Api::of(&self.folders.results, self.cluster, self.machines)?;
+        }
+        let answer = Stopwatch::start();
+        if let Some(nodes) = self.api.as_ref().and_then(Api::nodes) {
+            self.known = nodes.known.clone();
+            for (name, since) in self.started {
+                self.known.extend(nodes.since(name, since.elapsed()).map(|ready| (name.clone(), ready)));
+            }
+        }
+        self.pause = (answer.elapsed() * 4).clamp(ASK.0, ASK.1);
+        self.asked = Stopwatch::start();
+        Ok(())
     }
 }
 
@@ -179,18 +237,18 @@ fn state(seen: &Seen, ready: Option<&Ready>) -> String {
 /// A machine that stopped, or whose console says that it will not come up.
 fn refuse(
     folders: &Folders,
-    process: &Process,
+    name: &str,
     seen: &Seen,
     running: bool,
     wanted: &'static str,
 ) -> Result<(), DriverError> {
-    let (profile, node, folder) = (folders.profile(), process.name.clone(), &process.folder);
+    let (profile, node, folder) = (folders.profile(), name.to_owned(), folders.node(name));
     match &seen.trouble {
         Some(trouble) => {
             let trouble = trouble.clone();
-            Err(DriverError::Trouble { profile, node, wanted, trouble, log: serial::tail(folder)? })
+            Err(DriverError::Trouble { profile, node, wanted, trouble, log: serial::tail(&folder)? })
         }
-        None if !running => Err(DriverError::Stopped { profile, node, wanted, log: serial::tail(folder)? }),
+        None if !running => Err(DriverError::Stopped { profile, node, wanted, log: serial::tail(&folder)? }),
         None => Ok(()),
     }
 }

@@ -42,12 +42,35 @@ fn read(volume: &[u8]) -> Settings {
 
 #[test]
 fn the_texts_of_a_node() {
-    let cluster = cluster();
-    let text: String = texts(&cluster, &cluster.nodes[1], b"")
-        .iter()
-        .map(|(name, text)| format!("== {name}\n{text}"))
-        .collect();
-    insta::assert_snapshot!(text, @"");
+    let mut cluster = cluster();
+    cluster.network.gateway = Some([192, 168, 122, 1].into());
+    cluster.network.dns = vec![[192, 168, 122, 1].into(), [192, 168, 122, 2].into()];
+    let texts = texts(&cluster, &cluster.nodes[1], b"");
+    let text: String = texts.iter().map(|(name, text)| format!("== {name}\n{text}")).collect();
+    insta::assert_snapshot!(text, @r##"
+    == meta-data
+    instance-id: "node-0-2b5a038204791c5a"
+    local-hostname: "node-0"
+    == user-data
+    #cloud-config
+    kiln:
+      node: "node-0"
+    == network-config
+    version: 2
+    ethernets:
+      kiln:
+        match:
+          name: "e*"
+        addresses:
+          - "192.168.122.11/24"
+        routes:
+          - to: default
+            via: "192.168.122.1"
+        nameservers:
+          addresses:
+            - "192.168.122.1"
+            - "192.168.122.2"
+    "##);
 }
 
 #[test]
@@ -66,7 +89,14 @@ fn firstboot_takes_the_node_and_its_identity_from_the_volume() {
         .into_iter()
         .map(|value| format!("{}: {} ({})\n", value.key, value.value, value.source))
         .collect();
-    insta::assert_snapshot!(said.concat(), @"");
+    insta::assert_snapshot!(said.concat(), @"
+    hostname: node-0 (NoCloud, meta-data, local-hostname)
+    card: 0a:00:00:00:00:01 (the only network card, enp1s0)
+    address: 192.168.122.11/24 (NoCloud, network-config, ethernets.kiln, address)
+    pod-cidr: 10.200.11.0/24 (node table, by NoCloud, user-data, kiln.node)
+    routes: 10.200.10.0/24 via 192.168.122.10 (server), 10.200.12.0/24 via 192.168.122.12 (node-1) (node table)
+    instance-id: node-0-c8395e582de91655 (NoCloud, meta-data, instance-id)
+    ");
     let identity = firstboot::identity::parse(&settings.identity.unwrap().bytes, "node-0").unwrap();
     let key = identity.entries.iter().find(|entry| entry.path == "var/lib/kubelet/kubelet.key").unwrap();
     assert_eq!(key.mode, 0o600);

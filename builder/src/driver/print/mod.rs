@@ -1,26 +1,21 @@
 //! `builder print`: the same machines as commands for the host's own tools, ready to paste. Pure text; it starts
 //! nothing and looks at nothing but `cluster.json`.
 
+mod libvirt;
+mod multipass;
 mod qemu;
-mod virt_install;
 
+use super::Driver;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
-/// Whose commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Tool {
-    /// QEMU itself, 7.2 or newer.
-    Qemu,
-    /// virt-install, with libvirt's system instance.
-    VirtInstall,
-}
-
-/// A shell script that runs every node of a cluster; its working directory is the folder of results.
+/// A shell script that runs every node of a cluster; its working directory is the folder of results. It is for QEMU 7.2
+/// or newer, virt-install with libvirt's system instance, or multipass.
 #[must_use]
-pub fn print(cluster: &ClusterJson, tool: Tool) -> String {
-    match tool {
-        Tool::Qemu => qemu::script(cluster),
-        Tool::VirtInstall => virt_install::script(cluster),
+pub fn print(cluster: &ClusterJson, driver: Driver) -> String {
+    match driver {
+        Driver::Qemu => qemu::script(cluster),
+        Driver::Libvirt => libvirt::script(cluster),
+        Driver::Multipass => multipass::script(cluster),
     }
 }
 
@@ -57,7 +52,8 @@ fn size(node: &NodeJson) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use super::{Tool, print, quote};
+    use super::{print, quote};
+    use crate::driver::Driver;
     use crate::driver::tests::cluster;
 
     #[test]
@@ -69,12 +65,17 @@ mod tests {
 
     #[test]
     fn commands_for_qemu() {
-        insta::assert_snapshot!(print(&cluster(), Tool::Qemu));
+        insta::assert_snapshot!(print(&cluster(), Driver::Qemu));
+    }
+
+    #[test]
+    fn commands_for_multipass() {
+        insta::assert_snapshot!(print(&cluster(), Driver::Multipass));
     }
 
     #[test]
     fn commands_for_virt_install_on_its_default_network() {
-        insta::assert_snapshot!(print(&cluster(), Tool::VirtInstall));
+        insta::assert_snapshot!(print(&cluster(), Driver::Libvirt));
     }
 
     #[test]
@@ -85,6 +86,6 @@ mod tests {
         cluster.nodes.truncate(1);
         cluster.nodes[0].seed = Some(PathBuf::from("seeds/server.iso"));
         cluster.nodes[0].disk_mib = None;
-        insta::assert_snapshot!(print(&cluster, Tool::VirtInstall));
+        insta::assert_snapshot!(print(&cluster, Driver::Libvirt));
     }
 }

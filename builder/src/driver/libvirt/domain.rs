@@ -1,0 +1,133 @@
+//! A node's domain: the words for virt-install, and its end. <https://libvirt.org/formatdomain.html>
+
+use super::{Libvirt, pool};
+use crate::driver::error::DriverError;
+use crate::driver::host::{self, Program};
+use crate::driver::{Accelerator, Firmware};
+use crate::report::cluster::NodeJson;
+
+const VIRT_INSTALL: Program =
+    Program { name: "virt-install", hint: "install it: Debian's package is virtinst" };
+
+/// What QEMU can emulate, but for a fifth level of page tables: that costs time at every miss, and serves terabytes.
+const MAXIMUM: &str = "mode=maximum,disable=la57";
+
+impl Libvirt {
+    /// Defines and starts a node's machine; its console goes to the file `log`.
+    pub(super) fn install(
+        &self,
+        node: &NodeJson,
+        accelerator: Accelerator,
+        cpu: &str,
+        firmware: Firmware,
+        log: &str,
+    ) -> Result<(), DriverError> {
+        let argv = self.words(node, accelerator, cpu, firmware, log);
+        host::run(VIRT_INSTALL, &argv).map(drop)
+    }
+
+    fn words(
+        &self,
+        node: &NodeJson,
+        accelerator: Accelerator,
+        cpu: &str,
+        firmware: Firmware,
+        log: &str,
+    ) -> Vec<String> {
+        let pool = &self.prefix;
+        let disk = format!("vol={pool}/{},bus=virtio,discard=unmap", pool::disk(&node.name));
+        let network = format!("network={pool},model=virtio,mac={}", node.mac);
+        let virt_type = match accelerator {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => "qemu",
+        };
+        let (name, memory, cpus) =
+            (self.domain(&node.name), node.memory_mib.to_string(), node.cpus.to_string());
+        let (serial, seed) =
+            (format!("file,path={log}"), format!("vol={pool}/{},device=cdrom", pool::seed(&node.name)));
+        let mut words = vec!["--connect", &self.uri, "--name", &name, "--memory", &memory, "--vcpus", &cpus];
+        words.extend([
+            "--virt-type",
+            virt_type,
+            "--cpu",
+            cpu,
+            "--machine",
+            "q35",
+            "--import",
+            "--disk",
+            &disk,
+        ]);
+        if node.seed.is_some() {
+            words.extend(["--disk", &seed]);
+        }
+        if firmware == Firmware::Uefi {
+            words.extend(["--boot", "uefi"]);
+        }
+        words.extend([
+            "--network",
+            &network,
+            "--rng",
+            "/dev/urandom",
+            "--controller",
+            "usb,model=none",
+            "--serial",
+            &serial,
+        ]);
+        words.extend(["--osinfo", "detect=on,require=off", "--graphics", "none", "--noautoconsole"]);
+        words.into_iter().map(str::to_owned).collect()
+    }
+
+    /// libvirt forgets the domain of a stopped machine; `nvram` says what becomes of UEFI's settings.
+    pub(super) fn undefine(&self, node: &str, nvram: &str) -> Result<(), DriverError> {
+        let domain = self.domain(node);
+        if self.names(&["list", "--all", "--name"])?.contains(&domain) {
+            self.virsh(&["undefine", &domain, nvram])?;
+        }
+        Ok(())
+    }
+
+    /// The processor that an emulated machine has, as virt-install takes it.
+    pub(super) fn emulated_cpu(&self) -> Result<&'static str, DriverError> {
+        Ok(emulated_cpu(&self.virsh(&["version"])?))
+    }
+}
+
+/// Before version 10, or perhaps some versions earlier, QEMU loses a result of cmpxchg16b when it emulates several
+/// processors, and the guest's kernel dies of it: those get a processor without that instruction.
+fn emulated_cpu(version: &str) -> &'static str {
+    let line = version.lines().find_map(|line| line.trim().strip_prefix("Running hypervisor: QEMU "));
+    let major = line.and_then(|text| text.split('.').next()?.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= 10) { MAXIMUM } else { "Westmere,disable=cx16" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::Libvirt;
+    use super::{MAXIMUM, emulated_cpu};
+    use crate::driver::tests::{cluster, lines};
+    use crate::driver::{Accelerator, Firmware};
+
+    #[test]
+    fn the_words_for_virt_install() {
+        let libvirt = Libvirt { uri: "qemu:///system".into(), prefix: "kiln-kiln".into(), nodes: Vec::new() };
+        let mut node = cluster().nodes.remove(1);
+        let words = |node: &_, accelerator, cpu, firmware| {
+            lines(&libvirt.words(node, accelerator, cpu, firmware, "/out/run/node-0/serial.log"))
+        };
+        let cpu = emulated_cpu("Running hypervisor: QEMU 7.2.22\n");
+        insta::assert_snapshot!("emulated", words(&node, Accelerator::Tcg, cpu, Firmware::Bios));
+        node.seed = Some(PathBuf::from("seeds/node-0.iso"));
+        let cpu = "host-passthrough";
+        insta::assert_snapshot!("uefi_kvm_seed", words(&node, Accelerator::Kvm, cpu, Firmware::Uefi));
+    }
+
+    #[test]
+    fn an_old_qemu_emulates_no_cmpxchg16b() {
+        let version = |qemu: &str| format!("Using API: QEMU 9.0.0\nRunning hypervisor: QEMU {qemu}\n");
+        assert_eq!(emulated_cpu(&version("10.0.2")), MAXIMUM);
+        assert_eq!(emulated_cpu(&version("7.2.22")), "Westmere,disable=cx16");
+        assert_eq!(emulated_cpu("?"), "Westmere,disable=cx16");
+    }
+}
