@@ -38,6 +38,14 @@ pub struct Ready {
     heard: Option<OffsetDateTime>,
 }
 
+impl Ready {
+    /// It is, but its cluster takes no pods yet.
+    pub(super) fn without_pods(&mut self) {
+        let reason = "the controller manager has not made the service account `default` yet";
+        (self.ready, self.reason) = (false, Some(reason.to_owned()));
+    }
+}
+
 /// An answer of the API server.
 #[derive(Debug)]
 pub(super) struct Nodes {
@@ -114,6 +122,12 @@ impl Api {
         let list: NodeList = serde_json::from_slice(&answer.bytes().ok()?).ok()?;
         let known = list.items.into_iter().map(|node| (node.metadata.name, ready(node.status))).collect();
         Some(Nodes { known, at })
+    }
+
+    /// Whether a pod may be created: that takes the service account which the controller manager makes.
+    pub(super) fn takes_pods(&self) -> bool {
+        let url = format!("{}/api/v1/namespaces/default/serviceaccounts/default", self.url);
+        self.client.get(url).send().is_ok_and(|answer| answer.status().is_success())
     }
 }
 

@@ -216,6 +216,10 @@ impl<'a> Asker<'a> {
             for (name, since) in self.started {
                 self.known.extend(nodes.since(name, since.elapsed()).map(|ready| (name.clone(), ready)));
             }
+            // Nodes that nobody may give a pod yet are of no use.
+            if self.known.values().all(|node| node.ready) && !self.api.as_ref().is_some_and(Api::takes_pods) {
+                self.known.values_mut().for_each(Ready::without_pods);
+            }
         }
         self.pause = (answer.elapsed() * 4).clamp(ASK.0, ASK.1);
         self.asked = Stopwatch::start();
