@@ -74,6 +74,7 @@ fn a_bundle_holds_the_closure_and_no_secret() {
     let mut expected: Vec<String> = [
         "bin/amd64",
         "builder",
+        "images/base/setup-hook",
         "images/tiny/files/etc/motd",
         "images/tiny/image.toml",
         "kiln-bundle.toml",
