@@ -1,7 +1,7 @@
 //! Machines of this host's multipass, by its program. It makes each machine's seed and address itself: a node gets its
 //! name by the user-data that is added to that seed, and is reached at the address that multipass tells.
 //!
-//! Read of multipass' source (1.17): the options of `launch` (src/client/cli/cmd/launch.cpp), the form of `list`
+//! After multipass' source as of August 2026: the options of `launch` (src/client/cli/cmd/launch.cpp), the form of `list`
 //! (src/client/cli/formatter/json_formatter.cpp) and its states (format_utils.cpp).
 
 use std::collections::{BTreeMap, BTreeSet};
