@@ -38,14 +38,6 @@ pub struct Ready {
     heard: Option<OffsetDateTime>,
 }
 
-impl Ready {
-    /// It is, but its cluster takes no pods yet.
-    pub(super) fn without_pods(&mut self) {
-        let reason = "the controller manager has not made the service account `default` yet";
-        (self.ready, self.reason) = (false, Some(reason.to_owned()));
-    }
-}
-
 /// An answer of the API server.
 #[derive(Debug)]
 pub(super) struct Nodes {

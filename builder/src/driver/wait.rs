@@ -134,17 +134,30 @@ pub(super) fn wait(
         waiting = left;
         Ok::<_, DriverError>(waiting.is_empty().then_some(()))
     })?;
-    match (all, waiting.first()) {
-        (None, Some(node)) => Err(DriverError::TimedOut {
+    let late = |node: &str, reason: &str| {
+        Ok::<_, DriverError>(DriverError::TimedOut {
             profile: folders.profile(),
-            node: node.name.to_owned(),
+            node: node.to_owned(),
             wanted,
-            reason: node.said.as_str().into(),
+            reason: reason.into(),
             after: request.timeout,
-            log: serial::tail(&folders.node(node.name))?,
-        }),
-        _ => Ok(()),
+            log: serial::tail(&folders.node(node))?,
+        })
+    };
+    if let (None, Some(node)) = (all, waiting.first()) {
+        return Err(late(node.name, &node.said)?);
     }
+    let Some(asker) = asker else { return Ok(()) };
+    // Ready nodes that nobody may give a pod yet are of little use.
+    let task = progress.task("the cluster: up to its first pod");
+    let left = request.timeout.saturating_sub(since.elapsed());
+    if poll::until(left, ASK.0, || Ok::<_, DriverError>(asker.takes_pods().then_some(())))?.is_none() {
+        let plane = asker.planes.first().map_or("", |(name, _)| name);
+        let reason = "its controller manager has not made the service account that pods need";
+        return Err(late(plane, reason)?);
+    }
+    task.finish();
+    Ok(())
 }
 
 /// What a machine shows. One without a console is taken to have booted when it runs: multipass says so only then.
@@ -216,14 +229,15 @@ impl<'a> Asker<'a> {
             for (name, since) in self.started {
                 self.known.extend(nodes.since(name, since.elapsed()).map(|ready| (name.clone(), ready)));
             }
-            // Nodes that nobody may give a pod yet are of no use.
-            if self.known.values().all(|node| node.ready) && !self.api.as_ref().is_some_and(Api::takes_pods) {
-                self.known.values_mut().for_each(Ready::without_pods);
-            }
         }
         self.pause = (answer.elapsed() * 4).clamp(ASK.0, ASK.1);
         self.asked = Stopwatch::start();
         Ok(())
+    }
+
+    /// Whether a pod may be created.
+    fn takes_pods(&self) -> bool {
+        self.api.as_ref().is_some_and(Api::takes_pods)
     }
 }
 
