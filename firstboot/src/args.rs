@@ -2,6 +2,7 @@
 //! directory as it does in a machine. It does not own the kernel's command line: that is a source.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +22,10 @@ Usage: firstboot [OPTION]...
   --dev DIR          the device files (default /dev)
   --credentials DIR  systemd's credentials (default $CREDENTIALS_DIRECTORY)
   --identity DEVICE  device or file that holds the identities (default: the partition kiln-identity)
-  --wait SECONDS     how long to wait for a network card or a disk that is to come (default 0)
+  --wait SECONDS     how long to wait for a card, a disk or a server that is to come (default 0)
+  --metadata         ask the cloud's metadata server, when the image or a source names a cloud
+  --metadata-server ADDRESS:PORT
+                     where that server is (default 169.254.169.254:80)
   --dry-run          print what would be done, and change nothing
 
 status shows what was applied at the last boot, and where each value came from.
@@ -42,8 +46,13 @@ pub struct Args {
     pub credentials: Option<PathBuf>,
     /// Device or file with the identities; without it the partition is looked up by its name.
     pub identity: Option<PathBuf>,
-    /// How long to wait for a network card of the node table, or for a disk that is announced.
+    /// How long to wait for a network card of the node table, or for a disk that is announced,
+    /// or for the metadata server.
     pub wait: Duration,
+    /// Whether this run is the one after the network, which asks the metadata server.
+    pub metadata: bool,
+    /// The metadata server.
+    pub metadata_server: SocketAddr,
     /// Print the plan and change nothing.
     pub dry_run: bool,
 }
@@ -58,6 +67,9 @@ impl Default for Args {
             credentials: None,
             identity: None,
             wait: Duration::ZERO,
+            metadata: false,
+            // The same address in every cloud.
+            metadata_server: SocketAddr::from(([169, 254, 169, 254], 80)),
             dry_run: false,
         }
     }
@@ -106,6 +118,8 @@ impl Args {
                 Long("credentials") => parsed.credentials = Some(parser.value()?.into()),
                 Long("identity") => parsed.identity = Some(parser.value()?.into()),
                 Long("wait") => parsed.wait = Duration::from_secs(parser.value()?.parse()?),
+                Long("metadata") => parsed.metadata = true,
+                Long("metadata-server") => parsed.metadata_server = parser.value()?.parse()?,
                 Long("dry-run") => parsed.dry_run = true,
                 Value(word) if word == "status" && !status => status = true,
                 Long("json") if status => json = true,
@@ -142,6 +156,8 @@ mod tests {
             "i",
             "--wait",
             "5",
+            "--metadata",
+            "--metadata-server=127.0.0.1:8080",
             "--dry-run",
         ]) else {
             panic!("refused");
@@ -159,6 +175,8 @@ mod tests {
                 "i",
             ),
             wait: 5s,
+            metadata: true,
+            metadata_server: 127.0.0.1:8080,
             dry_run: true,
         }
         "#);

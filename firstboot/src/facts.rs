@@ -44,8 +44,8 @@ pub struct Facts {
     pub accounts: Vec<Sourced<Account>>,
     /// What the seed calls its data.
     pub instance_id: Option<Sourced<String>>,
-    /// What is kept of the seed.
-    pub kept: Option<String>,
+    /// Files that keep what a source said, with paths relative to the root.
+    pub kept: Vec<(&'static str, String)>,
 }
 
 /// Another node.

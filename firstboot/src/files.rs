@@ -4,7 +4,6 @@
 use crate::facts::Facts;
 use crate::networkd;
 use crate::schema::Cluster;
-use crate::source::nocloud::KEPT_FILE;
 
 /// Name of the API server in every certificate and hosts file, in the cluster's domain.
 const API_NAME: &str = "api-server";
@@ -35,7 +34,7 @@ pub fn generated(cluster: &Cluster, facts: &Facts, resolver: bool) -> Vec<(Strin
     files.extend(keys.map(|account| {
         (format!("{KEYS_DIR}/{}", account.name), format!("{HEADER}{}\n", account.keys.join("\n")))
     }));
-    files.extend(facts.kept.iter().map(|kept| (KEPT_FILE.to_owned(), kept.clone())));
+    files.extend(facts.kept.iter().map(|(path, text)| ((*path).to_owned(), text.clone())));
     files
 }
 

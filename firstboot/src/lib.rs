@@ -6,10 +6,12 @@
 pub mod accounts;
 pub mod apply;
 pub mod args;
+pub mod cloud;
 pub mod cluster;
 pub mod console;
 pub mod facts;
 pub mod files;
+pub mod http;
 pub mod identity;
 pub mod image;
 pub mod machine;

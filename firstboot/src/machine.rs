@@ -11,6 +11,7 @@ use nix::sys::stat::{major, minor};
 
 use crate::args::Args;
 use crate::schema::Mac;
+use crate::source::Settings;
 
 /// Name of the partition in the partition table.
 pub const IDENTITY_PARTITION: &str = "kiln-identity";
@@ -44,6 +45,8 @@ pub struct Machine {
     pub dev: PathBuf,
     /// Folder with the service's credentials, when there are any.
     pub credentials: Option<PathBuf>,
+    /// What a cloud's metadata server said at this boot.
+    pub metadata: Option<Settings>,
     identity: Option<PathBuf>,
 }
 
@@ -67,6 +70,7 @@ impl Machine {
             sys: args.sys.clone(),
             dev: args.dev.clone(),
             credentials: args.credentials.clone(),
+            metadata: None,
             identity: args.identity.clone(),
         }
     }

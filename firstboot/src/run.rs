@@ -3,17 +3,18 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::apply::{apply, remove, wipe};
 use crate::args::Args;
+use crate::cloud;
 use crate::console::Console;
 use crate::facts::{self, Facts, FactsError};
 use crate::identity::{self, IdentityError};
 use crate::image::{Image, ImageError};
 use crate::machine::{Card, DeviceError, Machine};
 use crate::ops::Ops;
-use crate::plan::{Action, Content, Plan, PlanError};
+use crate::plan::{Action, Plan, PlanError};
 use crate::record::{RECORD_FILE, Record, RecordError, State, VERSION};
 use crate::seed::IDENTITY_FILE;
 use crate::source::{Settings, SourceError};
@@ -102,14 +103,31 @@ pub fn run(
 ) -> Result<(), Error> {
     #[expect(clippy::disallowed_methods, reason = "only for the line that says how long it took")]
     let start = Instant::now();
-    let machine = Machine::new(args);
+    let mut machine = Machine::new(args);
     let image = Image::read(&args.root)?;
     let before = Record::read(&args.root)?;
     let device = machine.identity_device()?;
     let device = device.as_deref();
     let partition = identity::is_there(device)?;
-    let Found { settings, cards, node } =
-        wait::look(&machine, &image, before.as_ref(), partition, args.wait, console)?;
+    let wait = if args.metadata { Duration::ZERO } else { args.wait };
+    let mut found = wait::look(&machine, &image, before.as_ref(), partition, wait, console)?;
+    let first = found.waits_for_metadata;
+    match (cloud::asked(&image, &found.settings), args.metadata) {
+        (None, false) => {}
+        (None, true) => return Ok(()),
+        (Some(cloud), true) => {
+            machine.metadata = cloud::ask(cloud, args, &image, !first, console)?;
+            found = wait::look(&machine, &image, before.as_ref(), partition, wait, console)?;
+        }
+        (Some(cloud), false) => {
+            cloud::leave_word(cloud, args, &image, first, ops)?;
+            if first {
+                console.say(&format!("the {cloud} metadata come next, when the network is up"));
+                return Ok(());
+            }
+        }
+    }
+    let Found { settings, cards, node, .. } = found;
     let Some(node) = node else { return no_node(&image, &settings, &cards, console) };
     let facts = Facts::resolve(&image.cluster, &image.role, &settings, &node, &cards)?;
     let name = facts.node_name.value.as_str();
@@ -159,6 +177,9 @@ pub fn run(
     let stale: Vec<_> = earlier.filter(|path| !record.files.iter().any(|file| file == path)).collect();
     remove(&args.root, &stale, ops).map_err(Error::Apply)?;
     write_record(&args.root, &image, &record, ops)?;
+    if args.metadata {
+        cloud::end_passing_network(args, ops).map_err(Error::Apply)?;
+    }
     finish(&args.root, &image, record, device, ops)?;
     let took = start.elapsed().as_millis();
     let unchanged = outcome.unchanged;
@@ -207,14 +228,8 @@ fn finish(
 }
 
 fn write_record(root: &Path, image: &Image, record: &Record, ops: &mut dyn Ops) -> Result<(), Error> {
-    let content = Content { bytes: record.to_json()?, secret: false };
-    let path = RECORD_FILE.to_owned();
-    let write = Action::WriteFile { path, mode: 0o644, owner: image.owner, content };
-    let parents = RECORD_FILE.match_indices('/').map(|(end, _)| RECORD_FILE[..end].to_owned());
-    let dirs: Vec<_> =
-        parents.map(|path| Action::EnsureDir { path, mode: 0o755, owner: image.owner }).collect();
-    let actions: Vec<_> = dirs.iter().chain([&write]).collect();
-    apply(root, &actions, false, ops).map_err(Error::Apply)?;
+    let actions = cloud::write(RECORD_FILE, record.to_json()?, image);
+    apply(root, &actions.iter().collect::<Vec<_>>(), false, ops).map_err(Error::Apply)?;
     Ok(())
 }
 

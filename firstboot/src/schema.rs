@@ -42,8 +42,38 @@ pub struct Cluster {
     pub service_cidr: Ipv4Net,
     /// The network between the nodes.
     pub network: Network,
+    /// The cloud whose metadata server every node asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Cloud>,
     /// Every node of the cluster, in the order of the profile.
     pub nodes: Vec<Node>,
+}
+
+/// A cloud with a metadata server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cloud {
+    /// Amazon EC2, or a cloud with the same service.
+    Ec2,
+    /// Google Compute Engine.
+    Gce,
+}
+
+impl FromStr for Cloud {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Ec2, Self::Gce].into_iter().find(|cloud| cloud.to_string() == text).ok_or(())
+    }
+}
+
+impl fmt::Display for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ec2 => "ec2",
+            Self::Gce => "gce",
+        })
+    }
 }
 
 /// The network between the nodes.

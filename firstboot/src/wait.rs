@@ -4,12 +4,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::cloud;
 use crate::console::Console;
 use crate::image::Image;
 use crate::machine::{Card, Machine};
 use crate::record::{Record, State};
 use crate::run::Error;
 use crate::schema::Node;
+use crate::source::nocloud::KEPT_FILE;
 use crate::source::{self, Settings, Sourced, table};
 
 /// How often it looks again.
@@ -26,6 +28,8 @@ pub struct Found<'a> {
     pub cards: Vec<Card>,
     /// The node that this machine is, if anything says so.
     pub node: Option<Sourced<&'a Node>>,
+    /// Whether a cloud's metadata server is to be asked first, which needs the network.
+    pub waits_for_metadata: bool,
 }
 
 /// Looks, and waits up to `longest` for what is missing. `partition` is whether the identity partition has something.
@@ -48,7 +52,8 @@ pub fn look<'a>(
         let settings = source::read_all(machine)?;
         let cards = machine.cards().map_err(Error::Machine)?;
         let node = table::pick(&image.cluster, &settings, &cards)?;
-        let found = Found { settings, cards, node };
+        let waits_for_metadata = cloud::asked(image, &settings).is_some() && !cloud::is_known(&settings);
+        let found = Found { settings, cards, node, waits_for_metadata };
         let Some((missing, limit)) = found.missing(identity, longest) else { return Ok(found) };
         if start.elapsed() >= limit {
             if said {
@@ -67,9 +72,16 @@ pub fn look<'a>(
 impl Found<'_> {
     /// What may still come, and how long that is worth waiting for.
     fn missing(&self, identity: bool, longest: Duration) -> Option<(String, Duration)> {
+        if self.waits_for_metadata {
+            return None;
+        }
         let disk = self.settings.disk;
         if let Some(by) = self.settings.announced.as_ref().filter(|_| !disk) {
-            let limit = if self.settings.kept.is_some() { longest.min(AGAIN) } else { longest };
+            let limit = if self.settings.kept.iter().any(|(path, _)| *path == KEPT_FILE) {
+                longest.min(AGAIN)
+            } else {
+                longest
+            };
             return Some((format!("the NoCloud disk that is announced by {by}"), limit));
         }
         match &self.node {

@@ -3,13 +3,14 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
 use fs_err as fs;
-use support::{AnyOwner, World};
+use support::{AnyOwner, Said, World};
 
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,15 +123,40 @@ fn reseeded() -> World {
     world
 }
 
+/// A machine in a cloud.
+fn in_a_cloud() -> World {
+    let world = World::with_card("ens5", "0a:00:00:00:00:01");
+    world.cmdline("kiln.metadata=ec2");
+    world.metadata(support::cloud::ec2(&support::cloud::EC2));
+    world
+}
+
+/// The tree without what a reboot clears.
+fn permanent(world: &World) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let mut tree = world.tree();
+    tree.retain(|path, _| !path.starts_with("/run"));
+    tree
+}
+
+/// A whole boot: with the run after the network when the one before it asks for that.
+fn boot(world: &World, ops: &mut dyn Ops) -> Said {
+    let _ = fs::remove_dir_all(world.root().join("run"));
+    let said = world.boot_with(&world.args(), ops);
+    if said.failed || !world.root().join("run/kiln/metadata").exists() {
+        return said;
+    }
+    world.boot_with(&world.metadata_args(), ops)
+}
+
 /// Stops a boot at each operation in turn, boots again and compares. Answers how many operations there were.
 fn every_point(fault: Fault, make: fn() -> World) -> usize {
     let good = make();
-    assert!(!good.boot_with(&good.args(), &mut AnyOwner::default()).failed);
-    let tree = good.tree();
+    assert!(!boot(&good, &mut AnyOwner::default()).failed);
+    let tree = permanent(&good);
     for point in 0.. {
         let world = make();
         let mut ops = Failing::after(point, fault);
-        let first = world.boot_with(&world.args(), &mut ops);
+        let first = boot(&world, &mut ops);
         let key = world.root().join("var/lib/kubelet/kubelet.key");
         let recorded = world.root().join("var/lib/kiln/firstboot.json").exists();
         assert!(recorded || !world.is_wiped(), "{fault:?} at {point}: wiped before the record");
@@ -142,9 +168,9 @@ fn every_point(fault: Fault, make: fn() -> World) -> usize {
             let ends = ends.map(|path| world.root().join(path).exists());
             assert!(ends[0] == ends[1] || ops.failed == "rename", "{fault:?} at {point}: half applied");
         }
-        let second = world.boot_with(&world.args(), &mut Failing::after(usize::MAX, fault));
+        let second = boot(&world, &mut Failing::after(usize::MAX, fault));
         assert!(!second.failed, "{fault:?} at {point}:\n{}\nthen\n{}", first.console, second.console);
-        assert_eq!(world.tree(), tree, "{fault:?} at {point}:\n{}", second.console);
+        assert_eq!(permanent(&world), tree, "{fault:?} at {point}:\n{}", second.console);
         assert!(world.is_wiped(), "{fault:?} at {point}: the identity is still there");
         if !first.failed {
             return point;
@@ -159,25 +185,26 @@ fn a_power_cut_before_any_operation_is_made_good_by_the_next_boot() {
     let more = every_point(Fault::Before, seeded);
     assert!(more > 50, "the test does not reach the seed's operations: {more}");
     assert!(every_point(Fault::Before, reseeded) > 10);
+    assert!(every_point(Fault::Before, in_a_cloud) > 40);
 }
 
 #[test]
 fn a_power_cut_in_the_middle_of_any_operation_is_made_good_by_the_next_boot() {
-    for make in [World::node_0, seeded, reseeded] {
+    for make in [World::node_0, seeded, reseeded, in_a_cloud] {
         every_point(Fault::Middle, make);
     }
 }
 
 #[test]
 fn a_full_disk_at_any_operation_is_made_good_by_the_next_boot() {
-    for make in [World::node_0, seeded, reseeded] {
+    for make in [World::node_0, seeded, reseeded, in_a_cloud] {
         every_point(Fault::Error(nix::libc::ENOSPC), make);
     }
 }
 
 #[test]
 fn a_broken_disk_at_any_operation_is_made_good_by_the_next_boot() {
-    for make in [World::node_0, seeded, reseeded] {
+    for make in [World::node_0, seeded, reseeded, in_a_cloud] {
         every_point(Fault::Error(nix::libc::EIO), make);
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use firstboot::source::ORDER;
 use fs_err as fs;
+use support::cloud::{EC2, ec2};
 use support::{Said, World};
 
 /// A way to set a key in one source, whatever its form there.
@@ -65,6 +66,25 @@ fn of_two_sources_the_earlier_wins() {
 }
 
 #[test]
+fn metadata_give_way_to_every_other_source_and_win_over_the_table() {
+    let user = ("/latest/user-data", "#cloud-config\nkiln: {pod-cidr: 10.200.8.0/24, dns: 9.9.9.9}\n");
+    let seed: Set = |world, key, value| {
+        world.seed(&[("user-data", &format!("#cloud-config\nkiln: {{{key}: {value}}}\n"))]);
+    };
+    for (name, set) in KEYED.into_iter().chain([("NoCloud", seed)]) {
+        let world = World::node_0();
+        world.edit_table("\"nodes\"", "\"metadata\": \"ec2\", \"nodes\"");
+        world.metadata(ec2(&[EC2[0], user]));
+        set(&world, "pod-cidr", "10.200.9.0/24");
+        world.boot();
+        let said = world.boot_metadata();
+        assert!(line(&said, "pod-cidr").contains(&format!("10.200.9.0/24 ({name}, ")), "{}", said.console);
+        assert!(line(&said, "dns").contains("9.9.9.9 (ec2 metadata, user-data"), "{}", said.console);
+        assert!(line(&said, "gateway").contains("(node table"), "{}", said.console);
+    }
+}
+
+#[test]
 fn a_wrong_key_is_named_with_its_source() {
     let mut text = String::new();
     for (_, set) in KEYED {
@@ -79,13 +99,13 @@ fn a_wrong_key_is_named_with_its_source() {
         }
     }
     insta::assert_snapshot!(text, @"
-    firstboot: kernel command line: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.node`, `kiln.pod-cidr`
+    firstboot: kernel command line: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.pod-cidr`
     firstboot: kernel command line: `kiln.gateway` is `gw`; write a host's address, like `192.168.122.1`
-    firstboot: SMBIOS: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.node`, `kiln.pod-cidr`
+    firstboot: SMBIOS: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.pod-cidr`
     firstboot: SMBIOS: `kiln.gateway` is `gw`; write a host's address, like `192.168.122.1`
-    firstboot: QEMU fw_cfg: unknown key `opt/kiln/adress`; did you mean `opt/kiln/address`? The keys are `opt/kiln/address`, `opt/kiln/dns`, `opt/kiln/gateway`, `opt/kiln/hostname`, `opt/kiln/node`, `opt/kiln/pod-cidr`
+    firstboot: QEMU fw_cfg: unknown key `opt/kiln/adress`; did you mean `opt/kiln/address`? The keys are `opt/kiln/address`, `opt/kiln/dns`, `opt/kiln/gateway`, `opt/kiln/hostname`, `opt/kiln/metadata`, `opt/kiln/node`, `opt/kiln/pod-cidr`
     firstboot: QEMU fw_cfg: `opt/kiln/gateway` is `gw`; write a host's address, like `192.168.122.1`
-    firstboot: systemd credentials: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.node`, `kiln.pod-cidr`
+    firstboot: systemd credentials: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.pod-cidr`
     firstboot: systemd credentials: `kiln.gateway` is `gw`; write a host's address, like `192.168.122.1`
     ");
 }

@@ -32,6 +32,7 @@ pub(crate) fn cluster() -> Cluster {
         pod_cidr: "10.200.0.0/16".parse().unwrap(),
         service_cidr: "10.32.0.0/24".parse().unwrap(),
         network: Network { cidr: "192.168.122.0/24".parse().unwrap(), gateway: None, dns: Vec::new() },
+        metadata: None,
         nodes: vec![
             node("server", "control-plane", 10),
             node("node-0", "worker", 11),

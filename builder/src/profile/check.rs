@@ -144,6 +144,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
             gateway: network.gateway.map(Spanned::into_inner),
             dns: network.dns,
         },
+        metadata: options.metadata,
         nodes: resolved,
     };
     Ok(Profile { path: path.to_owned(), lines, name, release, cluster, machines, options })

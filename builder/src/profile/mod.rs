@@ -70,13 +70,21 @@ pub struct Options {
     pub encryption: Encryption,
     /// Where the nodes' certificates and keys go.
     pub identity: Identity,
+    /// The cloud whose metadata server the nodes ask, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<schema::Cloud>,
     /// Public keys that may log in as root over SSH.
     pub ssh_keys: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { encryption: Encryption::Aescbc, identity: Identity::Baked, ssh_keys: Vec::new() }
+        Self {
+            encryption: Encryption::Aescbc,
+            identity: Identity::Baked,
+            metadata: None,
+            ssh_keys: Vec::new(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::Settings;
 use super::settings::Sourced;
 use crate::cluster::{is_host_in, is_label};
 use crate::console::shown;
+use crate::schema::Cloud;
 
 /// A key of [`Settings`], as sources write it behind their prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Key {
     Gateway,
     /// `hostname`: a DNS label.
     Hostname,
+    /// `metadata`: a cloud.
+    Metadata,
     /// `node`: a node of the node table.
     Node,
     /// `pod-cidr`: a range, like `10.200.1.0/24`.
@@ -29,8 +32,8 @@ pub enum Key {
 
 impl Key {
     /// Every key, sorted by name.
-    pub const ALL: [Self; 6] =
-        [Self::Address, Self::Dns, Self::Gateway, Self::Hostname, Self::Node, Self::PodCidr];
+    pub const ALL: [Self; 7] =
+        [Self::Address, Self::Dns, Self::Gateway, Self::Hostname, Self::Metadata, Self::Node, Self::PodCidr];
 
     /// The key as it is written.
     pub fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Key {
             Self::Dns => "dns",
             Self::Gateway => "gateway",
             Self::Hostname => "hostname",
+            Self::Metadata => "metadata",
             Self::Node => "node",
             Self::PodCidr => "pod-cidr",
         }
@@ -94,6 +98,7 @@ impl Settings {
                 Key::Dns => set(&mut settings.dns, origin, resolvers(value)),
                 Key::Gateway => set(&mut settings.gateway, origin, gateway(value)),
                 Key::Hostname => set(&mut settings.hostname, origin, label(value)),
+                Key::Metadata => set(&mut settings.metadata, origin, cloud(value)),
                 Key::Node => set(&mut settings.node, origin, label(value)),
                 Key::PodCidr => set(&mut settings.pod_cidr, origin, range(value)),
             };
@@ -152,6 +157,10 @@ fn resolvers(value: &str) -> Result<Vec<IpAddr>, &'static str> {
     };
     let parse = |text: &str| text.parse().ok().filter(usable);
     value.split(',').map(parse).collect::<Option<_>>().ok_or("resolvers, like `192.168.122.1,2001:db8::1`")
+}
+
+fn cloud(value: &str) -> Result<Cloud, &'static str> {
+    value.parse().map_err(|()| "`ec2` or `gce`")
 }
 
 fn range(value: &str) -> Result<Ipv4Net, &'static str> {

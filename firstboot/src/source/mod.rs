@@ -6,7 +6,9 @@ mod cmdline;
 mod credentials;
 mod fw_cfg;
 mod interface;
+mod kept;
 mod keys;
+pub mod metadata;
 pub mod nocloud;
 mod settings;
 mod smbios;
@@ -20,7 +22,9 @@ pub use credentials::Credentials;
 use fs_err as fs;
 pub use fw_cfg::FwCfg;
 pub use interface::{Account, Interface, Route, Selector};
+pub use kept::KeptError;
 pub use keys::{Key, SettingError};
+pub use metadata::{Metadata, MetadataError};
 pub use nocloud::{NoCloud, NoCloudError};
 pub use settings::{Settings, Sourced};
 pub use smbios::Smbios;
@@ -40,7 +44,7 @@ pub trait Source {
 }
 
 /// Every source in the order of precedence: a value of an earlier one wins.
-pub const ORDER: [&dyn Source; 5] = [&Cmdline, &Smbios, &FwCfg, &Credentials, &NoCloud];
+pub const ORDER: [&dyn Source; 6] = [&Cmdline, &Smbios, &FwCfg, &Credentials, &NoCloud, &Metadata];
 
 /// A source is there and cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,12 @@ pub enum SourceError {
     /// The NoCloud seed is wrong.
     #[error(transparent)]
     NoCloud(#[from] NoCloudError),
+    /// What is kept of a source is wrong.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// A cloud's metadata cannot be used.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
     /// A source names a node that the node table does not have.
     #[error("{origin}: the node table has no node `{name}`; its nodes are {valid}")]
     NoSuchNode {

@@ -4,15 +4,13 @@
 use std::io;
 use std::path::PathBuf;
 
-use fs_err as fs;
-use serde::{Deserialize, Serialize};
-
+use super::kept::{keep, kept};
 use super::{LARGEST, Settings, Source, SourceError};
+use crate::identity;
 use crate::machine::Machine;
 use crate::plan::Content;
 use crate::seed::{self, FILES, IDENTITY_FILE, SeedError, Texts};
 use crate::volume::{Device, Volume};
-use crate::{identity, schema};
 
 const NAME: &str = "NoCloud";
 /// The label of the volume, in whatever case.
@@ -45,17 +43,6 @@ pub enum NoCloudError {
         /// What is wrong with it.
         error: SeedError,
     },
-    /// What is kept of it is wrong.
-    #[error("/{KEPT_FILE}: {0}; remove it to forget the seed")]
-    Kept(io::Error),
-}
-
-/// What is kept: version 1.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
-    version: u32,
-    seed: Settings,
 }
 
 impl Source for NoCloud {
@@ -65,7 +52,7 @@ impl Source for NoCloud {
             let names: Vec<_> = found.iter().map(|(path, ..)| path.display().to_string()).collect();
             return Err(NoCloudError::Ambiguous(names.join(", ")).into());
         }
-        let Some((path, device, volume)) = found.pop() else { return Ok(kept(machine)?) };
+        let Some((path, device, volume)) = found.pop() else { return Ok(kept(&machine.root, KEPT_FILE)?) };
         let wrong = |error| NoCloudError::Disk { device: path.display().to_string(), error };
         let mut texts = Texts::default();
         for (text, file) in texts.iter_mut().zip(FILES) {
@@ -77,12 +64,9 @@ impl Source for NoCloud {
             return Err(wrong(io::Error::other(format!("it has none of {names}, `{IDENTITY_FILE}`"))).into());
         }
         let seed = seed::parse(NAME, &texts).map_err(|(file, error)| NoCloudError::Text { file, error })?;
-        let kept = Kept { version: schema::VERSION, seed: seed.clone() };
-        let mut kept =
-            serde_json::to_string_pretty(&kept).map_err(|error| NoCloudError::Kept(error.into()))?;
-        kept.push('\n');
+        let seed = keep(KEPT_FILE, seed)?;
         let identity = identity.map(|bytes| Content { bytes, secret: true });
-        Ok(Some(Settings { disk: true, kept: Some(kept), identity, ..seed }))
+        Ok(Some(Settings { disk: true, identity, ..seed }))
     }
 }
 
@@ -103,15 +87,4 @@ fn disks(machine: &Machine) -> io::Result<Vec<(PathBuf, Device, Volume)>> {
         }
     }
     Ok(found.into_iter().map(|(_, path, device, volume)| (path, device, volume)).collect())
-}
-
-/// What an earlier boot kept.
-fn kept(machine: &Machine) -> Result<Option<Settings>, NoCloudError> {
-    let text = match fs::read_to_string(machine.root.join(KEPT_FILE)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(NoCloudError::Kept(error)),
-    };
-    let kept: Kept = serde_json::from_str(&text).map_err(|error| NoCloudError::Kept(error.into()))?;
-    Ok(Some(Settings { kept: Some(text), ..kept.seed }))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interface::{Account, Interface};
 use crate::plan::Content;
+use crate::schema::Cloud;
 
 /// A value and where it came from, in words for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Settings {
     pub dns: Option<Sourced<Vec<IpAddr>>>,
     /// Range of this node's pods.
     pub pod_cidr: Option<Sourced<Ipv4Net>>,
+    /// The cloud whose metadata server is to be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Sourced<Cloud>>,
     /// What this machine's data are called, another name whenever they are other data.
     pub instance_id: Option<Sourced<String>>,
     /// Users and their keys.
@@ -56,9 +60,9 @@ pub struct Settings {
     /// Whether a NoCloud disk is there; without it, a seed is what is kept of an earlier one.
     #[serde(skip)]
     pub disk: bool,
-    /// The text of [`super::nocloud::KEPT_FILE`], when there is a seed.
+    /// Files that keep what a source said, with paths relative to the root.
     #[serde(skip)]
-    pub kept: Option<String>,
+    pub kept: Vec<(&'static str, String)>,
     /// A tar stream with identities, as the identity partition has it.
     #[serde(skip)]
     pub identity: Option<Content>,
@@ -75,13 +79,14 @@ impl Settings {
             gateway: self.gateway.or(lower.gateway),
             dns: self.dns.or(lower.dns),
             pod_cidr: self.pod_cidr.or(lower.pod_cidr),
+            metadata: self.metadata.or(lower.metadata),
             instance_id: self.instance_id.or(lower.instance_id),
             accounts: [self.accounts, lower.accounts].concat(),
             interfaces: [self.interfaces, lower.interfaces].concat(),
             ignored: [self.ignored, lower.ignored].concat(),
             announced: self.announced.or(lower.announced),
             disk: self.disk || lower.disk,
-            kept: self.kept.or(lower.kept),
+            kept: [self.kept, lower.kept].concat(),
             identity: self.identity.or(lower.identity),
         }
     }

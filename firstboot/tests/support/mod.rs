@@ -3,12 +3,15 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod cloud;
 pub mod seed;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use firstboot::args::Args;
 use firstboot::console::Console;
@@ -28,6 +31,7 @@ const PARTITION: usize = 256 << 10;
 /// A machine.
 pub struct World {
     dir: TempDir,
+    metadata_server: Mutex<Option<SocketAddr>>,
 }
 
 /// What one run said and how it ended.
@@ -55,7 +59,7 @@ impl Said {
 impl World {
     /// A worker's image, with an empty command line, no network card and a partition without an identity.
     pub fn new() -> Self {
-        let world = Self { dir: TempDir::new().unwrap() };
+        let world = Self { dir: TempDir::new().unwrap(), metadata_server: Mutex::new(None) };
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/worker"), &world.root());
         world.cmdline("BOOT_IMAGE=/vmlinuz root=PARTUUID=x ro quiet");
         fs::create_dir_all(world.path("sys/class/net")).unwrap();
@@ -151,6 +155,7 @@ impl World {
             dev: self.path("dev"),
             credentials: Some(self.path("credentials")),
             identity: Some(self.path("identity")),
+            metadata_server: self.metadata_server.lock().unwrap().unwrap_or(Args::default().metadata_server),
             ..Args::default()
         }
     }

@@ -1,0 +1,92 @@
+//! A cloud's metadata in a run: the first boot only brings the network up, and the run after it asks the server. It does
+//! not own what the server says.
+
+use std::io;
+
+use crate::apply::{apply, remove};
+use crate::args::Args;
+use crate::console::Console;
+use crate::files::HEADER;
+use crate::image::Image;
+use crate::ops::Ops;
+use crate::plan::{Action, Content};
+use crate::run::Error;
+use crate::schema::Cloud;
+use crate::source::{Settings, metadata};
+
+/// Any Ethernet card asks for an address, until the node's own file is there. Relative to the root, of this boot only.
+const NETWORK_FILE: &str = "run/systemd/network/80-kiln-metadata.network";
+/// Says to `kiln-firstboot-net.service` that there is something to ask.
+const ASKED_FILE: &str = "run/kiln/metadata";
+
+/// The cloud whose server is to be asked: that of a source, else that of the image.
+pub fn asked(image: &Image, settings: &Settings) -> Option<Cloud> {
+    settings.metadata.as_ref().map(|cloud| cloud.value).or(image.cluster.metadata)
+}
+
+/// Whether an earlier boot has kept what the server said.
+pub fn is_known(settings: &Settings) -> bool {
+    settings.kept.iter().any(|(path, _)| *path == metadata::KEPT_FILE)
+}
+
+/// Asks the server. `None` when it is silent and `known` from an earlier boot.
+///
+/// # Errors
+/// It is silent and nothing is known, or it says what cannot be used.
+pub fn ask(
+    cloud: Cloud,
+    args: &Args,
+    image: &Image,
+    known: bool,
+    console: &mut Console<'_>,
+) -> Result<Option<Settings>, Error> {
+    match metadata::fetch(cloud, args.metadata_server, args.wait, &image.cluster) {
+        Ok(settings) => Ok(Some(settings)),
+        Err(error) if known && error.is_silence() => {
+            console.say(&format!("{error}; what it said at an earlier boot stays"));
+            Ok(None)
+        }
+        Err(error) => Err(Error::Source(error.into())),
+    }
+}
+
+/// Leaves word that the server is to be asked; where nothing is known yet, the network comes first, by DHCP.
+///
+/// # Errors
+/// The files cannot be written.
+pub fn leave_word(
+    cloud: Cloud,
+    args: &Args,
+    image: &Image,
+    network: bool,
+    ops: &mut dyn Ops,
+) -> Result<(), Error> {
+    if args.dry_run {
+        return Ok(());
+    }
+    let dhcp = format!("{HEADER}[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=ipv4\n");
+    let files = [(ASKED_FILE, format!("{cloud}\n")), (NETWORK_FILE, dhcp)];
+    let files = &files[..if network { 2 } else { 1 }];
+    let actions: Vec<_> =
+        files.iter().flat_map(|(path, text)| write(path, text.clone().into_bytes(), image)).collect();
+    apply(&args.root, &actions.iter().collect::<Vec<_>>(), false, ops).map_err(Error::Apply)?;
+    Ok(())
+}
+
+/// Takes the passing network away once the node has its own.
+///
+/// # Errors
+/// The kernel's, with the path.
+pub fn end_passing_network(args: &Args, ops: &mut dyn Ops) -> io::Result<()> {
+    remove(&args.root, &[&format!("/{NETWORK_FILE}")], ops)
+}
+
+/// A file that everybody may read, and the folders above it.
+pub fn write(path: &str, bytes: Vec<u8>, image: &Image) -> Vec<Action> {
+    let owner = image.owner;
+    let parents = path.match_indices('/').map(|(end, _)| path[..end].to_owned());
+    let mut actions: Vec<_> = parents.map(|path| Action::EnsureDir { path, mode: 0o755, owner }).collect();
+    let content = Content { bytes, secret: false };
+    actions.push(Action::WriteFile { path: path.to_owned(), mode: 0o644, owner, content });
+    actions
+}
