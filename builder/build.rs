@@ -10,8 +10,14 @@ const TARGETS: [(&str, &str); 2] =
 
 fn main() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace");
-    for input in ["firstboot/src", "firstboot/Cargo.toml", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"]
-    {
+    for input in [
+        "firstboot/src",
+        "firstboot/Cargo.toml",
+        LINKER_SCRIPT,
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+    ] {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -20,6 +26,9 @@ fn main() {
         std::fs::copy(&binary, out.join(format!("firstboot-{arch}"))).expect("the binary was just made");
     }
 }
+
+/// Leaves out of the program what it never reads.
+const LINKER_SCRIPT: &str = "firstboot/no-unwinding.ld";
 
 fn compile(workspace: &Path, out: &Path, target: &str) -> PathBuf {
     // A target folder of its own: cargo holds the lock of the outer one.
@@ -39,7 +48,7 @@ fn compile(workspace: &Path, out: &Path, target: &str) -> PathBuf {
     folder.join(target).join("image/firstboot")
 }
 
-/// The linker that comes with the compiler, and every path of this machine under a neutral name. The last prefix that
+/// The linker that comes with the compiler, functions that are equal once, and every path of this machine under a neutral name. The last prefix that
 /// matches wins, so the particular ones come last.
 fn flags(workspace: &Path, out: &Path, target: &str) -> Vec<String> {
     let mut flags = [
@@ -47,9 +56,12 @@ fn flags(workspace: &Path, out: &Path, target: &str) -> Vec<String> {
         "-Clinker-flavor=ld.lld",
         "-Clink-self-contained=yes",
         "-Crelocation-model=static",
+        "-Clink-arg=--icf=all",
+        "-Clink-arg=--no-eh-frame-hdr",
     ]
     .map(str::to_owned)
     .to_vec();
+    flags.push(format!("-Clink-arg=-T{}", workspace.join(LINKER_SCRIPT).display()));
     let mut remap = |from: &str, to: &str| flags.push(format!("--remap-path-prefix={from}={to}"));
     remap(&workspace.to_string_lossy(), "/kiln");
     remap(&out.to_string_lossy(), "/target");
