@@ -91,7 +91,7 @@ fn expect_record(out: &Path, node: &NodeJson) {
     let console = builder(&["logs", "--profile", PROFILE, "--out", text(out), name]);
     for line in [
         format!("firstboot: {name}: hostname {name} "),
-        format!("firstboot: {name}: address {}/24 ", node.ip),
+        format!("firstboot: {name}: address {}/24 ", node.address()),
         format!("firstboot: {name}: pod-cidr {} ", node.pod_cidr),
         format!("firstboot: {name}: identity "),
         format!("firstboot: {name}: applied "),

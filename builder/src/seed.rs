@@ -57,10 +57,11 @@ pub fn texts(cluster: &Cluster, node: &Node, identity: &[u8]) -> [(&'static str,
     let Node { name, ip, .. } = node;
     let user = format!("#cloud-config\nkiln:\n  node: \"{name}\"\n");
     // Any wired card: firstboot takes the one with the node's address, else the only one that the machine has.
-    let mut network = format!(
-        "version: 2\nethernets:\n  kiln:\n    match:\n      name: \"e*\"\n    addresses:\n      - \"{ip}/{}\"\n",
-        cluster.network.cidr.prefix_len()
-    );
+    let mut network = "version: 2\nethernets:\n  kiln:\n    match:\n      name: \"e*\"\n".to_owned();
+    network += &match ip.zip(cluster.network.cidr) {
+        Some((ip, cidr)) => format!("    addresses:\n      - \"{ip}/{}\"\n", cidr.prefix_len()),
+        None => "    dhcp4: true\n".to_owned(),
+    };
     if let Some(gateway) = cluster.network.gateway {
         network += &format!("    routes:\n      - to: default\n        via: \"{gateway}\"\n");
     }

@@ -15,11 +15,13 @@ Makes this machine one particular node of the cluster that its image belongs to.
 
 Usage: firstboot [OPTION]...
        firstboot status [--root DIR] [--json]
+       firstboot peers [--once] [OPTION]...
 
   --root DIR         directory to read the image's data from and to write to (default /)
   --cmdline FILE     kernel command line (default /proc/cmdline)
   --sys DIR          the kernel's device tree (default /sys)
   --dev DIR          the device files (default /dev)
+  --routes FILE      the kernel's table of routes (default /proc/net/route)
   --credentials DIR  systemd's credentials (default $CREDENTIALS_DIRECTORY)
   --identity DEVICE  device or file that holds the identities (default: the partition kiln-identity)
   --wait SECONDS     how long to wait for a card, a disk or a server that is to come (default 0)
@@ -27,6 +29,9 @@ Usage: firstboot [OPTION]...
   --metadata-server ADDRESS:PORT
                      where that server is (default 169.254.169.254:80)
   --dry-run          print what would be done, and change nothing
+
+peers keeps the hosts file and the routes to the other nodes true where DHCP gives the addresses; with --once it only waits
+for this node's own address, up to --wait, and writes it.
 
 status shows what was applied at the last boot, and where each value came from.
 ";
@@ -42,6 +47,8 @@ pub struct Args {
     pub sys: PathBuf,
     /// Folder with the device files.
     pub dev: PathBuf,
+    /// The kernel's table of IPv4 routes.
+    pub routes: PathBuf,
     /// Folder with systemd's credentials; without it there are none.
     pub credentials: Option<PathBuf>,
     /// Device or file with the identities; without it the partition is looked up by its name.
@@ -64,6 +71,7 @@ impl Default for Args {
             cmdline: "/proc/cmdline".into(),
             sys: "/sys".into(),
             dev: "/dev".into(),
+            routes: "/proc/net/route".into(),
             credentials: None,
             identity: None,
             wait: Duration::ZERO,
@@ -80,6 +88,13 @@ impl Default for Args {
 pub enum Command {
     /// Configure the node.
     Run(Args),
+    /// Look after the other nodes' addresses.
+    Peers {
+        /// Where to look and write.
+        args: Args,
+        /// End when the own address is written.
+        once: bool,
+    },
     /// Show what was applied.
     Status {
         /// Directory that holds the record.
@@ -108,21 +123,25 @@ impl Args {
     ) -> Result<Command, ArgsError> {
         let mut parsed = Self { credentials: credentials.map(Into::into), ..Self::default() };
         let mut parser = lexopt::Parser::from_args(args);
-        let (mut status, mut json) = (false, false);
+        let (mut word, mut json, mut once) = (None, false, false);
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("root") => parsed.root = parser.value()?.into(),
                 Long("cmdline") => parsed.cmdline = parser.value()?.into(),
                 Long("sys") => parsed.sys = parser.value()?.into(),
                 Long("dev") => parsed.dev = parser.value()?.into(),
+                Long("routes") => parsed.routes = parser.value()?.into(),
                 Long("credentials") => parsed.credentials = Some(parser.value()?.into()),
                 Long("identity") => parsed.identity = Some(parser.value()?.into()),
                 Long("wait") => parsed.wait = Duration::from_secs(parser.value()?.parse()?),
                 Long("metadata") => parsed.metadata = true,
                 Long("metadata-server") => parsed.metadata_server = parser.value()?.parse()?,
                 Long("dry-run") => parsed.dry_run = true,
-                Value(word) if word == "status" && !status => status = true,
-                Long("json") if status => json = true,
+                Value(given) if word.is_none() && (given == "status" || given == "peers") => {
+                    word = Some(given)
+                }
+                Long("json") if word.as_ref().is_some_and(|word| word == "status") => json = true,
+                Long("once") if word.as_ref().is_some_and(|word| word == "peers") => once = true,
                 Long("help") => return Ok(Command::Print(HELP.to_owned())),
                 Long("version") => {
                     return Ok(Command::Print(format!("firstboot {}\n", env!("CARGO_PKG_VERSION"))));
@@ -130,7 +149,11 @@ impl Args {
                 other => return Err(other.unexpected().into()),
             }
         }
-        Ok(if status { Command::Status { root: parsed.root, json } } else { Command::Run(parsed) })
+        Ok(match word {
+            None => Command::Run(parsed),
+            Some(word) if word == "status" => Command::Status { root: parsed.root, json },
+            Some(_) => Command::Peers { args: parsed, once },
+        })
     }
 }
 
@@ -151,6 +174,7 @@ mod tests {
             "--sys",
             "s",
             "--dev=d",
+            "--routes=t",
             "--credentials=c",
             "--identity",
             "i",
@@ -168,6 +192,7 @@ mod tests {
             cmdline: "c",
             sys: "s",
             dev: "d",
+            routes: "t",
             credentials: Some(
                 "c",
             ),

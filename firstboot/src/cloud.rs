@@ -9,7 +9,7 @@ use crate::console::Console;
 use crate::files::HEADER;
 use crate::image::Image;
 use crate::ops::Ops;
-use crate::plan::{Action, Content};
+use crate::plan::public;
 use crate::run::Error;
 use crate::schema::Cloud;
 use crate::source::{Settings, metadata};
@@ -68,7 +68,7 @@ pub fn leave_word(
     let files = [(ASKED_FILE, format!("{cloud}\n")), (NETWORK_FILE, dhcp)];
     let files = &files[..if network { 2 } else { 1 }];
     let actions: Vec<_> =
-        files.iter().flat_map(|(path, text)| write(path, text.clone().into_bytes(), image)).collect();
+        files.iter().flat_map(|(path, text)| public(path, text.clone().into_bytes(), image.owner)).collect();
     apply(&args.root, &actions.iter().collect::<Vec<_>>(), false, ops).map_err(Error::Apply)?;
     Ok(())
 }
@@ -79,14 +79,4 @@ pub fn leave_word(
 /// The kernel's, with the path.
 pub fn end_passing_network(args: &Args, ops: &mut dyn Ops) -> io::Result<()> {
     remove(&args.root, &[&format!("/{NETWORK_FILE}")], ops)
-}
-
-/// A file that everybody may read, and the folders above it.
-pub fn write(path: &str, bytes: Vec<u8>, image: &Image) -> Vec<Action> {
-    let owner = image.owner;
-    let parents = path.match_indices('/').map(|(end, _)| path[..end].to_owned());
-    let mut actions: Vec<_> = parents.map(|path| Action::EnsureDir { path, mode: 0o755, owner }).collect();
-    let content = Content { bytes, secret: false };
-    actions.push(Action::WriteFile { path: path.to_owned(), mode: 0o644, owner, content });
-    actions
 }

@@ -49,15 +49,15 @@ impl Cluster {
         label("name", &self.name)?;
         domain("domain", &self.domain)?;
         domain("cluster-domain", &self.cluster_domain)?;
-        let network = self.network.cidr;
-        let ranges =
-            [("network.cidr", network), ("pod-cidr", self.pod_cidr), ("service-cidr", self.service_cidr)];
-        for (key, range) in ranges {
-            whole_range(key, range)?;
+        let network = self.network.cidr.map(|network| ("network.cidr", network));
+        let mut ranges: Vec<_> = network.into_iter().collect();
+        ranges.extend([("pod-cidr", self.pod_cidr), ("service-cidr", self.service_cidr)]);
+        for (key, range) in &ranges {
+            whole_range(key, *range)?;
         }
         apart(&ranges)?;
         if let Some(gateway) = self.network.gateway {
-            host_in("network.gateway", gateway, network)?;
+            self.in_network("network.gateway", Some(gateway))?;
         }
         if self.nodes.is_empty() {
             return Err("`nodes` is empty".to_owned());
@@ -67,17 +67,16 @@ impl Cluster {
             label("nodes.name", &node.name)?;
             label("nodes.role", &node.role)?;
             let key = |field: &str| format!("{field} of node `{}`", node.name);
-            host_in(&key("ip"), node.ip, network)?;
+            self.in_network(&key("ip"), node.ip)?;
             whole_range(&key("pod-cidr"), node.pod_cidr)?;
             if !self.pod_cidr.contains(&node.pod_cidr) {
                 return Err(format!("{} is {}, outside {}", key("pod-cidr"), node.pod_cidr, self.pod_cidr));
             }
-            if self.network.gateway == Some(node.ip) {
-                return Err(format!("{} is {}, the gateway's", key("ip"), node.ip));
+            if let Some(ip) = node.ip.filter(|ip| self.network.gateway == Some(*ip)) {
+                return Err(format!("{} is {ip}, the gateway's", key("ip")));
             }
-            for value in
-                [format!("name `{}`", node.name), format!("ip {}", node.ip), format!("mac {}", node.mac)]
-            {
+            let values = [format!("name `{}`", node.name), format!("mac {}", node.mac)];
+            for value in values.into_iter().chain(node.ip.map(|ip| format!("ip {ip}"))) {
                 if !seen.insert(value.clone()) {
                     return Err(format!("two nodes have the {value}"));
                 }
@@ -85,6 +84,18 @@ impl Cluster {
         }
         let pods: Vec<_> = self.nodes.iter().map(|node| (node.name.as_str(), node.pod_cidr)).collect();
         apart(&pods)
+    }
+}
+
+impl Cluster {
+    /// There are addresses when there is a range for them, and only then.
+    fn in_network(&self, key: &str, ip: Option<Ipv4Addr>) -> Result<(), String> {
+        match (ip, self.network.cidr) {
+            (Some(ip), Some(network)) => host_in(key, ip, network),
+            (Some(ip), None) => Err(format!("{key} is {ip}, and there is no `network.cidr`: DHCP gives it")),
+            (None, Some(network)) => Err(format!("{key} is missing, and `network.cidr` is {network}")),
+            (None, None) => Ok(()),
+        }
     }
 }
 

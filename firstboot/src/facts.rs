@@ -10,8 +10,10 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 pub use cards::list_cards;
+pub use check::check_network;
 
 use crate::machine::Card;
+use crate::resolved::instance;
 use crate::schema::{Cluster, Mac, Node};
 use crate::source::{Account, Interface, Settings, Sourced};
 
@@ -24,8 +26,10 @@ pub struct Facts {
     pub node_fqdn: String,
     /// Host name of the system, usually the node's name.
     pub hostname: Sourced<String>,
-    /// Address and prefix length.
-    pub address: Sourced<Ipv4Net>,
+    /// Address and prefix length; none when DHCP gives it.
+    pub address: Option<Sourced<Ipv4Net>>,
+    /// What the node is called where the nodes look for each other, since nobody knows their addresses.
+    pub announced: Option<String>,
     /// Default gateway.
     pub gateway: Option<Sourced<Ipv4Addr>>,
     /// Resolvers.
@@ -53,8 +57,8 @@ pub struct Facts {
 pub struct Peer {
     /// Its name.
     pub name: String,
-    /// Its address.
-    pub ip: Ipv4Addr,
+    /// Its address, as far as it is known.
+    pub ip: Option<Ipv4Addr>,
     /// Range of its pods.
     pub pod_cidr: Ipv4Net,
 }
@@ -141,8 +145,20 @@ impl Facts {
         } else {
             format!("node table, by {origin}")
         };
-        let planned = Ipv4Net::new_assert(node.ip, cluster.network.cidr.prefix_len());
         let network = cluster.network.cidr;
+        let planned = node.ip.zip(network).map(|(ip, network)| Ipv4Net::new_assert(ip, network.prefix_len()));
+        let known = settings.peers.as_ref();
+        if let Some(Sourced { value, origin }) = known
+            && let Some(name) =
+                value.keys().find(|name| !cluster.nodes.iter().any(|node| node.name == **name))
+        {
+            let names: Vec<_> = cluster.nodes.iter().map(|node| format!("`{}`", node.name)).collect();
+            return Err(FactsError::Misfit {
+                origin: origin.clone(),
+                value: format!("`{name}`"),
+                reason: format!("is no node; the nodes are {}", names.join(", ")),
+            });
+        }
         let mac = cards::pick(node, origin, &table, cards, &settings.interfaces, network)?;
         let (own, others) = cards::sort(&settings.interfaces, mac.value, cards)?;
         let said = own.map(|own| cards::split(own, network)).unwrap_or_default();
@@ -151,7 +167,8 @@ impl Facts {
             node_fqdn: format!("{}.{}", node.name, cluster.domain),
             hostname: settings.hostname.clone().unwrap_or_else(|| Sourced::new(node.name.clone(), &table)),
             address: (settings.address.clone().or(said.address))
-                .unwrap_or_else(|| Sourced::new(planned, &table)),
+                .or_else(|| planned.map(|planned| Sourced::new(planned, &table))),
+            announced: network.is_none().then(|| instance(&cluster.name, &node.name)),
             gateway: (settings.gateway.clone().or(said.gateway))
                 .or_else(|| cluster.network.gateway.map(|gateway| Sourced::new(gateway, &table))),
             dns: settings.dns.clone().or(said.dns).unwrap_or_else(|| {
@@ -160,7 +177,11 @@ impl Facts {
             mac,
             pod_cidr: settings.pod_cidr.clone().unwrap_or_else(|| Sourced::new(node.pod_cidr, &table)),
             peers: (cluster.nodes.iter().filter(|peer| peer.name != node.name))
-                .map(|peer| Peer { name: peer.name.clone(), ip: peer.ip, pod_cidr: peer.pod_cidr })
+                .map(|peer| Peer {
+                    name: peer.name.clone(),
+                    ip: known.and_then(|known| known.value.get(&peer.name).copied()).or(peer.ip),
+                    pod_cidr: peer.pod_cidr,
+                })
                 .collect(),
             own: said.rest,
             others,
@@ -182,8 +203,11 @@ impl Facts {
         let mut values = vec![
             value("hostname", self.hostname.value.clone(), &self.hostname.origin),
             value("card", self.mac.value.to_string(), &self.mac.origin),
-            value("address", self.address.value.to_string(), &self.address.origin),
         ];
+        match &self.address {
+            Some(address) => values.push(value("address", address.value.to_string(), &address.origin)),
+            None => values.push(value("address", "by DHCP".to_owned(), "node table")),
+        }
         if let Some(gateway) = &self.gateway {
             values.push(value("gateway", gateway.value.to_string(), &gateway.origin));
         }
@@ -194,7 +218,7 @@ impl Facts {
         let routes: Vec<_> = self
             .peers
             .iter()
-            .map(|peer| format!("{} via {} ({})", peer.pod_cidr, peer.ip, peer.name))
+            .filter_map(|peer| Some(format!("{} via {} ({})", peer.pod_cidr, peer.ip?, peer.name)))
             .collect();
         if !routes.is_empty() {
             values.push(value("routes", routes.join(", "), "node table"));

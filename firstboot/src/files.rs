@@ -1,12 +1,22 @@
 //! The files that every node has whatever its image: their paths and their bytes. Pure text from values; what an
 //! image adds stands in its node tree.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
 use crate::facts::Facts;
 use crate::networkd;
-use crate::schema::Cluster;
+use crate::resolved::SERVICE;
+use crate::schema::{Cluster, Node};
 
 /// Name of the API server in every certificate and hosts file, in the cluster's domain.
 const API_NAME: &str = "api-server";
+
+/// Names and addresses of the nodes.
+pub const HOSTS_FILE: &str = "etc/hosts";
+
+/// What a node serves to the others, whatever its role: its kubelet.
+const KUBELET_PORT: u16 = 10250;
 
 /// First line of each file, for whoever opens it.
 pub const HEADER: &str =
@@ -19,7 +29,7 @@ const KEYS_DIR: &str = "etc/ssh/authorized_keys.seed";
 pub fn generated(cluster: &Cluster, facts: &Facts, resolver: bool) -> Vec<(String, String)> {
     let mut files = vec![
         ("etc/hostname".to_owned(), format!("{}\n", facts.hostname.value)),
-        ("etc/hosts".to_owned(), hosts(cluster, facts)),
+        (HOSTS_FILE.to_owned(), hosts_of(cluster, facts)),
         ("etc/kiln/node.env".to_owned(), environment(facts)),
         ("etc/systemd/network/10-kiln.network".to_owned(), networkd::own(facts)),
     ];
@@ -30,6 +40,10 @@ pub fn generated(cluster: &Cluster, facts: &Facts, resolver: bool) -> Vec<(Strin
     if resolver {
         files.push(("etc/resolv.conf".to_owned(), resolv_conf(facts)));
     }
+    files.extend(facts.announced.as_ref().map(|name| {
+        let service = format!("{HEADER}[Service]\nName={name}\nType={SERVICE}\nPort={KUBELET_PORT}\n");
+        ("etc/systemd/dnssd/kiln.dnssd".to_owned(), service)
+    }));
     let keys = facts.accounts.iter().map(|account| &account.value).filter(|account| !account.keys.is_empty());
     files.extend(keys.map(|account| {
         (format!("{KEYS_DIR}/{}", account.name), format!("{HEADER}{}\n", account.keys.join("\n")))
@@ -38,17 +52,30 @@ pub fn generated(cluster: &Cluster, facts: &Facts, resolver: bool) -> Vec<(Strin
     files
 }
 
-fn hosts(cluster: &Cluster, facts: &Facts) -> String {
+fn hosts_of(cluster: &Cluster, facts: &Facts) -> String {
+    let own = facts.address.as_ref().map(|address| address.value.addr());
+    hosts(cluster, &facts.node_name.value, &facts.hostname.value, |name| {
+        let peer = facts.peers.iter().find(|peer| peer.name == name);
+        peer.map_or(own, |peer| peer.ip)
+    })
+}
+
+/// The hosts file of the node `own`: the nodes that have an address.
+pub fn hosts(
+    cluster: &Cluster,
+    own: &str,
+    hostname: &str,
+    address: impl Fn(&str) -> Option<Ipv4Addr>,
+) -> String {
     let mut text = format!("{HEADER}127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     text.push_str("ff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n\n");
     let api = cluster.nodes.iter().find(|node| node.control_plane);
     for node in &cluster.nodes {
-        let own = node.name == facts.node_name.value;
-        let ip = if own { facts.address.value.addr() } else { node.ip };
+        let Some(ip) = address(&node.name) else { continue };
         let mut line = format!("{ip} {}.{} {}", node.name, cluster.domain, node.name);
-        if own && facts.hostname.value != node.name {
+        if node.name == own && hostname != node.name {
             line.push(' ');
-            line.push_str(&facts.hostname.value);
+            line.push_str(hostname);
         }
         if api == Some(node) {
             line.push_str(&format!(" {API_NAME}.{}", cluster.domain));
@@ -59,13 +86,27 @@ fn hosts(cluster: &Cluster, facts: &Facts) -> String {
     text
 }
 
+/// The addresses of nodes that a hosts file has.
+pub fn hosts_known(text: &str, cluster: &Cluster) -> BTreeMap<String, Ipv4Addr> {
+    let mut known = BTreeMap::new();
+    known.extend(text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let ip = words.next()?.parse().ok()?;
+        let full = words.next()?;
+        let is = |node: &&Node| full.strip_prefix(&*node.name) == Some(&*format!(".{}", cluster.domain));
+        Some((cluster.nodes.iter().find(is)?.name.clone(), ip))
+    }));
+    known
+}
+
 /// Values for units, which read them with `EnvironmentFile=`.
 fn environment(facts: &Facts) -> String {
+    let ip = facts.address.as_ref().map(|address| format!("KILN_NODE_IP={}\n", address.value.addr()));
     format!(
-        "{HEADER}KILN_NODE_NAME={}\nKILN_NODE_FQDN={}\nKILN_NODE_IP={}\nKILN_POD_CIDR={}\n",
+        "{HEADER}KILN_NODE_NAME={}\nKILN_NODE_FQDN={}\n{}KILN_POD_CIDR={}\n",
         facts.node_name.value,
         facts.node_fqdn,
-        facts.address.value.addr(),
+        ip.unwrap_or_default(),
         facts.pod_cidr.value
     )
 }

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use ipnet::Ipv4Net;
 use nix::sys::stat::{major, minor};
 
 use crate::args::Args;
@@ -18,6 +20,9 @@ pub const IDENTITY_PARTITION: &str = "kiln-identity";
 
 /// `ARPHRD_ETHER` of the kernel's `if_arp.h`, as `/sys/class/net/*/type` shows it.
 const ETHERNET: &str = "1";
+
+/// `TYPE_ROM` of the kernel's `scsi_proto.h`, as `/sys/bus/scsi/devices/*/type` shows it.
+const SCSI_CDROM: &str = "5";
 
 /// What block devices are called that are made of memory or of others, and floppy drives: opening one without a disk
 /// takes seconds.
@@ -43,6 +48,8 @@ pub struct Machine {
     pub sys: PathBuf,
     /// Folder with the device files.
     pub dev: PathBuf,
+    /// The kernel's table of IPv4 routes.
+    pub routes: PathBuf,
     /// Folder with the service's credentials, when there are any.
     pub credentials: Option<PathBuf>,
     /// What a cloud's metadata server said at this boot.
@@ -70,6 +77,7 @@ impl Machine {
             sys: args.sys.clone(),
             dev: args.dev.clone(),
             credentials: args.credentials.clone(),
+            routes: args.routes.clone(),
             metadata: None,
             identity: args.identity.clone(),
         }
@@ -126,6 +134,22 @@ impl Machine {
         Ok(found.first().map(|name| self.dev.join(name)))
     }
 
+    /// The routes that lead to another host: where to, and by way of whom.
+    ///
+    /// # Errors
+    /// The kernel's table cannot be read.
+    pub fn routes(&self) -> io::Result<BTreeSet<(Ipv4Net, Ipv4Addr)>> {
+        let address = |text: &str| Some(Ipv4Addr::from(u32::from_str_radix(text, 16).ok()?.to_le_bytes()));
+        let route = |line: &str| {
+            let fields: Vec<_> = line.split_ascii_whitespace().collect();
+            let [_, to, via, _, _, _, _, mask, ..] = fields[..] else { return None };
+            Some((Ipv4Net::with_netmask(address(to)?, address(mask)?).ok()?, address(via)?))
+        };
+        let mut routes = BTreeSet::new();
+        routes.extend(fs::read_to_string(&self.routes)?.lines().filter_map(route));
+        Ok(routes)
+    }
+
     /// The names and files of the disks and partitions that may hold a seed, sorted by name.
     ///
     /// # Errors
@@ -134,6 +158,17 @@ impl Machine {
         let names = names(&self.sys.join("class/block"))?.into_iter();
         let names = names.filter(|name| !NO_DISKS.iter().any(|kind| name.starts_with(kind)));
         Ok(names.map(|name| (name.clone(), self.dev.join(name))).collect())
+    }
+
+    /// Whether there is a drive for CD-ROMs whose driver is still to come: nobody can tell whether a disk is in it.
+    pub fn has_drive_without_driver(&self) -> bool {
+        let devices = self.sys.join("bus/scsi/devices");
+        let is_waiting = |name: &String| {
+            let device = devices.join(name);
+            let kind = fs::read_to_string(device.join("type")).unwrap_or_default();
+            kind.trim() == SCSI_CDROM && !device.join("block").exists()
+        };
+        names(&devices).unwrap_or_default().iter().any(is_waiting)
     }
 
     /// The disk that the root file system lies on, as a folder of the kernel's tree.

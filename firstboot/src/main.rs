@@ -1,4 +1,4 @@
-//! The program that runs at first boot: it parses its arguments, runs and reports. Everything else is the library.
+//! The program that runs at boot: it parses its arguments, runs and reports. Everything else is the library.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -6,15 +6,18 @@ use std::process::ExitCode;
 use firstboot::args::{Args, Command};
 use firstboot::console::Console;
 use firstboot::ops::Real;
-use firstboot::run;
+use firstboot::peers::peers;
+use firstboot::run::run;
 use firstboot::status::status;
+use firstboot::system::Running;
 
 fn main() -> ExitCode {
     let mut stderr = io::stderr();
     let mut console = Console::new(&mut stderr);
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
-    let args = match Args::parse(std::env::args_os().skip(1), credentials) {
-        Ok(Command::Run(args)) => args,
+    let result = match Args::parse(std::env::args_os().skip(1), credentials) {
+        Ok(Command::Run(args)) => run(&args, &mut Real, &mut console, &mut io::stdout()),
+        Ok(Command::Peers { args, once }) => peers(&args, once, &mut Real, &mut Running, &mut console),
         Ok(Command::Status { root, json }) => {
             return match status(&root, json, &mut io::stdout()) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    match run::run(&args, &mut Real, &mut console, &mut io::stdout()) {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console.say(&error.to_string());

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use crate::facts::Facts;
+use crate::facts::{Facts, Peer};
 use crate::files::HEADER;
 use crate::source::{Interface, Route};
 
@@ -12,9 +12,13 @@ use crate::source::{Interface, Route};
 pub fn own(facts: &Facts) -> String {
     // The type keeps a VLAN or bridge that has the card's address from matching as well.
     let mut text = format!("{HEADER}[Match]\nMACAddress={}\nType=ether\n", facts.mac.value);
-    let more = facts.own.as_ref().map(|own| own.value.clone()).unwrap_or_default();
+    let mut more = facts.own.as_ref().map(|own| own.value.clone()).unwrap_or_default();
+    more.dhcp4 |= facts.address.is_none();
     link(&mut text, &Interface { optional: false, ..more.clone() });
-    let _ = write!(text, "\n[Network]\nAddress={}\n", facts.address.value);
+    text.push_str("\n[Network]\n");
+    if let Some(address) = &facts.address {
+        let _ = writeln!(text, "Address={}", address.value);
+    }
     for address in &more.addresses {
         let _ = writeln!(text, "Address={address}");
     }
@@ -24,17 +28,19 @@ pub fn own(facts: &Facts) -> String {
     if more.dhcp4 || more.dhcp6 {
         let _ = writeln!(text, "DHCP={}", dhcp(&more));
     }
+    if facts.announced.is_some() {
+        text.push_str("MulticastDNS=yes\n");
+    }
     let resolvers = Interface { dns: facts.dns.value.clone(), ..more.clone() };
     names(&mut text, &resolvers);
     let accept = more.accept_ra.unwrap_or(more.dhcp6);
     let _ = writeln!(text, "IPv6AcceptRA={}", yes(accept));
     rest(&mut text, &more);
-    for peer in &facts.peers {
-        let _ = write!(
-            text,
-            "\n# Pods of {}\n[Route]\nDestination={}\nGateway={}\n",
-            peer.name, peer.pod_cidr, peer.ip
-        );
+    // Where addresses change, `firstboot peers` looks after the routes.
+    for Peer { name, ip, pod_cidr } in facts.peers.iter().filter(|_| facts.announced.is_none()) {
+        if let Some(ip) = ip {
+            let _ = write!(text, "\n# Pods of {name}\n[Route]\nDestination={pod_cidr}\nGateway={ip}\n");
+        }
     }
     text
 }

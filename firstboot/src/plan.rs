@@ -55,6 +55,15 @@ impl Action {
     }
 }
 
+/// A file that everybody may read, and the folders above it.
+pub fn public(path: &str, bytes: Vec<u8>, owner: Owner) -> Vec<Action> {
+    let parents = path.match_indices('/').map(|(end, _)| path[..end].to_owned());
+    let mut actions: Vec<_> = parents.map(|path| Action::EnsureDir { path, mode: 0o755, owner }).collect();
+    let content = Content { bytes, secret: false };
+    actions.push(Action::WriteFile { path: path.to_owned(), mode: 0o644, owner, content });
+    actions
+}
+
 /// The bytes of a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content {

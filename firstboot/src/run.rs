@@ -14,8 +14,9 @@ use crate::identity::{self, IdentityError};
 use crate::image::{Image, ImageError};
 use crate::machine::{Card, DeviceError, Machine};
 use crate::ops::Ops;
-use crate::plan::{Action, Plan, PlanError};
+use crate::plan::{Action, Plan, PlanError, public};
 use crate::record::{RECORD_FILE, Record, RecordError, State, VERSION};
+use crate::schema::Mac;
 use crate::seed::IDENTITY_FILE;
 use crate::source::{Settings, SourceError};
 use crate::taking;
@@ -65,6 +66,17 @@ pub enum Error {
         /// The node that it is to be.
         now: String,
     },
+    /// firstboot has not configured this machine.
+    #[error("this machine is no node yet; see `journalctl --unit kiln-firstboot`")]
+    NotConfigured,
+    /// DHCP gives no address.
+    #[error("the network card {card} has no IPv4 address after {seconds} s; is there a DHCP server?")]
+    NoAddress {
+        /// The cluster's card.
+        card: Mac,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Writing failed.
     #[error("applying: {0}")]
     Apply(io::Error),
@@ -77,7 +89,7 @@ impl Error {
     /// 1: what the caller gave; 2: the machine or the disk.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Apply(_) | Self::Machine(_) => 2,
+            Self::Apply(_) | Self::Machine(_) | Self::NoAddress { .. } => 2,
             _ => 1,
         }
     }
@@ -85,6 +97,7 @@ impl Error {
     /// What is known about the disk, and what to do.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::NotConfigured | Self::NoAddress { .. } => "it is tried again in a moment",
             Self::Apply(_) => "the node is not complete; the next boot starts again where this one stopped",
             _ => "nothing was written; correct this and boot again",
         }
@@ -228,7 +241,7 @@ fn finish(
 }
 
 fn write_record(root: &Path, image: &Image, record: &Record, ops: &mut dyn Ops) -> Result<(), Error> {
-    let actions = cloud::write(RECORD_FILE, record.to_json()?, image);
+    let actions = public(RECORD_FILE, record.to_json()?, image.owner);
     apply(root, &actions.iter().collect::<Vec<_>>(), false, ops).map_err(Error::Apply)?;
     Ok(())
 }

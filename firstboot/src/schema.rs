@@ -80,8 +80,9 @@ impl fmt::Display for Cloud {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Network {
-    /// The range that holds every node's address.
-    pub cidr: Ipv4Net,
+    /// The range that holds every node's address; none when DHCP gives the addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cidr: Option<Ipv4Net>,
     /// Default gateway; without one the nodes reach only each other.
     pub gateway: Option<Ipv4Addr>,
     /// Resolvers, possibly none.
@@ -101,8 +102,9 @@ pub struct Node {
     pub control_plane: bool,
     /// Address of the network card that firstboot recognises the node by.
     pub mac: Mac,
-    /// Address in [`Network::cidr`].
-    pub ip: Ipv4Addr,
+    /// Address in [`Network::cidr`]; none when DHCP gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<Ipv4Addr>,
     /// Range of this node's pods, inside [`Cluster::pod_cidr`].
     pub pod_cidr: Ipv4Net,
 }

@@ -31,10 +31,10 @@ fn vocabulary(facts: &Facts) -> [(&'static str, Option<String>); 7] {
     [
         ("gateway", facts.gateway.as_ref().map(|gateway| gateway.value.to_string())),
         ("node_fqdn", Some(facts.node_fqdn.clone())),
-        ("node_ip", Some(facts.address.value.addr().to_string())),
+        ("node_ip", facts.address.as_ref().map(|address| address.value.addr().to_string())),
         ("node_mac", Some(facts.mac.value.to_string())),
         ("node_name", Some(facts.node_name.value.clone())),
-        ("node_prefix", Some(facts.address.value.prefix_len().to_string())),
+        ("node_prefix", facts.address.as_ref().map(|address| address.value.prefix_len().to_string())),
         ("pod_cidr", Some(facts.pod_cidr.value.to_string())),
     ]
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
 use fs_err as fs;
+use support::network::Fake;
 use support::{AnyOwner, Said, World};
 
 /// How an operation fails.
@@ -177,6 +178,41 @@ fn every_point(fault: Fault, make: fn() -> World) -> usize {
         }
     }
     unreachable!("the loop ends when a boot was not stopped")
+}
+
+/// A node of a cluster whose addresses DHCP gives, with another address than at its last pass, and its neighbour too.
+fn moved() -> (World, Fake) {
+    let world = World::dhcp(support::NODE_0);
+    assert!(!world.boot_with(&world.args(), &mut AnyOwner::default()).failed);
+    let neighbours = world.resolved();
+    let mut system = Fake { own: Some("10.0.2.16/24".parse().unwrap()), ..Fake::default() };
+    neighbours.lock().unwrap().insert("server-1cp-2workers", [10, 0, 2, 15].into());
+    assert!(!world.peers_with(&mut system, &mut AnyOwner::default()).failed);
+    system.own = Some("10.0.2.30/24".parse().unwrap());
+    neighbours.lock().unwrap().insert("server-1cp-2workers", [10, 0, 2, 31].into());
+    (world, system)
+}
+
+#[test]
+fn a_pass_that_stops_anywhere_is_made_good_by_the_next_one() {
+    for fault in [Fault::Before, Fault::Middle, Fault::Error(nix::libc::ENOSPC)] {
+        let (good, mut system) = moved();
+        let before = good.read("etc/hosts");
+        assert!(!good.peers_with(&mut system, &mut AnyOwner::default()).failed);
+        for point in 0.. {
+            let (world, mut system) = moved();
+            let first = world.peers_with(&mut system, &mut Failing::after(point, fault));
+            let hosts = world.read("etc/hosts");
+            assert!(hosts == before || hosts == good.read("etc/hosts"), "{fault:?} at {point}: {hosts}");
+            let second = world.peers_with(&mut system, &mut Failing::after(usize::MAX, fault));
+            assert!(!second.failed, "{fault:?} at {point}:\n{}", second.console);
+            assert_eq!(permanent(&world), permanent(&good), "{fault:?} at {point}");
+            if !first.failed {
+                assert!(point > 4, "the test does not reach the operations: {point}");
+                break;
+            }
+        }
+    }
 }
 
 #[test]

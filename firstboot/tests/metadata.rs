@@ -165,7 +165,8 @@ fn a_silent_server_stops_the_first_boot_and_no_later_one() {
     world.metadata(nobody);
     world.boot();
     let before = world.tree();
-    let said = world.boot_metadata();
+    let impatient = Args { wait: Duration::ZERO, ..world.metadata_args() };
+    let said = world.boot_with(&impatient, &mut Real);
     assert!(said.failed && world.tree() == before);
     let text = said.lines().replace(&nobody.to_string(), "SERVER");
     insta::assert_snapshot!(text, @"
@@ -175,7 +176,7 @@ fn a_silent_server_stops_the_first_boot_and_no_later_one() {
     world.metadata(ec2(&EC2));
     assert!(!world.boot_metadata().failed);
     world.metadata(nobody);
-    let text = world.boot_metadata().lines().replace(&nobody.to_string(), "SERVER");
+    let text = world.boot_with(&impatient, &mut Real).lines().replace(&nobody.to_string(), "SERVER");
     insta::assert_snapshot!(text, @"
     ec2 metadata, /latest/api/token: no answer from SERVER in 0 s: Connection refused (os error 111); what it said at an earlier boot stays
     node-1 is up to date
@@ -277,7 +278,7 @@ fn wrong_texts_are_named_like_those_of_a_seed() {
     ec2 metadata, address: 10.1.1.1/24 cannot reach node `server` at 192.168.122.10 directly
     ec2 metadata, /latest/meta-data/public-keys/: a key has no number
     ec2 metadata, meta-data, line 1: `public-keys[0]` is `no key`; write a public key of SSH, like `ssh-ed25519 AAAA… name`
-    ec2 metadata, user-data, line 2: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.pod-cidr`
+    ec2 metadata, user-data, line 2: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.peers`, `kiln.pod-cidr`
     ec2 metadata, user-data, line 1: the first line is `#!/bin/sh`; only `#cloud-config` is read
     ec2 metadata, user-data, line 1: the first line is `\u{1f}\u{8b}`; only `#cloud-config` is read
     ");

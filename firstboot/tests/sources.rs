@@ -99,13 +99,13 @@ fn a_wrong_key_is_named_with_its_source() {
         }
     }
     insta::assert_snapshot!(text, @"
-    firstboot: kernel command line: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.pod-cidr`
+    firstboot: kernel command line: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.peers`, `kiln.pod-cidr`
     firstboot: kernel command line: `kiln.gateway` is `gw`; write a host's address, like `192.168.122.1`
-    firstboot: SMBIOS: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.pod-cidr`
+    firstboot: SMBIOS: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.peers`, `kiln.pod-cidr`
     firstboot: SMBIOS: `kiln.gateway` is `gw`; write a host's address, like `192.168.122.1`
-    firstboot: QEMU fw_cfg: unknown key `opt/kiln/adress`; did you mean `opt/kiln/address`? The keys are `opt/kiln/address`, `opt/kiln/dns`, `opt/kiln/gateway`, `opt/kiln/hostname`, `opt/kiln/metadata`, `opt/kiln/node`, `opt/kiln/pod-cidr`
+    firstboot: QEMU fw_cfg: unknown key `opt/kiln/adress`; did you mean `opt/kiln/address`? The keys are `opt/kiln/address`, `opt/kiln/dns`, `opt/kiln/gateway`, `opt/kiln/hostname`, `opt/kiln/metadata`, `opt/kiln/node`, `opt/kiln/peers`, `opt/kiln/pod-cidr`
     firstboot: QEMU fw_cfg: `opt/kiln/gateway` is `gw`; write a host's address, like `192.168.122.1`
-    firstboot: systemd credentials: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.pod-cidr`
+    firstboot: systemd credentials: unknown key `kiln.adress`; did you mean `kiln.address`? The keys are `kiln.address`, `kiln.dns`, `kiln.gateway`, `kiln.hostname`, `kiln.metadata`, `kiln.node`, `kiln.peers`, `kiln.pod-cidr`
     firstboot: systemd credentials: `kiln.gateway` is `gw`; write a host's address, like `192.168.122.1`
     ");
 }

@@ -140,7 +140,7 @@ pub(super) struct Way {
 pub(super) fn way(cluster: &ClusterJson, machines: &dyn Machines) -> Result<Option<Way>, DriverError> {
     for plane in planes(cluster) {
         if let Some(address) = machines.address(plane, PORT)? {
-            let named = !address.ip().is_loopback() && *address.ip() != plane.ip;
+            let named = !address.ip().is_loopback() && Some(*address.ip()) != plane.ip;
             return Ok(Some(Way { address, named }));
         }
     }

@@ -38,6 +38,11 @@ pub enum DriverError {
         /// Its architecture.
         arch: String,
     },
+    /// Nobody knows the nodes' addresses beforehand, and ports are forwarded to addresses.
+    #[error(
+        "the nodes of the cluster `{0}` get their addresses by DHCP; the drivers qemu and libvirt need to know them"
+    )]
+    Dhcp(String),
     /// `run/state.json` is not what it should be.
     #[error("{}: {message}", path.display())]
     State {
@@ -235,6 +240,7 @@ impl Explain for DriverError {
             Self::Cluster(error) => error.class(),
             Self::NoSuchNode { .. }
             | Self::Arch { .. }
+            | Self::Dhcp(_)
             | Self::Busy(_)
             | Self::NoImage { .. }
             | Self::ImageChanged { .. }
@@ -255,6 +261,9 @@ impl Explain for DriverError {
             Self::Cluster(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::NoSuchNode { nodes, .. } => Some(format!("its nodes are {}", nodes.join(", "))),
+            Self::Dhcp(_) => {
+                Some("use `--driver multipass`, `builder print --driver virt-install`, or `network.mode = \"static\"`".to_owned())
+            }
             Self::Arch { .. } => Some("build with `--arch amd64`".to_owned()),
             Self::State { path, .. } => {
                 Some(format!("stop the QEMU processes by hand, then remove {}", path.display()))

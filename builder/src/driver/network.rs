@@ -141,13 +141,18 @@ pub(super) fn gateway(
     places: &qemu::Places,
     capture: bool,
 ) -> Vec<String> {
-    let mut user = format!("user,id=host,ipv6=off,restrict=on,net={}", cluster.network.cidr.trunc());
+    let mut user = "user,id=host,ipv6=off,restrict=on".to_owned();
+    // Without a range of its own it gives addresses by DHCP, from the range that QEMU chooses.
+    if let Some(cidr) = cluster.network.cidr {
+        user += &format!(",net={}", cidr.trunc());
+    }
     if let Some(gateway) = cluster.network.gateway {
         user += &format!(",host={gateway}");
     }
     for node in &cluster.nodes {
+        let Some(ip) = node.ip else { continue };
         for (guest, host) in ports.get(&node.name).into_iter().flatten() {
-            user += &format!(",hostfwd=tcp:127.0.0.1:{host}-{}:{guest}", node.ip);
+            user += &format!(",hostfwd=tcp:127.0.0.1:{host}-{ip}:{guest}");
         }
     }
     let switch = format!("vde,id=switch,sock={}", places.switch());

@@ -52,7 +52,7 @@ pub struct NodeStatus {
     /// Its role.
     pub role: String,
     /// Address in the machines' network.
-    pub ip: Ipv4Addr,
+    pub ip: Option<Ipv4Addr>,
     /// Whether it runs.
     pub state: Running,
     /// Process id of its sandbox while it runs.
@@ -199,7 +199,8 @@ impl fmt::Display for StatusReport {
                 Some(address) if self.driver != Driver::Qemu => address.to_string(),
                 _ => ports.collect::<Vec<_>>().join(", "),
             };
-            let (name, ip, state) = (&node.name, node.ip.to_string(), node.state);
+            let ip = node.ip.map_or_else(|| "by DHCP".to_owned(), |ip| ip.to_string());
+            let (name, state) = (&node.name, node.state);
             writeln!(f, "{name:width$}  {ip:15}  {state:7}  {boot:18}  {ports}")?;
             let reason = node.kubernetes.as_ref().and_then(|known| known.reason.as_ref());
             if let Some(reason) = reason.filter(|_| node.state == Running::Running) {

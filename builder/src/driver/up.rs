@@ -74,6 +74,10 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
         let arch = cluster.arch.to_string();
         return Err(DriverError::Arch { cluster: cluster.name, arch });
     }
+    // Who makes the network gives no addresses in it.
+    if cluster.network.cidr.is_none() && !matches!(request.runner, Runner::Multipass) {
+        return Err(DriverError::Dhcp(cluster.name));
+    }
     let nodes = super::select(&cluster, request.node)?;
     let folders = Folders::of(request.results)?;
     let driver = request.runner.driver();

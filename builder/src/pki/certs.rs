@@ -117,9 +117,11 @@ pub(super) fn of(cluster: &Cluster, options: &PkiOptions) -> Vec<Certificate> {
     all
 }
 
-/// The names under which a node is reached, and its planned address.
+/// The names under which a node is reached, and its planned address where there is one.
 fn node_names(cluster: &Cluster, node: &Node) -> Vec<String> {
-    vec![node.name.clone(), format!("{}.{}", node.name, cluster.domain), node.ip.to_string()]
+    let mut names = vec![node.name.clone(), format!("{}.{}", node.name, cluster.domain)];
+    names.extend(node.ip.map(|ip| ip.to_string()));
+    names
 }
 
 /// The names and addresses under which the API server is reached, from inside and outside of the cluster.

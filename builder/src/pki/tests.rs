@@ -20,7 +20,7 @@ pub(crate) fn cluster() -> Cluster {
         role: role.into(),
         control_plane: role == "control-plane",
         mac: format!("52:54:00:00:00:{last:02}").parse().unwrap(),
-        ip: [192, 168, 122, last].into(),
+        ip: Some([192, 168, 122, last].into()),
         pod_cidr: format!("10.200.{last}.0/24").parse().unwrap(),
     };
     Cluster {
@@ -31,7 +31,7 @@ pub(crate) fn cluster() -> Cluster {
         cluster_domain: "cluster.local".into(),
         pod_cidr: "10.200.0.0/16".parse().unwrap(),
         service_cidr: "10.32.0.0/24".parse().unwrap(),
-        network: Network { cidr: "192.168.122.0/24".parse().unwrap(), gateway: None, dns: Vec::new() },
+        network: Network { cidr: "192.168.122.0/24".parse().ok(), gateway: None, dns: Vec::new() },
         metadata: None,
         nodes: vec![
             node("server", "control-plane", 10),
@@ -319,4 +319,28 @@ fn impossible_wishes_are_refused_by_name() {
     assert!(
         matches!(pki(1).issued("node/node-7"), Err(PkiError::NotIssued(label)) if label == "node/node-7")
     );
+}
+
+/// Where DHCP gives the addresses, only names are left: of the nodes, of the loopback and of the API server's Service.
+#[test]
+fn without_known_addresses_every_server_has_its_names() {
+    let mut cluster = cluster();
+    cluster.network.cidr = None;
+    cluster.nodes.iter_mut().for_each(|node| node.ip = None);
+    let all = super::certs::of(&cluster, &PkiOptions::new(EPOCH));
+    for certificate in all.iter().filter(|certificate| certificate.usage != super::certs::Usage::Client) {
+        let (addresses, names): (Vec<_>, Vec<_>) =
+            certificate.sans.iter().partition(|name| name.parse::<std::net::IpAddr>().is_ok());
+        assert!(
+            addresses.iter().all(|address| ["127.0.0.1", "10.32.0.1"].contains(&address.as_str())),
+            "{addresses:?}"
+        );
+        let node = certificate.label.split_once('/').map_or("server", |(_, node)| node);
+        assert!(names.contains(&&format!("{node}.kubernetes.local")), "{}: {names:?}", certificate.label);
+    }
+    let pki = Pki::derive(&ClusterSecret::from_bytes([1; 32]), &cluster, &PkiOptions::new(EPOCH)).unwrap();
+    let files = crate::identity::files(&pki, &cluster, &cluster.nodes[1]).unwrap();
+    let kubeconfig = files.iter().find(|file| file.path == "var/lib/kubelet/kubeconfig").unwrap();
+    let kubeconfig = String::from_utf8_lossy(&kubeconfig.content);
+    assert!(kubeconfig.contains("server: https://server.kubernetes.local:6443\n"));
 }

@@ -10,8 +10,8 @@ use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
-use super::raw::{Mode, Node, Raw};
-use super::{Lines, Machine, Profile};
+use super::raw::{Node, Raw};
+use super::{Lines, Machine, Profile, addresses};
 use crate::error::InputError;
 use crate::input;
 
@@ -29,7 +29,7 @@ const MAX_DOMAIN: usize = 189;
 const SERVICE_PREFIXES: std::ops::RangeInclusive<u8> = 12..=29;
 
 /// The file that complaints point into.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     path: &'a Path,
     text: &'a str,
 }
@@ -39,7 +39,7 @@ impl Source<'_> {
         input::line(self.text, span.start)
     }
 
-    fn refuse<T>(&self, span: Range<usize>, message: String, hint: &str) -> Result<T, InputError> {
+    pub(super) fn refuse<T>(&self, span: Range<usize>, message: String, hint: &str) -> Result<T, InputError> {
         Err(input::wrong(self.path, self.text, Some(span), message, Some(hint.to_owned())))
     }
 }
@@ -47,24 +47,19 @@ impl Source<'_> {
 pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result<Profile, InputError> {
     let source = Source { path, text };
     let Raw { cluster, network, node: nodes, options } = raw;
-    // The only mode so far; another one will not compile here.
-    let Mode::Static = network.mode;
+    addresses::check(&source, &network, &nodes)?;
     names(&source, &cluster.name, &cluster.domain, &cluster.cluster_domain)?;
-    ranges(
-        &source,
-        &[
-            ("cluster.pod-cidr", &cluster.pod_cidr),
-            ("cluster.service-cidr", &cluster.service_cidr),
-            ("network.cidr", &network.cidr),
-        ],
-    )?;
+    let mut all =
+        vec![("cluster.pod-cidr", &cluster.pod_cidr), ("cluster.service-cidr", &cluster.service_cidr)];
+    all.extend(network.cidr.as_ref().map(|cidr| ("network.cidr", cidr)));
+    ranges(&source, &all)?;
     let services = &cluster.service_cidr;
     if !SERVICE_PREFIXES.contains(&services.get_ref().prefix_len()) {
         let message = format!("`cluster.service-cidr` {} is too large or too small", services.get_ref());
         return source.refuse(services.span(), message, "choose a range from /12 to /29");
     }
-    let cidr = network.cidr.get_ref().trunc();
-    if let Some(gateway) = &network.gateway {
+    let cidr = network.cidr.as_ref().map(|cidr| cidr.get_ref().trunc());
+    if let (Some(gateway), Some(cidr)) = (&network.gateway, cidr) {
         inside(&source, "network.gateway", gateway, cidr)?;
     }
     let mut lines = Lines::default();
@@ -92,7 +87,9 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         let node = node.into_inner();
         label(&source, "role", &node.role)?;
         lines.roles.push(source.line(node.role.span()));
-        inside(&source, "ip", &node.ip, cidr)?;
+        if let (Some(ip), Some(cidr)) = (&node.ip, cidr) {
+            inside(&source, "ip", ip, cidr)?;
+        }
         let pod_cidr = match &node.pod_cidr {
             Some(given) => given.clone(),
             None => match pods.share(index) {
@@ -127,7 +124,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
             // The recipe knows; `plan` reads it.
             control_plane: false,
             mac: mac.into_inner(),
-            ip: node.ip.into_inner(),
+            ip: node.ip.map(Spanned::into_inner),
             pod_cidr: pod_cidr.into_inner().trunc(),
         });
     }
@@ -142,7 +139,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         network: schema::Network {
             cidr,
             gateway: network.gateway.map(Spanned::into_inner),
-            dns: network.dns,
+            dns: network.dns.map(Spanned::into_inner).unwrap_or_default(),
         },
         metadata: options.metadata,
         nodes: resolved,
@@ -277,8 +274,10 @@ impl Seen {
         if let Some(other) = self.macs.insert(*mac.get_ref(), by.clone()) {
             return taken("mac", mac.get_ref().to_string(), &other, mac.span());
         }
-        if let Some(other) = self.ips.insert(*node.ip.get_ref(), by.clone()) {
-            return taken("ip", node.ip.get_ref().to_string(), &other, node.ip.span());
+        if let Some(ip) = &node.ip
+            && let Some(other) = self.ips.insert(*ip.get_ref(), by.clone())
+        {
+            return taken("ip", ip.get_ref().to_string(), &other, ip.span());
         }
         if let Some((range, other)) = self.pods.iter().find(|(range, _)| overlap(*range, *pods.get_ref())) {
             let message = format!("`pod-cidr` {} of `{owner}` overlaps {range} of {other}", pods.get_ref());

@@ -3,6 +3,7 @@
 //! [`Profile::load`] refuses what cannot work, by file, line and key, before anything is fetched or written. It does
 //! not know images or versions: roles are checked against the image recipes by `plan`.
 
+mod addresses;
 mod check;
 mod raw;
 mod size;

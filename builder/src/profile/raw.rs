@@ -37,19 +37,20 @@ pub(super) struct Cluster {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Network {
-    pub(super) mode: Mode,
-    pub(super) cidr: Spanned<Ipv4Net>,
+    pub(super) mode: Spanned<Mode>,
+    pub(super) cidr: Option<Spanned<Ipv4Net>>,
     pub(super) gateway: Option<Spanned<Ipv4Addr>>,
-    #[serde(default)]
-    pub(super) dns: Vec<Ipv4Addr>,
+    pub(super) dns: Option<Spanned<Vec<Ipv4Addr>>>,
 }
 
 /// How the nodes get their addresses.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Mode {
     /// As the profile says.
     Static,
+    /// From a DHCP server.
+    Dhcp,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,7 +58,7 @@ pub(super) enum Mode {
 pub(super) struct Node {
     pub(super) name: Spanned<String>,
     pub(super) role: Spanned<String>,
-    pub(super) ip: Spanned<Ipv4Addr>,
+    pub(super) ip: Option<Spanned<Ipv4Addr>>,
     pub(super) pod_cidr: Option<Spanned<Ipv4Net>>,
     pub(super) mac: Option<Spanned<Mac>>,
     pub(super) cpus: Option<u32>,

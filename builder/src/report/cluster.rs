@@ -42,8 +42,8 @@ pub struct ClusterJson {
 /// The network between the nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkJson {
-    /// The range that holds every node's address.
-    pub cidr: Ipv4Net,
+    /// The range that holds every node's address, null when DHCP gives the addresses.
+    pub cidr: Option<Ipv4Net>,
     /// Default gateway, null when the nodes reach only each other.
     pub gateway: Option<Ipv4Addr>,
 }
@@ -84,8 +84,8 @@ pub struct NodeJson {
     pub image: PathBuf,
     /// Address of its network card.
     pub mac: Mac,
-    /// Address in [`NetworkJson::cidr`].
-    pub ip: Ipv4Addr,
+    /// Address in [`NetworkJson::cidr`], null when DHCP gives it.
+    pub ip: Option<Ipv4Addr>,
     /// Range of its pods.
     pub pod_cidr: Ipv4Net,
     /// Virtual processors.
@@ -100,6 +100,14 @@ pub struct NodeJson {
     pub ports: Vec<u16>,
     /// Path of its seed, a NoCloud ISO, null when the image holds its identity.
     pub seed: Option<PathBuf>,
+}
+
+impl NodeJson {
+    /// Its address, for people.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.ip.map_or_else(|| "by DHCP".to_owned(), |ip| ip.to_string())
+    }
 }
 
 fn ssh_only() -> Vec<u16> {

@@ -37,7 +37,8 @@ struct ClusterValues {
 
 #[derive(Debug, Serialize)]
 struct NetworkValues {
-    cidr: String,
+    mode: &'static str,
+    cidr: Option<String>,
     gateway: Option<String>,
     dns: Vec<String>,
 }
@@ -47,7 +48,7 @@ struct NodeValues {
     name: String,
     fqdn: String,
     role: String,
-    ip: String,
+    ip: Option<String>,
     mac: String,
     pod_cidr: String,
     labels: BTreeMap<String, String>,
@@ -79,7 +80,8 @@ impl Context {
                 kubernetes_service_ip: first_host(cluster.service_cidr),
             },
             network: NetworkValues {
-                cidr: cluster.network.cidr.to_string(),
+                mode: if cluster.network.cidr.is_some() { "static" } else { "dhcp" },
+                cidr: cluster.network.cidr.map(|cidr| cidr.to_string()),
                 gateway: cluster.network.gateway.map(|gateway| gateway.to_string()),
                 dns: cluster.network.dns.iter().map(ToString::to_string).collect(),
             },
@@ -131,7 +133,7 @@ fn node_values(
         name: node.name.clone(),
         fqdn: format!("{}.{}", node.name, cluster.domain),
         role: node.role.clone(),
-        ip: node.ip.to_string(),
+        ip: node.ip.map(|ip| ip.to_string()),
         mac: node.mac.to_string(),
         pod_cidr: node.pod_cidr.to_string(),
         labels: machine.map(|machine| machine.labels.clone()).unwrap_or_default(),

@@ -27,7 +27,7 @@ pub(super) fn pick(
     table: &str,
     cards: &[Card],
     interfaces: &[Sourced<Interface>],
-    network: Ipv4Net,
+    network: Option<Ipv4Net>,
 ) -> Result<Sourced<Mac>, FactsError> {
     if cards.is_empty() || cards.iter().any(|card| card.mac == node.mac) {
         return Ok(Sourced::new(node.mac, table));
@@ -76,7 +76,10 @@ pub(super) fn sort(
 }
 
 /// Takes what the node's own values are out of an interface.
-pub(super) fn split(Sourced { value: mut own, origin }: Sourced<Interface>, network: Ipv4Net) -> Said {
+pub(super) fn split(
+    Sourced { value: mut own, origin }: Sourced<Interface>,
+    network: Option<Ipv4Net>,
+) -> Said {
     let from = |key: &str| format!("{origin}, {key}");
     let v4 = |net: &IpNet| matches!(net, IpNet::V4(_));
     let found = own.addresses.iter().position(|net| in_network(net, network));
@@ -97,12 +100,13 @@ pub(super) fn split(Sourced { value: mut own, origin }: Sourced<Interface>, netw
     Said { address, gateway, dns, rest }
 }
 
-fn is_in(interface: &Interface, network: Ipv4Net) -> bool {
-    interface.addresses.iter().any(|net| in_network(net, network))
+/// Where nobody knows the network, the card that asks for an address is the one.
+fn is_in(interface: &Interface, network: Option<Ipv4Net>) -> bool {
+    (network.is_none() && interface.dhcp4) || interface.addresses.iter().any(|net| in_network(net, network))
 }
 
-fn in_network(net: &IpNet, network: Ipv4Net) -> bool {
-    matches!(net, IpNet::V4(net) if network.contains(&net.addr()))
+fn in_network(net: &IpNet, network: Option<Ipv4Net>) -> bool {
+    matches!((net, network), (IpNet::V4(net), Some(network)) if network.contains(&net.addr()))
 }
 
 /// An interface in words.

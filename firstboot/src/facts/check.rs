@@ -29,21 +29,18 @@ impl Facts {
     }
 
     fn check_address(&self, cluster: &Cluster) -> Result<(), FactsError> {
-        let address = &self.address;
+        let Some(address) = &self.address else { return Ok(()) };
         for peer in &self.peers {
-            if peer.ip == address.value.addr() {
+            let Some(ip) = peer.ip else { continue };
+            if ip == address.value.addr() {
                 return Err(misfit(address, &format!("is the address of node `{}`", peer.name)));
             }
-            if !is_host_in(peer.ip, address.value) {
-                let reason = format!("cannot reach node `{}` at {} directly", peer.name, peer.ip);
+            if !is_host_in(ip, address.value) {
+                let reason = format!("cannot reach node `{}` at {ip} directly", peer.name);
                 return Err(misfit(address, &reason));
             }
         }
-        for range in [cluster.pod_cidr, cluster.service_cidr] {
-            if overlap(range, address.value) {
-                return Err(misfit(address, &in_range(range)));
-            }
-        }
+        check_network(cluster, address.value, &address.origin)?;
         if let Some(gateway) = &self.gateway
             && (gateway.value == address.value.addr() || !is_host_in(gateway.value, address.value))
         {
@@ -75,7 +72,7 @@ impl Facts {
         for Sourced { value: card, origin } in &self.others {
             for net in &card.addresses {
                 if let IpNet::V4(net) = net
-                    && overlap(self.address.value, *net)
+                    && self.address.as_ref().is_some_and(|address| overlap(address.value, *net))
                 {
                     let reason =
                         format!("is in the cluster's network, which the card {} has", self.mac.value);
@@ -85,6 +82,19 @@ impl Facts {
         }
         Ok(())
     }
+}
+
+/// Checks an address with its network, from `origin`.
+///
+/// # Errors
+/// The network overlaps what pods and Services have.
+pub fn check_network(cluster: &Cluster, address: Ipv4Net, origin: &str) -> Result<(), FactsError> {
+    for range in [cluster.pod_cidr, cluster.service_cidr] {
+        if overlap(range, address) {
+            return Err(misfit(&Sourced::new(address, origin), &in_range(range)));
+        }
+    }
+    Ok(())
 }
 
 fn in_range(range: Ipv4Net) -> String {

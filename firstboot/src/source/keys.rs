@@ -1,6 +1,7 @@
 //! The keys that any source can set and the forms of their values: one vocabulary, whatever the prefix that a source
 //! writes before them. It does not know how a source is written or found.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
@@ -26,14 +27,24 @@ pub enum Key {
     Metadata,
     /// `node`: a node of the node table.
     Node,
+    /// `peers`: nodes and their addresses, like `server=192.168.122.10`, with commas between them.
+    Peers,
     /// `pod-cidr`: a range, like `10.200.1.0/24`.
     PodCidr,
 }
 
 impl Key {
     /// Every key, sorted by name.
-    pub const ALL: [Self; 7] =
-        [Self::Address, Self::Dns, Self::Gateway, Self::Hostname, Self::Metadata, Self::Node, Self::PodCidr];
+    pub const ALL: [Self; 8] = [
+        Self::Address,
+        Self::Dns,
+        Self::Gateway,
+        Self::Hostname,
+        Self::Metadata,
+        Self::Node,
+        Self::Peers,
+        Self::PodCidr,
+    ];
 
     /// The key as it is written.
     pub fn name(self) -> &'static str {
@@ -44,6 +55,7 @@ impl Key {
             Self::Hostname => "hostname",
             Self::Metadata => "metadata",
             Self::Node => "node",
+            Self::Peers => "peers",
             Self::PodCidr => "pod-cidr",
         }
     }
@@ -100,6 +112,7 @@ impl Settings {
                 Key::Hostname => set(&mut settings.hostname, origin, label(value)),
                 Key::Metadata => set(&mut settings.metadata, origin, cloud(value)),
                 Key::Node => set(&mut settings.node, origin, label(value)),
+                Key::Peers => set(&mut settings.peers, origin, peers(value)),
                 Key::PodCidr => set(&mut settings.pod_cidr, origin, range(value)),
             };
             let wrong = |expected| SettingError::Value { key: full.clone(), value: shown(value), expected };
@@ -157,6 +170,19 @@ fn resolvers(value: &str) -> Result<Vec<IpAddr>, &'static str> {
     };
     let parse = |text: &str| text.parse().ok().filter(usable);
     value.split(',').map(parse).collect::<Option<_>>().ok_or("resolvers, like `192.168.122.1,2001:db8::1`")
+}
+
+fn peers(value: &str) -> Result<BTreeMap<String, Ipv4Addr>, &'static str> {
+    const EXPECTED: &str =
+        "nodes and their addresses, each once, like `server=192.168.122.10,node-1=192.168.122.12`";
+    let mut peers = BTreeMap::new();
+    for part in value.split(',') {
+        let (name, address) = part.split_once('=').ok_or(EXPECTED)?;
+        if peers.insert(label(name.trim())?, gateway(address.trim()).map_err(|_| EXPECTED)?).is_some() {
+            return Err(EXPECTED);
+        }
+    }
+    Ok(peers)
 }
 
 fn cloud(value: &str) -> Result<Cloud, &'static str> {

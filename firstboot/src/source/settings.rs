@@ -1,6 +1,7 @@
 //! What the sources say of a node, as plain data: each value with the place that it came from. It does not know how a
 //! source is written, nor what the values are used for.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
@@ -43,6 +44,9 @@ pub struct Settings {
     pub dns: Option<Sourced<Vec<IpAddr>>>,
     /// Range of this node's pods.
     pub pod_cidr: Option<Sourced<Ipv4Net>>,
+    /// Addresses of other nodes, by their names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Sourced<BTreeMap<String, Ipv4Addr>>>,
     /// The cloud whose metadata server is to be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Sourced<Cloud>>,
@@ -79,6 +83,7 @@ impl Settings {
             gateway: self.gateway.or(lower.gateway),
             dns: self.dns.or(lower.dns),
             pod_cidr: self.pod_cidr.or(lower.pod_cidr),
+            peers: self.peers.or(lower.peers),
             metadata: self.metadata.or(lower.metadata),
             instance_id: self.instance_id.or(lower.instance_id),
             accounts: [self.accounts, lower.accounts].concat(),
@@ -99,6 +104,7 @@ impl Settings {
             self.gateway.as_ref().map(|value| &value.origin),
             self.dns.as_ref().map(|value| &value.origin),
             self.pod_cidr.as_ref().map(|value| &value.origin),
+            self.peers.as_ref().map(|value| &value.origin),
             self.accounts.first().map(|value| &value.origin),
             self.interfaces.first().map(|value| &value.origin),
         ]

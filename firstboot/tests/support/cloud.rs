@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use firstboot::args::Args;
 use firstboot::ops::Real;
@@ -101,9 +102,9 @@ impl World {
         *self.metadata_server.lock().unwrap() = Some(address);
     }
 
-    /// The arguments of the run that asks it.
+    /// The arguments of the run that asks it, for as long as a busy machine may need.
     pub fn metadata_args(&self) -> Args {
-        Args { metadata: true, ..self.args() }
+        Args { metadata: true, wait: Duration::from_secs(60), ..self.args() }
     }
 
     /// The run that asks it.

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod cloud;
+pub mod network;
 pub mod seed;
 
 use std::collections::BTreeMap;
@@ -153,6 +154,7 @@ impl World {
             cmdline: self.path("cmdline"),
             sys: self.path("sys"),
             dev: self.path("dev"),
+            routes: self.path("routes"),
             credentials: Some(self.path("credentials")),
             identity: Some(self.path("identity")),
             metadata_server: self.metadata_server.lock().unwrap().unwrap_or(Args::default().metadata_server),
@@ -321,7 +323,7 @@ fn list(dir: &Path, path: &str, tree: &mut BTreeMap<String, (u32, Vec<u8>)>) {
         if meta.is_dir() {
             tree.insert(path.clone(), (meta.mode(), Vec::new()));
             list(&entry.path(), &path, tree);
-        } else {
+        } else if meta.is_file() {
             tree.insert(path, (meta.mode(), fs::read(entry.path()).unwrap()));
         }
     }

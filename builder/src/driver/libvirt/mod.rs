@@ -106,7 +106,8 @@ impl Machines for Libvirt {
 
     fn address(&self, node: &NodeJson, port: u16) -> Result<Option<SocketAddrV4>, DriverError> {
         // This machine has an address in their network.
-        Ok(self.nodes.contains(&node.name).then(|| SocketAddrV4::new(node.ip, port)))
+        let ip = node.ip.filter(|_| self.nodes.contains(&node.name));
+        Ok(ip.map(|ip| SocketAddrV4::new(ip, port)))
     }
 
     fn has_console(&self) -> bool {

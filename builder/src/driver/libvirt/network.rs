@@ -43,7 +43,7 @@ impl Libvirt {
 
 /// The network's definition.
 pub(super) fn definition(cluster: &ClusterJson, name: &str) -> String {
-    let (host, mask) = (host(cluster), cluster.network.cidr.netmask());
+    let (host, mask) = (host(cluster), cluster.network.cidr.unwrap_or_default().netmask());
     format!(
         "<network>\n  <name>{name}</name>\n  <dns enable='no'/>\n  <ip address='{host}' netmask='{mask}'/>\n</network>\n"
     )
@@ -51,8 +51,8 @@ pub(super) fn definition(cluster: &ClusterJson, name: &str) -> String {
 
 /// This machine's address: the gateway's, else the last one that no node has.
 fn host(cluster: &ClusterJson) -> Ipv4Addr {
-    let is_free = |address: &Ipv4Addr| cluster.nodes.iter().all(|node| node.ip != *address);
-    let last = || cluster.network.cidr.hosts().rfind(is_free);
+    let is_free = |address: &Ipv4Addr| cluster.nodes.iter().all(|node| node.ip != Some(*address));
+    let last = || cluster.network.cidr?.hosts().rfind(is_free);
     cluster.network.gateway.or_else(last).unwrap_or(Ipv4Addr::UNSPECIFIED)
 }
 
@@ -72,7 +72,7 @@ mod tests {
         </network>
         ");
         cluster.network.gateway = None;
-        cluster.nodes[0].ip = [192, 168, 122, 254].into();
+        cluster.nodes[0].ip = Some([192, 168, 122, 254].into());
         assert!(definition(&cluster, "kiln-kiln").contains("<ip address='192.168.122.253'"));
     }
 }

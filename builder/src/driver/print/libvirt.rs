@@ -22,7 +22,7 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
         );
     }
     for node in &cluster.nodes {
-        text += &format!("\n# {} ({}), {}\n", node.name, node.role, node.ip);
+        text += &format!("\n# {} ({}), {}\n", node.name, node.role, node.address());
         text += &install(cluster, node, &network);
     }
     text
@@ -31,13 +31,16 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
 /// The name of the network, and what makes it fit.
 fn network(cluster: &ClusterJson) -> (String, String) {
     let (name, cidr, gateway) = DEFAULT;
-    let (own, own_gateway) = (cluster.network.cidr.trunc(), cluster.network.gateway);
+    let Some(own) = cluster.network.cidr else {
+        return (name.to_owned(), "# libvirt's default network gives the addresses by DHCP.\n".to_owned());
+    };
+    let (own, own_gateway) = (own.trunc(), cluster.network.gateway);
     if own.to_string() == cidr && own_gateway.is_none_or(|address| address.to_string() == gateway) {
         let mut text = String::from(
             "# libvirt's default network fits; it must not lease the nodes' addresses to other machines.\n",
         );
         for node in &cluster.nodes {
-            let host = format!("<host mac='{}' name='{}' ip='{}'/>", node.mac, node.name, node.ip);
+            let host = format!("<host mac='{}' name='{}' ip='{}'/>", node.mac, node.name, node.address());
             text += &format!("sudo virsh net-update {name} add ip-dhcp-host \"{host}\" --live --config\n");
         }
         return (name.to_owned(), text);

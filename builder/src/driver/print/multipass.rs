@@ -14,7 +14,7 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
         "# Run this in the folder of the images. multipass has to be able to read them: its snap sees home folders only.\n",
     );
     for node in &cluster.nodes {
-        text += &format!("\n# {} ({}), {}\n", node.name, node.role, node.ip);
+        text += &format!("\n# {} ({}), {}\n", node.name, node.role, node.address());
         let argv = launch(&prefix, node, Path::new("$PWD").join(&node.image).as_path(), PATIENCE);
         let words = argv.iter().map(|word| match word.strip_prefix("file://$PWD/") {
             Some(image) => format!("\"file://$PWD\"/{}", super::quote(image)),

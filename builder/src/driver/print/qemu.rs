@@ -30,7 +30,7 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
     text += &daemon(&gateway(cluster, &ports, &places, false), GATEWAY);
     for node in &cluster.nodes {
         let name = &node.name;
-        text += &format!("\n# {name} ({}), {}", node.role, node.ip);
+        text += &format!("\n# {name} ({}), {}", node.role, node.address());
         for (guest, host) in ports.get(name).into_iter().flatten() {
             text += &format!(", port {guest} at 127.0.0.1:{host}");
         }

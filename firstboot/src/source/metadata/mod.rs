@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::kept::{KeptError, keep, kept};
 use super::{Settings, Source, SourceError};
@@ -110,6 +110,15 @@ struct Said {
     user_data: Option<Vec<u8>>,
 }
 
+/// What a seed's `meta-data` has; JSON is YAML too.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct MetaData {
+    instance_id: String,
+    local_hostname: Option<String>,
+    public_keys: Vec<String>,
+}
+
 /// Asks the server of `cloud`, for up to `wait` in all.
 ///
 /// # Errors
@@ -128,22 +137,26 @@ pub fn fetch(
         Cloud::Gce => gce::ask(&client)?,
     };
     let source = format!("{cloud} metadata");
-    let mut meta = json!({ "instance-id": said.instance_id, "public-keys": said.keys });
+    let mut meta = MetaData { instance_id: said.instance_id, local_hostname: None, public_keys: said.keys };
     let mut ignored = Vec::new();
     // Clouds name machines as they like: a name counts when it is one of the table's.
     if let Some(hostname) = said.hostname {
         let label = hostname.split('.').next().unwrap_or_default();
         if cluster.nodes.iter().any(|node| node.name == label) {
-            meta["local-hostname"] = label.into();
+            meta.local_hostname = Some(label.to_owned());
         } else {
             ignored.push(format!("{source}, host name {}", crate::console::shown(&hostname)));
         }
     }
-    let texts: Texts = [Some(meta.to_string().into_bytes()), said.user_data, None, None];
+    let meta = serde_json::to_vec(&meta).map_err(|error| client.wrong("meta-data", error.to_string()))?;
+    let texts: Texts = [Some(meta), said.user_data, None, None];
     let seed = seed::parse(&source, &texts);
     let mut settings = seed.map_err(|(file, error)| MetadataError::Text { cloud, file, error })?;
-    if let Some(address) = said.address.filter(|_| settings.address.is_none()) {
-        let prefix = cluster.network.cidr.prefix_len();
+    // Where DHCP gives the addresses, it gives this one.
+    if let Some((address, network)) = said.address.zip(cluster.network.cidr)
+        && settings.address.is_none()
+    {
+        let prefix = network.prefix_len();
         let one = Settings::from_pairs(&source, "", [("address", &*format!("{address}/{prefix}"))]);
         let wrong = |error: super::SettingError| client.wrong("address", error.to_string());
         settings.address = one.map_err(wrong)?.address;
