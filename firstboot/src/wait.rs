@@ -16,7 +16,8 @@ use crate::source::{self, Settings, Sourced, table};
 
 /// How often it looks again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The longest wait for a disk that is announced to a machine with an earlier seed: most take the disk away for good.
+/// The longest wait for what may never come: a disk that is announced to a machine with an earlier seed, since most take
+/// the disk away for good, and the driver of a drive.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What was found.
@@ -28,6 +29,8 @@ pub struct Found<'a> {
     pub cards: Vec<Card>,
     /// The node that this machine is, if anything says so.
     pub node: Option<Sourced<&'a Node>>,
+    /// Whether a drive for CD-ROMs has no driver yet.
+    pub drive: bool,
     /// Whether a cloud's metadata server is to be asked first, which needs the network.
     pub waits_for_metadata: bool,
 }
@@ -53,7 +56,8 @@ pub fn look<'a>(
         let cards = machine.cards().map_err(Error::Machine)?;
         let node = table::pick(&image.cluster, &settings, &cards)?;
         let waits_for_metadata = cloud::asked(image, &settings).is_some() && !cloud::is_known(&settings);
-        let found = Found { settings, cards, node, waits_for_metadata };
+        let drive = machine.has_drive_without_driver();
+        let found = Found { settings, cards, node, waits_for_metadata, drive };
         let Some((missing, limit)) = found.missing(identity, longest) else { return Ok(found) };
         if start.elapsed() >= limit {
             if said {
@@ -74,6 +78,9 @@ impl Found<'_> {
     fn missing(&self, identity: bool, longest: Duration) -> Option<(String, Duration)> {
         if self.waits_for_metadata {
             return None;
+        }
+        if self.drive {
+            return Some(("the driver of a CD-ROM drive".to_owned(), longest.min(AGAIN)));
         }
         let disk = self.settings.disk;
         if let Some(by) = self.settings.announced.as_ref().filter(|_| !disk) {

@@ -84,6 +84,20 @@ fn a_seed_that_is_announced_is_waited_for() {
 }
 
 #[test]
+fn a_drive_that_has_no_driver_yet_may_have_a_seed() {
+    let world = World::node_0();
+    world.put("sys/bus/scsi/devices/host1/uevent", b"");
+    world.put("sys/bus/scsi/devices/0:0:0:0/type", b"0\n");
+    world.put("sys/bus/scsi/devices/1:0:0:0/type", b"5\n");
+    let said = boot_until(&world, |world| {
+        world.seed(&[("user-data", "#cloud-config\nhostname: blue\n")]);
+        world.put("sys/bus/scsi/devices/1:0:0:0/block/sr0/dev", b"11:0\n");
+    });
+    insta::assert_snapshot!(said.lines().lines().next().unwrap(), @"waiting up to 5 s for the driver of a CD-ROM drive");
+    assert_eq!(world.read("etc/hostname"), "blue\n");
+}
+
+#[test]
 fn a_seed_with_the_identity_is_waited_for_by_a_node_without_one() {
     let world = World::new();
     world.card("enp1s0", NODE_0, "1");
