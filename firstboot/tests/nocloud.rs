@@ -190,7 +190,7 @@ fn what_is_kept_of_a_seed_is_checked() {
     let world = World::node_0();
     world.put("root/var/lib/kiln/seed.json", b"{\"version\": 1}");
     insta::assert_snapshot!(world.boot().lines(), @"
-    /var/lib/kiln/seed.json: missing field `seed` at line 1 column 14; remove it to forget the seed
+    /var/lib/kiln/seed.json: missing field `seed` at line 1 column 14; remove it to forget what it says
     nothing was written; correct this and boot again
     ");
 }
