@@ -152,8 +152,10 @@ impl Global {
         }
     }
 
-    fn mirrors(&self) -> Result<Mirrors> {
-        Ok(Mirrors::find(self.debian_mirror.as_deref())?)
+    /// Without a network nobody needs to name one.
+    fn mirrors(&self, offline: bool) -> Result<Mirrors> {
+        let find = if offline { Mirrors::known } else { Mirrors::find };
+        Ok(find(self.debian_mirror.as_deref())?)
     }
 
     /// The store: the argument, else the user's cache folder (XDG base directory specification).

@@ -4,8 +4,11 @@
 //! It knows the store's partial files; which mirror serves an archive is `mirror`'s concern.
 
 mod address;
+mod credentials;
 mod error;
 pub mod local;
+mod once;
+mod pace;
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Mutex;
@@ -19,7 +22,9 @@ use crate::lock::format::Hash;
 use crate::progress::{Progress, Task};
 use crate::store::Store;
 use address::{Attempt, Clients, open};
+pub(crate) use credentials::shown;
 pub use error::FetchError;
+pub use once::{destination, unverified};
 
 /// Downloads at a time.
 const PARALLEL: usize = 6;
@@ -30,7 +35,7 @@ const ATTEMPTS: u32 = 3;
 /// The most bytes of a file whose size the lock does not know.
 const LARGEST: u64 = 4 << 30;
 
-/// How long a server may say nothing.
+/// How long a server may say nothing, and the time over which the rate of a download is averaged.
 const STALL: Duration = Duration::from_secs(60);
 
 /// A file that the lock names.
@@ -92,7 +97,7 @@ pub fn fetch_within(
     }
     let total = missing.iter().filter_map(|item| item.size).sum();
     let task = progress.bytes(&format!("fetching {} files, {} MB", missing.len(), total / 1_000_000), total);
-    let clients = clients(stall)?;
+    let clients = Clients::new(stall)?;
     // The largest first, taken from the end; what has no size is no small package.
     missing.sort_by_key(|item| item.size.unwrap_or(LARGEST));
     let queue = Mutex::new(missing);
@@ -117,37 +122,9 @@ pub fn fetch_within(
     Ok(())
 }
 
-/// Copies a file that something else verifies, such as an archive's signed index, to `path`.
-///
-/// # Errors
-/// [`FetchError`] when it cannot be had.
-pub fn unverified(url: &str, path: &std::path::Path) -> Result<()> {
-    let clients = clients(STALL)?;
-    let mut last = String::new();
-    for attempt in 0..ATTEMPTS {
-        pause(attempt);
-        let copied = open(&clients, url, 0).and_then(|mut body| {
-            let mut file = fs::File::create(path)?;
-            Ok(io::copy(&mut body.bytes, &mut file)?)
-        });
-        match copied {
-            Ok(_) => return Ok(()),
-            Err(Attempt::Later(message) | Attempt::Wrong(message)) => last = message,
-            Err(Attempt::NotThere) => {
-                last = "it is not there".to_owned();
-                break;
-            }
-        }
-    }
-    let subject = url.rsplit('/').next().unwrap_or(url).to_owned();
-    Err(FetchError::Network { subject, message: last, tried: url.to_owned() }.into())
-}
-
-fn clients(stall: Duration) -> Result<Clients, FetchError> {
-    Clients::new(stall).map_err(|message| {
-        let (subject, tried) = ("the first file".to_owned(), "nothing".to_owned());
-        FetchError::Network { subject, message, tried }
-    })
+/// Addresses for people.
+fn tried(urls: &[String]) -> String {
+    urls.iter().map(|url| shown(url)).collect::<Vec<_>>().join(", ")
 }
 
 /// Waits before every attempt but the first.
@@ -163,7 +140,6 @@ fn fetch_one(store: &Store, clients: &Clients, item: &Item, task: &Task<'_>) -> 
         task.advance(item.size.unwrap_or(0));
         return Ok(());
     }
-    let tried = || item.urls.join(", ");
     let mut last = None;
     for url in &item.urls {
         for attempt in 0..ATTEMPTS {
@@ -173,20 +149,29 @@ fn fetch_one(store: &Store, clients: &Clients, item: &Item, task: &Task<'_>) -> 
                 Err(Attempt::NotThere) => break,
                 Err(Attempt::Wrong(found)) => {
                     let (subject, expected) = (item.subject.clone(), item.hash.clone());
-                    let (url, origin) = (url.clone(), item.origin);
+                    let (url, origin) = (shown(url), item.origin);
                     last = Some(FetchError::Mismatch { subject, expected, found, url, origin });
+                    break;
+                }
+                Err(Attempt::Refused(message)) => {
+                    let subject = item.subject.clone();
+                    last = Some(FetchError::Refused { subject, message });
                     break;
                 }
                 Err(Attempt::Later(message)) => {
                     let subject = item.subject.clone();
-                    last = Some(FetchError::Network { subject, message, tried: tried() });
+                    last = Some(FetchError::Network { subject, message, tried: tried(&item.urls) });
                 }
             }
         }
     }
     let subject = || item.subject.clone();
     Err(last
-        .unwrap_or_else(|| FetchError::Gone { subject: subject(), tried: tried(), origin: item.origin })
+        .unwrap_or_else(|| FetchError::Gone {
+            subject: subject(),
+            tried: tried(&item.urls),
+            origin: item.origin,
+        })
         .into())
 }
 
@@ -220,7 +205,7 @@ fn download(
             // What is there so far is no beginning of this file, or this server's file is shorter.
             Err(Attempt::Wrong(_)) if have > 0 => {
                 fs::remove_file(&path)?;
-                return Err(Attempt::Later(format!("{url} cannot go on at byte {have}")));
+                return Err(Attempt::Later(format!("{} cannot go on at byte {have}", shown(url))));
             }
             other => other?,
         };
@@ -232,7 +217,8 @@ fn download(
         file.seek(SeekFrom::Start(have))?;
         let mut buffer = vec![0; 1 << 16];
         loop {
-            let read = body.bytes.read(&mut buffer)?;
+            let failed = |error: io::Error| Attempt::Later(format!("{}: {error}", shown(url)));
+            let read = body.bytes.read(&mut buffer).map_err(failed)?;
             // One byte too many is enough to know that it is wrong.
             if read == 0 || have > limit {
                 break;
@@ -245,7 +231,7 @@ fn download(
         ended = item.size.is_none_or(|size| have >= size) || body.sized;
     }
     if !ended {
-        return Err(Attempt::Later(format!("{url} ended after {have} of {limit} bytes")));
+        return Err(Attempt::Later(format!("{} ended after {have} of {limit} bytes", shown(url))));
     }
     let found = hex::encode(digest.finalize());
     if found == item.hash.as_str() {
@@ -254,7 +240,7 @@ fn download(
     fs::remove_file(&path)?;
     if resumed && before > 0 {
         // The fault may be in what an earlier attempt left: once more from the start.
-        return Err(Attempt::Later(format!("{url} does not go with what was there")));
+        return Err(Attempt::Later(format!("{} does not go with what was there", shown(url))));
     }
     let found = format!("{}:{found}", item.hash.kind());
     Err(Attempt::Wrong(match item.size {

@@ -1,29 +1,36 @@
-//! Where packages of the Debian archive are downloaded from: configuration, never part of the lock or of a hash.
+//! Where files are downloaded from: configuration, never part of the lock or of a hash.
 //!
-//! The first of these that says something decides: `--debian-mirror`, `KILN_DEBIAN_MIRROR`, Kiln's configuration file,
-//! the host's own apt sources. It makes up addresses; it downloads nothing.
+//! For the Debian archive the first of these that says something decides: `--debian-mirror`, `KILN_DEBIAN_MIRROR`,
+//! Kiln's configuration file, the host's own apt sources. Prefix maps redirect any address, these too. It makes up
+//! addresses; it downloads nothing.
+
+mod config;
+mod host;
+mod prefix;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fs_err as fs;
-use serde::Deserialize;
-
-use crate::deb822::paragraphs;
 use crate::error::{Class, Explain, InputError};
-use crate::input;
+use crate::fetch::shown;
+use config::{Addresses, Config};
+use prefix::Prefixes;
 
 /// Names the mirror of the archive `debian` when the command line does not.
 pub const VARIABLE: &str = "KILN_DEBIAN_MIRROR";
 
+/// Redirects addresses before the configuration file does: `PREFIX=URL`, several with blanks between them.
+pub const REDIRECTS: &str = "KILN_MIRRORS";
+
 /// The archives that the lock may name; each is also how a mirror's path ends.
 const ARCHIVES: [&str; 2] = ["debian", "debian-security"];
 
-/// Base addresses without a slash at the end; by default none, which is enough without a network.
+/// Base addresses without a slash at the end, in the order to try; by default none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors {
-    archives: BTreeMap<String, String>,
-    snapshot: Option<String>,
+    archives: BTreeMap<String, Vec<String>>,
+    snapshot: Vec<String>,
+    prefixes: Prefixes,
 }
 
 /// Why there is no mirror.
@@ -33,12 +40,18 @@ pub enum MirrorError {
     #[error("no mirror of the Debian archive is configured, and this host's apt sources name none")]
     None,
     /// An address is not one that can be read from.
-    #[error("{origin} is `{url}`, which is no http://, https:// or file:// address")]
+    #[error("{origin} is `{}`, which is no http://, https:// or file:// address", shown(url))]
     Address {
         /// Who said it.
-        origin: &'static str,
+        origin: String,
         /// What it said.
         url: String,
+    },
+    /// A redirect has no `=`.
+    #[error("{REDIRECTS} has `{}`, which is not of the form PREFIX=URL", shown(text))]
+    Redirect {
+        /// What it has.
+        text: String,
     },
     /// The configuration file is wrong.
     #[error(transparent)]
@@ -52,99 +65,133 @@ impl Explain for MirrorError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::None | Self::Address { .. } => Some(format!(
+            Self::None => Some(format!(
                 "name one: `--debian-mirror http://HOST/debian`, or {VARIABLE}=http://HOST/debian"
             )),
+            Self::Address { .. } => {
+                Some("write it as `http://HOST/PATH`, `https://HOST/PATH` or `file:///FOLDER`".to_owned())
+            }
+            Self::Redirect { .. } => {
+                Some(format!("write {REDIRECTS}=https://dl.k8s.io=https://HOST/dl.k8s.io"))
+            }
             Self::Config(error) => error.hint(),
         }
     }
 }
 
-/// `$XDG_CONFIG_HOME/kiln/config.toml`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    #[serde(default)]
-    mirror: ConfigMirror,
-}
-
-/// Its section `[mirror]`: base addresses.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct ConfigMirror {
-    debian: Option<String>,
-    debian_security: Option<String>,
-    snapshot: Option<String>,
+/// What the user and the host say.
+struct Said<'a> {
+    /// The value of `--debian-mirror`.
+    argument: Option<&'a str>,
+    /// The value of [`VARIABLE`].
+    variable: Option<&'a str>,
+    /// The value of [`REDIRECTS`].
+    redirects: Option<&'a str>,
+    /// Kiln's configuration file.
+    config: Option<&'a Path>,
+    /// The host's /etc/apt.
+    apt: &'a Path,
 }
 
 impl Mirrors {
-    /// Finds the mirrors; `cli` is the value of `--debian-mirror`.
+    /// Finds the mirrors; `argument` is the value of `--debian-mirror`.
     ///
     /// # Errors
     /// [`MirrorError`] when nobody names a mirror of the archive `debian`, or somebody names nonsense.
-    pub fn find(cli: Option<&str>) -> Result<Self, MirrorError> {
-        let variable = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
-        let config = config_file();
-        Self::choose(cli, variable.as_deref(), config.as_deref(), Path::new("/etc/apt"))
+    pub fn find(argument: Option<&str>) -> Result<Self, MirrorError> {
+        let mirrors = Self::known(argument)?;
+        if mirrors.archives.contains_key("debian") { Ok(mirrors) } else { Err(MirrorError::None) }
     }
 
-    fn choose(
-        cli: Option<&str>,
-        variable: Option<&str>,
-        config: Option<&Path>,
-        apt: &Path,
-    ) -> Result<Self, MirrorError> {
-        let config = match config.map(|path| (path, fs::read_to_string(path))) {
-            Some((path, Ok(text))) => input::parse::<Config>(path, &text)?.mirror,
-            _ => ConfigMirror::default(),
-        };
-        let given = [
-            ("debian", "`--debian-mirror`", cli),
-            ("debian", VARIABLE, variable),
-            ("debian", "`debian` in Kiln's configuration file", config.debian.as_deref()),
-            (
-                "debian-security",
-                "`debian-security` in Kiln's configuration file",
-                config.debian_security.as_deref(),
-            ),
-        ];
+    /// As [`Mirrors::find`], but nobody needs to name a mirror: without a network only those count that are folders
+    /// of this machine.
+    ///
+    /// # Errors
+    /// [`MirrorError`] when somebody names nonsense.
+    pub fn known(argument: Option<&str>) -> Result<Self, MirrorError> {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let (mirror, redirects, config) = (variable(VARIABLE), variable(REDIRECTS), config::file());
+        Self::choose(&Said {
+            argument,
+            variable: mirror.as_deref(),
+            redirects: redirects.as_deref(),
+            config: config.as_deref(),
+            apt: Path::new("/etc/apt"),
+        })
+    }
+
+    fn choose(said: &Said<'_>) -> Result<Self, MirrorError> {
+        let Config { mirror, mirrors } = Config::load(said.config)?;
         let mut archives = BTreeMap::new();
-        for (archive, origin, url) in given {
-            if let Some(url) = url {
-                archives.entry(archive.to_owned()).or_insert(address(origin, url)?);
+        let one = |url: Option<&str>| Addresses(url.map(str::to_owned).into_iter().collect());
+        for (archive, origin, urls) in [
+            ("debian", "`--debian-mirror`", one(said.argument)),
+            ("debian", VARIABLE, one(said.variable)),
+            ("debian", "`debian` in Kiln's configuration file", mirror.debian),
+            ("debian-security", "`debian-security` in Kiln's configuration file", mirror.debian_security),
+        ] {
+            if !urls.0.is_empty() {
+                archives.entry(archive.to_owned()).or_insert(addresses(origin, urls)?);
             }
         }
-        let uris = host_uris(apt);
+        let uris = host::uris(said.apt);
         for archive in ARCHIVES {
             if let Some(uri) = uris.iter().find(|uri| uri.ends_with(&format!("/{archive}"))) {
-                archives.entry(archive.to_owned()).or_insert_with(|| uri.clone());
+                archives.entry(archive.to_owned()).or_insert_with(|| vec![uri.clone()]);
             }
         }
-        if !archives.contains_key("debian") {
-            return Err(MirrorError::None);
+        let snapshot = addresses("`snapshot` in Kiln's configuration file", mirror.snapshot)?;
+        let mut configured = Prefixes::default();
+        for (prefix, urls) in mirrors {
+            let prefix = address("a key of `mirrors` in Kiln's configuration file", &prefix)?;
+            for url in addresses(&format!("`mirrors.\"{prefix}\"` in Kiln's configuration file"), urls)? {
+                configured.add(prefix.clone(), url);
+            }
         }
-        let snapshot = config
-            .snapshot
-            .map(|url| address("`snapshot` in Kiln's configuration file", &url))
-            .transpose()?;
-        Ok(Self { archives, snapshot })
+        let prefixes = redirects(said.redirects.unwrap_or_default())?.or(configured);
+        Ok(Self { archives, snapshot, prefixes })
     }
 
-    /// The addresses to try, in order, for a file below an archive's root: the mirror's, then the snapshot mirror's
+    /// The addresses to try, in order, for a file below an archive's root: the mirrors', then the snapshot mirrors'
     /// at that time. Empty when neither is known.
     #[must_use]
     pub fn urls(&self, archive: &str, snapshot: &str, file: &str) -> Vec<String> {
-        let current = self.current(archive, file);
         let past =
-            self.snapshot.as_ref().map(|base| below(&format!("{base}/archive/{archive}/{snapshot}"), file));
-        current.into_iter().chain(past).collect()
+            self.snapshot.iter().map(|base| below(&format!("{base}/archive/{archive}/{snapshot}"), file));
+        let past: Vec<String> = past.flat_map(|url| self.instead(&url)).collect();
+        [self.current(archive, file), past].concat()
     }
 
-    /// The address of a file as the archive is now, for `lock update`.
+    /// The addresses of a file as the archive is now, for `lock update`.
     #[must_use]
-    pub fn current(&self, archive: &str, file: &str) -> Option<String> {
-        self.archives.get(archive).map(|base| below(base, file))
+    pub fn current(&self, archive: &str, file: &str) -> Vec<String> {
+        let bases = self.archives.get(archive).into_iter().flatten();
+        bases.flat_map(|base| self.instead(&below(base, file))).collect()
     }
+
+    /// The same, with a candidate more for the addresses that begin with a prefix.
+    #[must_use]
+    pub fn redirecting(mut self, prefix: &str, url: &str) -> Self {
+        self.prefixes.add(prefix.to_owned(), url.to_owned());
+        self
+    }
+
+    /// What to ask instead of an address, in order: itself when no prefix map has it.
+    #[must_use]
+    pub fn instead(&self, url: &str) -> Vec<String> {
+        self.prefixes.redirect(url)
+    }
+}
+
+/// Reads [`REDIRECTS`]; the same prefix again is another candidate.
+fn redirects(text: &str) -> Result<Prefixes, MirrorError> {
+    let mut prefixes = Prefixes::default();
+    for pair in text.split_whitespace() {
+        let (prefix, url) =
+            pair.split_once('=').ok_or_else(|| MirrorError::Redirect { text: pair.to_owned() })?;
+        prefixes.add(address(REDIRECTS, prefix)?, address(REDIRECTS, url)?);
+    }
+    Ok(prefixes)
 }
 
 /// Pool names hold `+` and `~`, which some web servers and caches take for something else; a `file://` address is a
@@ -156,14 +203,12 @@ fn below(base: &str, file: &str) -> String {
     }
 }
 
-fn config_file() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
-    Some(folder.join("kiln/config.toml"))
+fn addresses(origin: &str, urls: Addresses) -> Result<Vec<String>, MirrorError> {
+    urls.0.iter().map(|url| address(origin, url)).collect()
 }
 
-fn address(origin: &'static str, url: &str) -> Result<String, MirrorError> {
-    usable(url).ok_or_else(|| MirrorError::Address { origin, url: url.to_owned() })
+fn address(origin: &str, url: &str) -> Result<String, MirrorError> {
+    usable(url).ok_or_else(|| MirrorError::Address { origin: origin.to_owned(), url: url.to_owned() })
 }
 
 /// An address without its last slash, when Kiln can read from it.
@@ -176,65 +221,6 @@ fn usable(url: &str) -> Option<String> {
     };
     let rest = ["http://", "https://", "file://"].iter().find_map(|scheme| url.strip_prefix(scheme))?;
     (!rest.is_empty() && !rest.contains(char::is_whitespace)).then_some(url)
-}
-
-/// The addresses of the host's apt sources (sources.list(5)) that Kiln can read from, in apt's order of reading.
-fn host_uris(apt: &Path) -> Vec<String> {
-    let mut files = vec![apt.join("sources.list")];
-    let parts = fs::read_dir(apt.join("sources.list.d")).into_iter().flatten();
-    let mut parts: Vec<PathBuf> = parts.flatten().map(|entry| entry.path()).collect();
-    parts.sort();
-    files.append(&mut parts);
-    let mut uris = Vec::new();
-    for file in files {
-        let Ok(text) = fs::read_to_string(&file) else { continue };
-        match file.extension().and_then(|extension| extension.to_str()) {
-            Some("list") => uris.extend(list_uris(&text)),
-            Some("sources") => uris.extend(sources_uris(&text)),
-            _ => {}
-        }
-    }
-    uris.iter().filter_map(|uri| usable(&first_of_list(uri))).collect()
-}
-
-/// Debian's cloud images name a file of mirrors, `mirror+file:/etc/apt/mirrors/debian.list`: its first line.
-fn first_of_list(uri: &str) -> String {
-    let Some(path) = uri.strip_prefix("mirror+file:") else { return uri.to_owned() };
-    let text = fs::read_to_string(format!("/{}", path.trim_start_matches('/'))).unwrap_or_default();
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned()
-}
-
-/// One-line style: `deb [options] uri suite component…`.
-fn list_uris(text: &str) -> Vec<String> {
-    text.lines().filter_map(list_uri).collect()
-}
-
-fn list_uri(line: &str) -> Option<String> {
-    let line = line.split('#').next()?.trim();
-    let (kind, rest) = line.split_once(char::is_whitespace)?;
-    if !matches!(kind, "deb" | "deb-src") {
-        return None;
-    }
-    let rest = rest.trim_start();
-    let rest = match rest.strip_prefix('[') {
-        Some(options) => options.split_once(']')?.1,
-        None => rest,
-    };
-    rest.split_whitespace().next().map(str::to_owned)
-}
-
-/// deb822 style.
-fn sources_uris(text: &str) -> Vec<String> {
-    let enabled = paragraphs(text)
-        .into_iter()
-        .filter(|source| !source.get("Enabled").is_some_and(|value| value.eq_ignore_ascii_case("no")));
-    enabled
-        .flat_map(|source| {
-            let uris = source.get("URIs").unwrap_or_default();
-            uris.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -208,8 +208,9 @@ fn a_checksum_that_does_not_match_is_named_and_nothing_enters_the_store() {
 #[test]
 fn without_the_network_an_empty_store_is_named() {
     let project = Project::new();
-    // A mirror is not needed, so it may be nonsense.
-    let said = project.build(&["--profile", "single", "--offline", "--debian-mirror", "nonsense"]);
+    // Nobody listens there, and nobody is asked.
+    let mirror = "http://127.0.0.1:9/debian";
+    let said = project.build(&["--profile", "single", "--offline", "--debian-mirror", mirror]);
     insta::with_settings!({ filters => [
         (r"error: .* is not", "error: PACKAGE is not"),
         (r"\d+ files", "N files"),

@@ -28,12 +28,12 @@ fn nothing_is_asked_once_the_network_is_forbidden() {
     // The caller forgot to say so.
     let error = fetch::fetch(&store, vec![item], false, &Progress::new()).unwrap_err().to_string();
     assert!(error.contains("some file is not in the store, and --offline forbids fetching it"), "{error}");
-    let error = fetch::unverified(&url, &folder.path().join("index")).unwrap_err().to_string();
+    let error = fetch::unverified(&[url], &folder.path().join("index")).unwrap_err().to_string();
     assert!(error.contains("--offline forbids the network"), "{error}");
     assert_eq!(server.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "the server was asked");
 
     // What lies on this machine is no network.
     let file = folder.path().join("here");
     std::fs::write(&file, "x").unwrap();
-    fetch::unverified(&format!("file://{}", file.display()), &folder.path().join("index")).unwrap();
+    fetch::unverified(&[format!("file://{}", file.display())], &folder.path().join("index")).unwrap();
 }

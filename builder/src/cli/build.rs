@@ -8,7 +8,6 @@ use clap::Args;
 
 use super::{Global, Target, complain, say};
 use crate::error::Result;
-use crate::mirror::Mirrors;
 use crate::offline;
 use crate::pipeline::{self, Built, Settings};
 use crate::plan::Plan;
@@ -62,7 +61,7 @@ impl Build {
             out: self.out,
             secret: self.secret,
             identity: self.identity.unwrap_or(plan.profile.options.identity),
-            mirrors: if self.offline { Mirrors::default() } else { global.mirrors()? },
+            mirrors: global.mirrors(self.offline)?,
             offline: self.offline,
         };
         let progress = Progress::new();
@@ -119,7 +118,7 @@ impl Fetch {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let plan = Plan::resolve(&global.request(&self.target))?;
         let store = Store::open(&global.store()?)?;
-        let items = plan.items(&global.mirrors()?);
+        let items = plan.items(&global.mirrors(false)?);
         let local = plan.local_files();
         let count = items.len() + local.len();
         crate::fetch::local::admit(&store, &local)?;

@@ -9,7 +9,6 @@ use super::{Global, Target, say};
 use crate::bundle;
 use crate::error::Result;
 use crate::lock::format::Arch;
-use crate::mirror::Mirrors;
 use crate::plan::{self, Plan, QEMU};
 use crate::progress::Progress;
 use crate::store::Store;
@@ -42,7 +41,7 @@ impl Bundle {
         let plan = Plan::resolve(&request)?;
         // What would build nothing on the other side is refused on this one.
         crate::embedded::binary(&plan.lock, plan.arch)?;
-        let mirrors = if self.offline { Mirrors::default() } else { global.mirrors()? };
+        let mirrors = global.mirrors(self.offline)?;
         let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
         crate::fetch::local::admit(&store, &plan.local_files())?;
         let mut items = plan.items(&mirrors);

@@ -10,7 +10,6 @@ use super::{Global, complain, say};
 use crate::driver::{self, Accel, DownRequest, Driver, Firmware, Runner, UpRequest, Wait};
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock};
-use crate::mirror::Mirrors;
 use crate::plan::{self, QEMU};
 use crate::profile::Profile;
 use crate::progress::Progress;
@@ -203,7 +202,7 @@ impl Up {
         let (lock, store) = (Lock::load(&lockfile)?, Store::open(&global.store()?)?);
         // QEMU runs on this machine, whatever the images are for.
         let host = Arch::Amd64;
-        let mirrors = if self.offline { Mirrors::default() } else { global.mirrors()? };
+        let mirrors = global.mirrors(self.offline)?;
         let items = plan::root_items(&lock, &mirrors, host, QEMU);
         crate::fetch::fetch(&store, items, self.offline, progress)?;
         Ok(roots::unpack(&store, &lock, QEMU, host, progress)?.path)

@@ -9,30 +9,37 @@ use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_RANGE, RANGE};
 
+use super::credentials::{Credentials, shown};
+use super::error::FetchError;
+use super::pace::Paced;
+
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(20);
 
-/// Two clients: the host's proxy is not asked for what the host itself serves.
+/// Two clients: the host's proxy, which the usual environment variables name, is not asked for what the host itself
+/// serves.
 pub(super) struct Clients {
     outside: Client,
     here: Client,
+    credentials: Credentials,
+    stall: Duration,
 }
 
 impl Clients {
-    pub(super) fn new(stall: Duration) -> Result<Self, String> {
+    pub(super) fn new(stall: Duration) -> Result<Self, FetchError> {
+        let credentials = Credentials::find()?;
         let client = || {
             // The blocking client's time-out is one for each wait: for the answer, then for each piece of the body.
             let client = Client::builder().connect_timeout(CONNECT).timeout(stall).tcp_keepalive(stall);
             client.redirect(reqwest::redirect::Policy::limited(5))
         };
-        let failed = |error: reqwest::Error| causes(&error);
+        let failed = |error: reqwest::Error| FetchError::Client { message: causes(&error) };
         let here = client().no_proxy().build().map_err(failed)?;
-        Ok(Self { outside: client().build().map_err(failed)?, here })
+        Ok(Self { outside: client().build().map_err(failed)?, here, credentials, stall })
     }
 
-    fn of(&self, url: &str) -> &Client {
-        let url = reqwest::Url::parse(url).ok();
-        match url.as_ref().and_then(reqwest::Url::host_str) {
+    fn of(&self, url: &reqwest::Url) -> &Client {
+        match url.host_str() {
             Some("localhost" | "127.0.0.1" | "[::1]") => &self.here,
             _ => &self.outside,
         }
@@ -51,6 +58,8 @@ pub(super) enum Attempt {
     NotThere,
     /// Another attempt may go better.
     Later(String),
+    /// It wants to know who asks.
+    Refused(String),
     /// It has something else; this is what.
     Wrong(String),
 }
@@ -58,6 +67,8 @@ pub(super) enum Attempt {
 /// What an address answers.
 pub(super) struct Body {
     pub(super) bytes: Box<dyn Read>,
+    /// The address that it came from, after redirects.
+    pub(super) url: String,
     /// It goes on where the partial file ends.
     pub(super) resumed: bool,
     /// Its end is the file's end: it said how long it is.
@@ -79,20 +90,24 @@ pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Atte
             Err(error) => return Err(Attempt::Later(format!("{path}: {error}"))),
         };
         file.seek(SeekFrom::Start(from))?;
-        return Ok(Body { bytes: Box::new(file), resumed: true, sized: true });
+        return Ok(Body { bytes: Box::new(file), url: url.to_owned(), resumed: true, sized: true });
     }
     // The one place where a connection begins.
     if crate::offline::is_forbidden() {
         return Err(Attempt::Later("--offline forbids the network".to_owned()));
     }
-    let mut request = clients.of(url).get(url);
+    let address =
+        reqwest::Url::parse(url).map_err(|error| Attempt::Refused(format!("{}: {error}", shown(url))))?;
+    let request = clients.of(&address).get(address.clone());
+    let mut request = clients.credentials.add(request, &address);
     if from > 0 {
         request = request.header(RANGE, format!("bytes={from}-"));
     }
     let response = request.send().map_err(|error| Attempt::Later(causes(&error.without_url())))?;
     let body = |response: Response, resumed| {
         let sized = response.content_length().is_some();
-        Ok(Body { bytes: Box::new(response), resumed, sized })
+        let url = response.url().to_string();
+        Ok(Body { bytes: Box::new(Paced::new(response, clients.stall)), url, resumed, sized })
     };
     match response.status() {
         StatusCode::PARTIAL_CONTENT if starts_at(&response, from) => body(response, true),
@@ -100,8 +115,11 @@ pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Atte
             Err(Attempt::Wrong(format!("answered {}", response.status())))
         }
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => Err(Attempt::NotThere),
+        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Err(Attempt::Refused(format!("{} answered {}", shown(url), response.status())))
+        }
         status if status.is_success() => body(response, false),
-        status => Err(Attempt::Later(format!("{url} answered {status}"))),
+        status => Err(Attempt::Later(format!("{} answered {status}", shown(url)))),
     }
 }
 

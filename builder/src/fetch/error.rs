@@ -1,5 +1,7 @@
 //! Why a file did not reach the store, and what to do about it.
 
+use std::path::PathBuf;
+
 use super::Origin;
 use crate::error::{Class, Explain};
 use crate::lock::format::Hash;
@@ -43,6 +45,26 @@ pub enum FetchError {
         /// The addresses.
         tried: String,
     },
+    /// A server wants to know who asks.
+    #[error("fetching {subject}: {message}")]
+    Refused {
+        /// The file.
+        subject: String,
+        /// The server's answer.
+        message: String,
+    },
+    /// The user's netrc file cannot be read.
+    #[error("`{}` is no netrc file that can be read", path.display())]
+    Netrc {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The host cannot speak TLS.
+    #[error("nothing can be fetched: {message}")]
+    Client {
+        /// The fact.
+        message: String,
+    },
     /// The network was forbidden.
     #[error("{subject} is not in the store, and --offline forbids fetching it ({missing} files are missing)")]
     Offline {
@@ -65,7 +87,7 @@ fn gone(subject: &str, tried: &str, origin: Origin) -> String {
 impl Explain for FetchError {
     fn class(&self) -> Class {
         match self {
-            Self::Offline { .. } => Class::Input,
+            Self::Offline { .. } | Self::Netrc { .. } => Class::Input,
             _ => Class::Host,
         }
     }
@@ -79,12 +101,19 @@ impl Explain for FetchError {
                 "nothing of it entered the store; compare the lock's checksum with the one that upstream publishes"
             }
             Self::Gone { origin: Origin::Debian, .. } => {
-                "run `builder lock update`, or name a snapshot mirror in the configuration"
+                "run `builder lock update`, or name a snapshot mirror in ~/.config/kiln/config.toml: `[mirror]` with `snapshot = \"http://HOST\"`"
             }
             Self::Gone { origin: Origin::Upstream, .. } => {
                 "put its new address into the lock's `urls`; `file:///…` works, too"
             }
             Self::Network { .. } => "run the same command again: it resumes where it stopped",
+            Self::Refused { .. } => {
+                "put `machine HOST login NAME password PASSWORD` into ~/.netrc, or into the file that NETRC names"
+            }
+            Self::Netrc { .. } => {
+                "correct it: `machine HOST login NAME password PASSWORD` a line; or name another one with NETRC"
+            }
+            Self::Client { .. } => "install the package `ca-certificates`",
             Self::Offline { .. } => "run `builder fetch` with the same arguments where there is a network",
         };
         Some(hint.to_owned())

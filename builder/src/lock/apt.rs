@@ -131,12 +131,13 @@ impl<'a> Work<'a> {
         for index in indexes {
             let file = format!("{dist}/{index}");
             let path = archive.join(&file);
-            let url = mirrors.current(&suite.archive, &file).ok_or_else(|| AptError::NoMirror {
-                suite: name.to_owned(),
-                archive: suite.archive.clone(),
-            })?;
+            let urls = mirrors.current(&suite.archive, &file);
+            if urls.is_empty() {
+                let (suite, archive) = (name.to_owned(), suite.archive.clone());
+                return Err(AptError::NoMirror { suite, archive }.into());
+            }
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fetch::unverified(&url, &path)?;
+            fetch::unverified(&urls, &path)?;
         }
         let root = PathBuf::from(format!("apt/{name}-{arch}"));
         let base = format!("file:{}/archive/{}", self.seen().display(), suite.archive);

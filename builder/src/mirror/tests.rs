@@ -3,7 +3,8 @@ use std::path::Path;
 use fs_err as fs;
 use proptest::prelude::{prop_assert_eq, proptest};
 
-use super::{Mirrors, list_uris, sources_uris};
+use super::host::{list_uris, sources_uris};
+use super::{Mirrors, Said};
 
 /// A host's /etc/apt and a configuration file.
 fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -15,9 +16,18 @@ fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn choose(host: &Path, cli: Option<&str>, variable: Option<&str>) -> Result<Mirrors, String> {
+fn choose(host: &Path, argument: Option<&str>, variable: Option<&str>) -> Result<Mirrors, String> {
+    choose_with(host, argument, variable, None)
+}
+
+fn choose_with(
+    host: &Path,
+    argument: Option<&str>,
+    variable: Option<&str>,
+    redirects: Option<&str>,
+) -> Result<Mirrors, String> {
     let config = host.join("config.toml");
-    Mirrors::choose(cli, variable, Some(&config), host)
+    Mirrors::choose(&Said { argument, variable, redirects, config: Some(&config), apt: host })
         .map_err(|error| crate::error::Error::from(error).to_string())
 }
 
@@ -33,7 +43,7 @@ fn the_first_that_names_a_mirror_decides() {
             "[mirror]\ndebian = 'http://config.example/debian'\nsnapshot = 'http://snapshot.example/'\n",
         ),
     ]);
-    let first = |cli, variable| choose(host.path(), cli, variable).unwrap().current("debian", "x").unwrap();
+    let first = |cli, variable| choose(host.path(), cli, variable).unwrap().current("debian", "x").concat();
     assert_eq!(
         first(Some("http://cli.example/debian"), Some("http://var.example/d")),
         "http://cli.example/debian/x"
@@ -68,7 +78,7 @@ fn candidates_end_with_the_snapshot_mirror() {
 fn a_folder_is_read_without_escapes() {
     let host = host(&[]);
     let mirrors = choose(host.path(), Some("file:/srv/debian"), None).unwrap();
-    assert_eq!(mirrors.current("debian", "pool/g++.deb").unwrap(), "file:///srv/debian/pool/g++.deb");
+    assert_eq!(mirrors.current("debian", "pool/g++.deb"), ["file:///srv/debian/pool/g++.deb"]);
 }
 
 #[test]
@@ -78,7 +88,7 @@ fn a_cloud_image_names_a_file_of_mirrors() {
     let sources = format!("Types: deb\nURIs: mirror+file://{}\nSuites: trixie\n", list.display());
     fs::write(host.path().join("sources.list.d/debian.sources"), sources).unwrap();
     let mirrors = choose(host.path(), None, None).unwrap();
-    assert_eq!(mirrors.current("debian", "x").unwrap(), "https://mirror.example/debian/x");
+    assert_eq!(mirrors.current("debian", "x"), ["https://mirror.example/debian/x"]);
 }
 
 #[test]
@@ -88,7 +98,8 @@ fn strangers_disabled_and_unusable_sources_do_not_count() {
         ("sources.list.d/a.sources", "Enabled: no\nURIs: http://mirror.example/debian\n"),
         ("sources.list.d/b.list.disabled", "deb http://mirror.example/debian trixie main\n"),
     ]);
-    insta::assert_snapshot!(choose(host.path(), None, None).unwrap_err(), @r"
+    assert_eq!(choose(host.path(), None, None).unwrap(), Mirrors::default());
+    insta::assert_snapshot!(crate::error::Error::from(super::MirrorError::None).to_string(), @r"
     no mirror of the Debian archive is configured, and this host's apt sources name none
 
     hint: name one: `--debian-mirror http://HOST/debian`, or KILN_DEBIAN_MIRROR=http://HOST/debian
@@ -105,7 +116,73 @@ fn nonsense_is_named_with_its_origin() {
     insta::assert_snapshot!(choose(host.path(), Some("mirror.example/debian"), None).unwrap_err(), @r"
     `--debian-mirror` is `mirror.example/debian`, which is no http://, https:// or file:// address
 
-    hint: name one: `--debian-mirror http://HOST/debian`, or KILN_DEBIAN_MIRROR=http://HOST/debian
+    hint: write it as `http://HOST/PATH`, `https://HOST/PATH` or `file:///FOLDER`
+    ");
+}
+
+#[test]
+fn several_mirrors_are_asked_in_order_and_the_snapshots_last() {
+    let host = host(&[(
+        "config.toml",
+        "[mirror]\ndebian = ['http://one.example/debian', 'http://two.example/debian/']\n\
+         snapshot = ['http://first.example', 'file:///srv/snapshot']\n",
+    )]);
+    assert_eq!(
+        choose(host.path(), None, None).unwrap().urls("debian", "20260912T075541Z", "pool/g++.deb"),
+        [
+            "http://one.example/debian/pool/g%2b%2b.deb",
+            "http://two.example/debian/pool/g%2b%2b.deb",
+            "http://first.example/archive/debian/20260912T075541Z/pool/g%2b%2b.deb",
+            "file:///srv/snapshot/archive/debian/20260912T075541Z/pool/g++.deb",
+        ]
+    );
+}
+
+#[test]
+fn prefix_maps_redirect_every_address_and_the_variable_counts_more() {
+    let host = host(&[(
+        "config.toml",
+        "[mirror]\ndebian = 'http://deb.example/debian'\n[mirrors]\n'https://dl.example/' = 'file:///srv/dl'\n\
+         'http://deb.example' = ['https://site.example/deb', 'http://deb.example']\n",
+    )]);
+    let mirrors = choose(host.path(), None, None).unwrap();
+    assert_eq!(mirrors.instead("https://dl.example/a/b"), ["file:///srv/dl/a/b"]);
+    assert_eq!(
+        mirrors.current("debian", "x"),
+        ["https://site.example/deb/debian/x", "http://deb.example/debian/x"]
+    );
+    let said = "https://dl.example=http://one.example  https://dl.example=http://two.example";
+    let mirrors = choose_with(host.path(), None, None, Some(said)).unwrap();
+    assert_eq!(mirrors.instead("https://dl.example/a"), ["http://one.example/a", "http://two.example/a"]);
+    assert_eq!(mirrors.instead("https://other.example/a"), ["https://other.example/a"]);
+}
+
+#[test]
+fn a_wrong_redirect_is_named_without_its_password() {
+    let host =
+        host(&[("config.toml", "[mirrors]\n'https://dl.example' = 'ftp://me:hunter2@host.example'\n")]);
+    insta::assert_snapshot!(choose(host.path(), None, None).unwrap_err(), @r#"
+    `mirrors."https://dl.example"` in Kiln's configuration file is `ftp://host.example`, which is no http://, https:// or file:// address
+
+    hint: write it as `http://HOST/PATH`, `https://HOST/PATH` or `file:///FOLDER`
+    "#);
+    fs::write(host.path().join("config.toml"), "[mirrors]\n'https://dl.example' = 7\n").unwrap();
+    let wrong = choose(host.path(), None, None).unwrap_err();
+    assert!(
+        wrong.contains("config.toml:2") && wrong.contains("an address or a list of addresses"),
+        "{wrong}"
+    );
+    fs::remove_file(host.path().join("config.toml")).unwrap();
+    let said = |redirects| choose_with(host.path(), None, None, Some(redirects)).unwrap_err();
+    insta::assert_snapshot!(said("https://me:hunter2@dl.example"), @r"
+    KILN_MIRRORS has `https://dl.example`, which is not of the form PREFIX=URL
+
+    hint: write KILN_MIRRORS=https://dl.k8s.io=https://HOST/dl.k8s.io
+    ");
+    insta::assert_snapshot!(said("dl.example=https://host.example"), @r"
+    KILN_MIRRORS is `dl.example`, which is no http://, https:// or file:// address
+
+    hint: write it as `http://HOST/PATH`, `https://HOST/PATH` or `file:///FOLDER`
     ");
 }
 

@@ -50,8 +50,9 @@ impl Plan {
         items.extend(package_items(&self.lock, mirrors, self.arch, wanted));
         for (name, component) in used {
             if let Component::Url(downloads) = component {
-                items
-                    .extend(downloads.iter().filter_map(|download| download_item(name, download, self.arch)));
+                items.extend(
+                    downloads.iter().filter_map(|download| download_item(name, download, self.arch, mirrors)),
+                );
             }
         }
         items
@@ -108,9 +109,10 @@ fn package_items<'a>(
 }
 
 /// What upstream publishes for an architecture, if anything.
-fn download_item(component: &str, download: &Download, arch: Arch) -> Option<Item> {
-    let (hash, urls) = (download.hash(arch)?, download.addresses(arch));
-    let file = urls.first()?.rsplit('/').next().unwrap_or_default();
+fn download_item(component: &str, download: &Download, arch: Arch, mirrors: &Mirrors) -> Option<Item> {
+    let (hash, published) = (download.hash(arch)?, download.addresses(arch));
+    let file = published.first()?.rsplit('/').next().unwrap_or_default();
+    let urls = published.iter().flat_map(|url| mirrors.instead(url)).collect();
     let (subject, size) = (format!("{component}: {file}"), download.size.get(&arch).copied());
     Some(Item { subject, urls, size, hash, origin: Origin::Upstream })
 }

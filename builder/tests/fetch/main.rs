@@ -1,14 +1,18 @@
 //! Fetching against a server of this host that answers each request by a script.
 
+#[path = "../store/project.rs"]
+mod project;
 mod server;
+mod site;
 mod upstream;
+mod web;
 
 use std::io::Write;
 use std::net::TcpStream;
 
 use fs_err as fs;
 
-use server::{CONTENT, Case, Server, answer, broken, cut, not_there, rest, silent, whole, wrong};
+use server::{CONTENT, Case, Server, answer, broken, crawl, cut, not_there, rest, silent, whole, wrong};
 
 #[test]
 fn a_cut_download_goes_on_where_it_stopped() {
@@ -105,6 +109,16 @@ fn a_server_that_falls_silent_is_given_up() {
     let server = Server::new(vec![silent, rest]);
     Case::new(vec![server.url("/x")]).succeed();
     assert_eq!(server.ranges(), [None, Some("bytes=5-".to_owned())]);
+}
+
+/// It sends a byte before each time-out, for as long as anybody listens.
+#[test]
+fn a_server_that_crawls_is_given_up_and_the_next_one_asked() {
+    let (slow, fast) = (Server::new(vec![crawl]), Server::new(vec![whole]));
+    Case::new(vec![slow.url("/x"), fast.url("/x")]).succeed();
+    let server = Server::new(vec![crawl]);
+    insta::assert_snapshot!(Case::new(vec![server.url("/x")]).fail());
+    assert_eq!((slow.requests(), fast.requests(), server.requests()), (3, 1, 3));
 }
 
 #[test]

@@ -100,6 +100,16 @@ pub(crate) fn silent(stream: &mut TcpStream) {
     thread::sleep(STALL * 10);
 }
 
+/// Twelve bytes would come, in an hour.
+pub(crate) fn crawl(stream: &mut TcpStream) {
+    answer(stream, "200 OK\r\nContent-Length: 12", b"");
+    for byte in CONTENT.iter().take(11) {
+        thread::sleep(STALL / 4);
+        let _ = stream.write_all(&[*byte]);
+    }
+    thread::sleep(STALL * 10);
+}
+
 /// A store, and one file to fetch into it.
 pub(crate) struct Case {
     pub(crate) folder: tempfile::TempDir,

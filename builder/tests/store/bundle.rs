@@ -158,7 +158,11 @@ fn refused(project: &Project, args: &[&str], code: i32, text: &str) {
 #[test]
 fn what_would_not_build_elsewhere_is_refused() {
     let project = Project::with_content();
-    refused(&project, &["--offline"], 1, "is not in the store, and --offline forbids fetching it");
+    let args = ["bundle", "--profile", "small", "-o", "b.tar.zst", "--offline"];
+    let (code, stdout, stderr) = project.run(&args);
+    let text = "is not in the store, and --offline forbids fetching it";
+    assert!(code == 1 && stdout.is_empty() && stderr.contains(text), "{stderr}");
+    assert!(!project.path("b.tar.zst").exists());
 
     assert_eq!(bundle(&project, &[]).0, 0);
     fs::remove_file(project.path("b.tar.zst")).unwrap();

@@ -1,5 +1,7 @@
 //! A project of a few lines: one role that installs one file of this machine, and a lock whose packages are nowhere.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
