@@ -2,5 +2,6 @@
 
 mod bundle;
 mod gc;
+mod killed;
 mod project;
 mod verify;
