@@ -193,7 +193,7 @@ fn check_members(profile: &Profile, cluster: &schema::Cluster) -> Result<(), Inp
 }
 
 /// A release that is not in the lock: `profile` is the one that asks for it, when it is not the command line.
-fn unknown_release(lock: &Lock, name: String, profile: Option<&Profile>) -> Error {
+pub(crate) fn unknown_release(lock: &Lock, name: String, profile: Option<&Profile>) -> Error {
     let names: Vec<&str> = lock.release.keys().map(String::as_str).collect();
     let list = names.join(", ");
     let hint = match nearest(&name, names.iter().copied()) {

@@ -1,6 +1,11 @@
 //! `builder lock`.
 
-use std::path::PathBuf;
+mod add;
+mod audit;
+mod diff;
+mod outdated;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -8,7 +13,8 @@ use clap::{Args, Subcommand};
 use super::{Global, complain, say};
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock as Lockfile};
-use crate::lock::{check, update as resolve};
+use crate::lock::{Changes, check, update as resolve};
+use crate::mirror::Mirrors;
 use crate::plan::{self, TOOLS};
 use crate::progress::Progress;
 use crate::stage::roots;
@@ -21,6 +27,14 @@ pub(super) enum Lock {
     Update(Target),
     /// Verify without a network that the lockfile is whole and up to date
     Check(Target),
+    /// Say what the archive and upstream have newer than the lockfile
+    Outdated(Target),
+    /// Say how two lockfiles differ, and which images that changes
+    Diff(diff::Diff),
+    /// Download a file and write it into the lockfile with its checksum
+    Add(add::Add),
+    /// Say what is past its end of life or has a known vulnerability
+    Audit(audit::Audit),
 }
 
 /// Which lockfile.
@@ -38,7 +52,11 @@ impl Lock {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let path = |target: Target| target.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
         match self {
-            Self::Update(target) => update(global, path(target)),
+            Self::Update(target) => update(global, &path(target)),
+            Self::Outdated(target) => outdated::run(global, &path(target)),
+            Self::Diff(diff) => diff.run(global),
+            Self::Add(add) => add.run(global),
+            Self::Audit(audit) => audit.run(global),
             Self::Check(target) => {
                 let lockfile = path(target);
                 let lock = check(&global.project, &lockfile, &ARCHITECTURES)?;
@@ -50,10 +68,26 @@ impl Lock {
     }
 }
 
-fn update(global: &Global, lockfile: PathBuf) -> Result<ExitCode> {
-    let (mirrors, progress) = (global.mirrors()?, Progress::new());
-    let draft = Lockfile::load_draft(&lockfile)?;
-    // The lock's own apt where it can be had; a first lock is made by the host's.
+fn update(global: &Global, lockfile: &Path) -> Result<ExitCode> {
+    let (changes, _) = with_tools(global, lockfile, "resolving packages", |mirrors, tools| {
+        resolve(&global.project, lockfile, &ARCHITECTURES, mirrors, tools)
+    })?;
+    say(&changes.to_string())?;
+    if changes.is_empty() {
+        complain(&format!("{} is as it was", lockfile.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Resolves something with the lock's own apt where it can be had; a first lock is made by the host's.
+fn with_tools(
+    global: &Global,
+    lockfile: &Path,
+    what: &str,
+    resolve: impl FnOnce(&Mirrors, Option<&Path>) -> Result<Changes>,
+) -> Result<(Changes, Mirrors)> {
+    let (mirrors, progress) = (global.mirrors(false)?, Progress::new());
+    let draft = Lockfile::load_draft(lockfile)?;
     let arch = ARCHITECTURES[0];
     let tools = if draft.packages(TOOLS, arch).next().is_some() {
         let store = Store::open(&global.store()?)?;
@@ -63,13 +97,8 @@ fn update(global: &Global, lockfile: PathBuf) -> Result<ExitCode> {
     } else {
         None
     };
-    let task = progress.task("resolving packages");
-    let tools = tools.as_ref().map(|(root, _)| root.path.as_path());
-    let changes = resolve(&global.project, &lockfile, &ARCHITECTURES, &mirrors, tools)?;
+    let task = progress.task(what);
+    let changes = resolve(&mirrors, tools.as_ref().map(|(root, _)| root.path.as_path()))?;
     task.finish();
-    say(&changes.to_string())?;
-    if changes.is_empty() {
-        complain(&format!("{} is as it was", lockfile.display()));
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok((changes, mirrors))
 }

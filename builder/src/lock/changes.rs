@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::format::{Arch, Lock};
+use serde::Serialize;
+
+use super::format::{Arch, Component, Lock, Release};
+use super::upstream::published;
+use crate::repro::sha256_hex;
 
 /// The differences, sorted. Empty when a lock is as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +27,13 @@ impl Changes {
             (key, pair)
         });
         Self { changed: pairs.filter(|(_, (before, after))| before != after).collect() }
+    }
+
+    /// Each difference: what it is, before and after.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<&str>)> {
+        self.changed
+            .iter()
+            .map(|(what, (before, after))| (what.as_str(), before.as_deref(), after.as_deref()))
     }
 
     /// Whether nothing changed.
@@ -47,7 +58,7 @@ impl fmt::Display for Changes {
     }
 }
 
-/// Everything that an update writes, as one line for people each.
+/// Everything that the lock pins, as one line for people each.
 fn facts(lock: &Lock) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::from([("epoch".to_owned(), lock.epoch.to_string())]);
     for (arch, hash) in &lock.firstboot {
@@ -63,11 +74,27 @@ fn facts(lock: &Lock) -> BTreeMap<String, String> {
         let files: Vec<&str> = source.files.iter().map(|file| short(file.sha256.as_str())).collect();
         facts.insert(format!("source {name}"), format!("{} ({})", source.version, files.join(", ")));
     }
+    for (name, build) in &lock.build {
+        facts.insert(format!("build {name}"), digest(build));
+    }
+    for (name, release) in &lock.release {
+        let Release { kubernetes, containerd, end_of_life, .. } = release;
+        let fact = format!("Kubernetes {kubernetes}, containerd {containerd}, supported until {end_of_life}");
+        facts.insert(format!("release {name}"), fact);
+        for (component, from) in &release.component {
+            let fact = format!("{} ({})", origin(from), digest(from));
+            facts.insert(format!("component {name} {component}"), fact);
+        }
+        for (image, made) in &release.image {
+            facts.insert(format!("image {name} {image}"), format!("{} ({})", made.reference, digest(made)));
+        }
+    }
     let mut packages: BTreeMap<(&str, Arch, &str), Vec<String>> = BTreeMap::new();
     for (suite, debs) in &lock.deb {
         for deb in debs {
             let roots: Vec<&str> = deb.roots.iter().map(String::as_str).collect();
-            let fact = format!("{} ({}) in {}", deb.version, short(deb.sha256.as_str()), roots.join(", "));
+            let (hash, roots) = (short(deb.sha256.as_str()), roots.join(", "));
+            let fact = format!("{} ({hash}, {} bytes) in {roots}", deb.version, deb.size);
             packages.entry((suite, deb.arch, &deb.name)).or_default().push(fact);
         }
     }
@@ -75,6 +102,27 @@ fn facts(lock: &Lock) -> BTreeMap<String, String> {
         facts.insert(format!("deb {suite} {name} {arch}"), versions.join("; "));
     }
     facts
+}
+
+/// Where a component's files come from, with the version when the address tells it.
+fn origin(component: &Component) -> String {
+    match component {
+        Component::Build { build } => format!("build {build}"),
+        Component::Deb { deb, .. } => format!("package {deb}"),
+        Component::Path { path, .. } => format!("files in {path}"),
+        Component::Url(downloads) => {
+            let urls: Vec<&String> = downloads.iter().filter_map(|download| download.urls.first()).collect();
+            match urls.first().and_then(|url| published(url)) {
+                Some((_, version)) => version,
+                None => urls.into_iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+            }
+        }
+    }
+}
+
+/// Everything in the lock has a JSON form.
+fn digest(part: &impl Serialize) -> String {
+    short(&sha256_hex(serde_json::to_string(part).unwrap_or_default())).to_owned()
 }
 
 /// Enough of a hash to see that it differs.

@@ -201,6 +201,19 @@ impl fmt::Display for Arch {
 }
 
 impl Lock {
+    /// The bytes of every download whose size it knows.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let debs = self.deb.values().flatten().map(|deb| deb.size);
+        let sources = self.source.values().flat_map(|source| &source.files).map(|file| file.size);
+        let components = self.release.values().flat_map(|release| release.component.values());
+        let downloads = components.flat_map(|component| match component {
+            Component::Url(downloads) => downloads.as_slice(),
+            _ => &[],
+        });
+        debs.chain(sources).chain(downloads.flat_map(|download| download.size.values().copied())).sum()
+    }
+
     /// The packages of a root for an architecture, in the lock's order.
     pub fn packages<'a>(&'a self, root: &'a str, arch: Arch) -> impl Iterator<Item = &'a Deb> {
         self.deb.values().flatten().filter(move |deb| deb.arch == arch && deb.roots.contains(root))

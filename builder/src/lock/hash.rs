@@ -1,6 +1,8 @@
 //! Checksums as the lockfile writes them, and the digests that compute them.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,15 @@ pub type Sha256Hex = Hex<64>;
 
 /// A SHA-512 in lower-case hexadecimal.
 pub type Sha512Hex = Hex<128>;
+
+/// The digest of a file's content, in hexadecimal.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn of_file(path: &Path, digest: &mut dyn DynDigest) -> io::Result<String> {
+    io::copy(&mut fs_err::File::open(path)?, &mut crate::fetch::HashWriter(digest))?;
+    Ok(hex::encode(digest.finalize_reset()))
+}
 
 /// A hash of the SHA-2 family in so many lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

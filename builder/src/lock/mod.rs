@@ -3,7 +3,9 @@
 //! [`mod@format`] is the file's types, [`Lock::load`] the only way to one that can be trusted. Only [`update`] resolves
 //! versions; everything else reads the lock and verifies.
 
+pub mod add;
 mod apt;
+pub mod audit;
 mod changes;
 mod check;
 pub mod component;
@@ -11,7 +13,10 @@ mod consistent;
 mod edit;
 pub mod format;
 pub mod hash;
+pub mod images;
+pub mod osv;
 mod resolve;
+pub mod upstream;
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +29,8 @@ pub use changes::Changes;
 pub use check::{Stale, check};
 use consistent::Fault;
 pub use format::{Lock, VERSION};
-pub use resolve::update;
+pub(crate) use resolve::replace;
+pub use resolve::{changes, update};
 
 /// Why a lockfile cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +106,8 @@ impl Lock {
         Self::draft(path, &Self::read(path)?)
     }
 
-    fn read(path: &Path) -> Result<String, InputError> {
+    /// The text of a lockfile.
+    pub(crate) fn read(path: &Path) -> Result<String, InputError> {
         fs::read_to_string(path).map_err(|_| InputError::Missing {
             what: "lockfile",
             path: path.to_owned(),

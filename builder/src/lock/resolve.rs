@@ -30,11 +30,7 @@ pub fn update(
     tools: Option<&Path>,
 ) -> Result<Changes> {
     let text = Lock::read(lockfile)?;
-    let old = Lock::draft(lockfile, &text)?;
-    let mut lock = old.clone();
-    derive(project, &mut lock, architectures)?;
-    resolve(&mut lock, architectures, mirrors, tools)?;
-    lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
+    let (old, lock) = anew(project, lockfile, &text, architectures, mirrors, tools)?;
     let written = edit::write(&text, &lock).map_err(|error| {
         crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
     })?;
@@ -42,6 +38,38 @@ pub fn update(
         replace(lockfile, &written)?;
     }
     Ok(Changes::between(&old, &lock))
+}
+
+/// What an update would change. It writes nothing.
+///
+/// # Errors
+/// As [`update`].
+pub fn changes(
+    project: &Path,
+    lockfile: &Path,
+    architectures: &[Arch],
+    mirrors: &Mirrors,
+    tools: Option<&Path>,
+) -> Result<Changes> {
+    let (old, new) = anew(project, lockfile, &Lock::read(lockfile)?, architectures, mirrors, tools)?;
+    Ok(Changes::between(&old, &new))
+}
+
+/// The lock as it is, and as it is when everything is resolved anew.
+fn anew(
+    project: &Path,
+    lockfile: &Path,
+    text: &str,
+    architectures: &[Arch],
+    mirrors: &Mirrors,
+    tools: Option<&Path>,
+) -> Result<(Lock, Lock)> {
+    let old = Lock::draft(lockfile, text)?;
+    let mut lock = old.clone();
+    derive(project, &mut lock, architectures)?;
+    resolve(&mut lock, architectures, mirrors, tools)?;
+    lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
+    Ok((old, lock))
 }
 
 /// Sets what follows from the project and this builder: the base's request from its recipe, the components' from the
@@ -129,7 +157,7 @@ fn snapshot(date: OffsetDateTime) -> String {
 }
 
 /// Puts a text in a file's place in one step.
-fn replace(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;

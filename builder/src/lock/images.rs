@@ -1,0 +1,120 @@
+//! Which images another lock would change, and why: the inputs of each role's image, compared.
+//!
+//! It builds nothing: a changed input usually changes the image, and no other input can.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::format::{Component, Lock, Release};
+use crate::error::Result;
+use crate::plan::TOOLS;
+use crate::profile::{self, Profile};
+use crate::role::Role;
+use crate::stage::component::{IMAGES, closure};
+
+/// An image that another lock would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Affected {
+    /// The release.
+    pub release: String,
+    /// The role.
+    pub role: String,
+    /// The inputs that differ, sorted; none when only one of the locks has what the role installs.
+    pub why: Vec<String>,
+}
+
+/// Inputs by name, each as a text that differs when it does.
+type Inputs = BTreeMap<String, String>;
+
+/// The images of the project's profiles that differ between two locks, sorted by release and role.
+///
+/// # Errors
+/// When a profile or a recipe is wrong.
+pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>> {
+    let mut roles = BTreeMap::new();
+    for name in profile::names(&project.join("profiles")) {
+        for node in Profile::load(project, &name)?.cluster.nodes {
+            roles.insert(node.role.clone(), Role::load(project, &node.role)?);
+        }
+    }
+    let releases: BTreeSet<&String> = old.release.keys().chain(new.release.keys()).collect();
+    let mut affected = Vec::new();
+    for name in releases {
+        for role in roles.values() {
+            let of = |lock: &Lock| {
+                let release = lock.release.get(name)?;
+                let lacks =
+                    |component: &String| component != IMAGES && !release.component.contains_key(component);
+                (!role.components().iter().any(lacks)).then(|| inputs(lock, release, role))
+            };
+            let (before, after) = (of(old), of(new));
+            if before == after {
+                continue;
+            }
+            let why = match (before, after) {
+                (Some(before), Some(after)) => different(&before, &after),
+                _ => Vec::new(),
+            };
+            affected.push(Affected { release: name.clone(), role: role.name.clone(), why });
+        }
+    }
+    Ok(affected)
+}
+
+fn different(before: &Inputs, after: &Inputs) -> Vec<String> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    names.into_iter().filter(|name| before.get(*name) != after.get(*name)).cloned().collect()
+}
+
+/// What an image is made of, as far as the lock says it.
+fn inputs(lock: &Lock, release: &Release, role: &Role) -> Inputs {
+    let versions = format!("{} {}", release.kubernetes, release.containerd);
+    let mut inputs = Inputs::from([
+        ("epoch".to_owned(), lock.epoch.to_string()),
+        ("firstboot".to_owned(), text(&lock.firstboot)),
+        ("versions".to_owned(), versions),
+    ]);
+    for root in ["base", TOOLS] {
+        inputs.insert(format!("root {root}"), packages(lock, root));
+    }
+    let wanted = role.components();
+    for (name, component) in closure(release, &wanted) {
+        let beneath = match component {
+            Component::Build { build } => lock.build.get(build).map(|build| {
+                let source = lock.source.get(&build.source).map(|source| text(&source.files));
+                format!("{} {} {}", text(build), source.unwrap_or_default(), packages(lock, &build.root))
+            }),
+            Component::Deb { deb, .. } => Some(package(lock, deb)),
+            Component::Url(_) | Component::Path { .. } => None,
+        };
+        inputs.insert(
+            format!("component {name}"),
+            format!("{} {}", text(component), beneath.unwrap_or_default()),
+        );
+    }
+    if wanted.contains(IMAGES) {
+        for (name, image) in &release.image {
+            inputs.insert(format!("image {name}"), text(image));
+        }
+    }
+    inputs
+}
+
+/// The hashes of a root's packages.
+fn packages(lock: &Lock, root: &str) -> String {
+    let debs = lock.deb.values().flatten().filter(|deb| deb.roots.contains(root));
+    debs.map(|deb| deb.sha256.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// The hashes of a package that is taken apart.
+fn package(lock: &Lock, name: &str) -> String {
+    let debs = lock.deb.values().flatten().filter(|deb| deb.name == name && deb.roots.contains("components"));
+    debs.map(|deb| deb.sha256.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// Everything in the lock has a JSON form.
+fn text(part: &impl Serialize) -> String {
+    serde_json::to_string(part).unwrap_or_default()
+}
