@@ -9,12 +9,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use builder::report::cluster::ClusterJson;
 use fs_err as fs;
 use nix::unistd::Uid;
-use support::{BUILDER, PROFILE, build, fresh, project, secret, text};
+use support::{PROFILE, build, builder, fresh, run, secret, text};
 
 #[test]
 fn a_bundle_builds_the_same_images_in_an_empty_network_namespace() {
@@ -55,13 +55,12 @@ fn a_bundle_builds_the_same_images_in_an_empty_network_namespace() {
         command.args(["--net", "--"]).args(args).current_dir(&unpacked).env_clear();
         run(command.env("PATH", "/usr/bin:/bin").env("HOME", &home))
     };
-    let devices = String::from_utf8(inside(&["cat", "/proc/net/dev"]).stdout).unwrap();
+    let devices = inside(&["cat", "/proc/net/dev"]).stdout;
     let devices: Vec<&str> =
         devices.lines().skip(2).filter_map(|line| line.split(':').next()).map(str::trim).collect();
     assert_eq!(devices, ["lo"]);
     let built = inside(&["./builder", "build", "--profile", PROFILE, "--offline", "--secret", text(&secret)]);
-    let said = String::from_utf8_lossy(&built.stderr);
-    assert!(!said.contains("compiling"), "the compiled Kubernetes was not used: {said}");
+    assert!(!built.stderr.contains("compiling"), "the compiled Kubernetes was not used: {}", built.stderr);
     assert_eq!(hashes(&unpacked.join("out").join(PROFILE)), expected);
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0, "HOME is as empty as before");
     fs::remove_dir_all(folder).unwrap();
@@ -76,9 +75,7 @@ fn hashes(results: &Path) -> BTreeMap<String, String> {
 
 /// Writes a bundle and returns what was printed.
 fn bundle(path: &Path) -> String {
-    let mut command = Command::new(BUILDER);
-    let output = run(command.current_dir(project()).args(["bundle", "--profile", PROFILE, "-o", text(path)]));
-    String::from_utf8(output.stdout).unwrap()
+    builder(&["bundle", "--profile", PROFILE, "-o", text(path)])
 }
 
 /// The names in a bundle.
@@ -87,13 +84,4 @@ fn entries(bundle: &PathBuf) -> Vec<String> {
     let name =
         |entry: std::io::Result<tar::Entry<'_, _>>| entry.unwrap().path().unwrap().display().to_string();
     archive.entries().unwrap().map(name).collect()
-}
-
-#[expect(clippy::print_stderr, reason = "the harness shows it when the test fails")]
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    eprintln!("{stderr}");
-    assert!(output.status.success(), "{command:?}: {stderr}");
-    output
 }

@@ -11,7 +11,7 @@ use builder::disk;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use serde_json::Value;
-use support::{PROFILE, build, builder, debugfs, fresh, text, tools};
+use support::{PROFILE, build, builder, debugfs, fresh, say, text, tools};
 
 /// Two pods, one on each worker, that tell who asks them; a Service; a Secret; a pod's log to read.
 const WORKLOAD: &str = include_str!("cluster/workload.yaml");
@@ -117,12 +117,8 @@ impl Lab {
     /// Starts machines and waits until they are Ready and take pods; how long each took, as text.
     fn up(&self, arguments: &[&str]) -> String {
         let since = now();
-        let mut up = assert_cmd::Command::new(support::BUILDER);
-        up.current_dir(support::project());
-        up.args(["up", "--timeout", "1500", "--profile", PROFILE, "--out", text(&self.out)]).args(arguments);
-        let output = up.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+        let up = ["up", "--timeout", "1500", "--profile", PROFILE, "--out", text(&self.out)];
+        let said = say(&[&up, arguments].concat()).stderr;
         let all = since.elapsed().as_secs();
         let ready = said.lines().filter_map(|line| line.split_once(": Ready at ")?.1.strip_suffix(" s"));
         let ready = ready.map(|seconds| seconds.parse::<u64>().unwrap()).max();

@@ -6,12 +6,12 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use builder::report::cluster::ClusterJson;
 use fs_err as fs;
 use nix::unistd::{Uid, User};
-use support::{BUILDER, PROFILE, build, fresh, project, secret, text};
+use support::{BUILDER, PROFILE, build, builder, fresh, project, run, secret, text};
 
 /// The ordinary user of the second build; made when it is not there.
 const USER: &str = "kiln-test";
@@ -25,18 +25,10 @@ fn long() -> bool {
 fn an_unchanged_build_is_a_look() {
     let out = fresh("unchanged");
     let first = build(&out);
-    let output = run(Command::new(BUILDER).current_dir(project()).args([
-        "build",
-        "--profile",
-        PROFILE,
-        "--json",
-        "--offline",
-        "--out",
-        text(&out),
-        "--secret",
-        text(&secret(&out, 7)),
-    ]));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let secret = secret(&out, 7);
+    let again = ["build", "--profile", PROFILE, "--json", "--offline", "--out", text(&out)];
+    let said = builder(&[&again[..], &["--secret", text(&secret)]].concat());
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["stages"].as_array().map(Vec::len), Some(0), "no stage ran: {report}");
     for image in report["images"].as_array().unwrap() {
         assert!(first.contains(image["sha256"].as_str().unwrap()), "{report}");
@@ -133,13 +125,4 @@ fn build_elsewhere(folder: &Path, byte: u8, out: &str) -> ClusterJson {
     command.args(["--out", text(&out), "--secret", text(&secret)]);
     run(command.current_dir(folder.join("another-checkout")));
     ClusterJson::load(&out.join(PROFILE)).unwrap()
-}
-
-#[expect(clippy::print_stderr, reason = "the harness shows it when the test fails")]
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    eprintln!("{stderr}");
-    assert!(output.status.success(), "{command:?}: {stderr}");
-    output
 }

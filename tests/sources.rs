@@ -7,14 +7,10 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use builder::lock::Lock;
-use builder::lock::format::Arch;
-use builder::progress::Progress;
+use builder::plan::QEMU;
 use builder::sandbox::Sandbox;
-use builder::stage::roots;
-use builder::store::Store;
 use fs_err as fs;
-use support::{PROFILE, build, debugfs, fresh, raw, store, tools};
+use support::{PROFILE, build, debugfs, fresh, raw, root, tools};
 
 /// Turns the machine off as soon as firstboot has done its work.
 const END: &str = "[Service]\nExecStartPost=/usr/bin/systemctl poweroff --force --force\n";
@@ -31,21 +27,17 @@ struct Way {
 #[test]
 fn each_source_makes_an_unknown_machine_its_node() {
     let lab = Lab::build();
-    let way = |name, options: &[&str], origin| {
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        Way { name, options, origin }
-    };
+    let way = |name, options, origin| Way { name, options, origin };
+    let smbios = |value: &str| words(&["-smbios", value]);
+    let credential = "type=11,value=io.systemd.credential:kiln.node=node-1";
+    let seed = "#cloud-config\nkiln:\n  node: node-1\n";
     let ways = [
-        way("command-line", &lab.kernel("kiln.node=node-1"), "kernel command line, kiln.node"),
-        way("oem-string", &["-smbios", "type=11,value=kiln.node=node-1"], "SMBIOS, kiln.node"),
-        way("serial-number", &["-smbios", "type=1,serial=kiln.node=node-1"], "SMBIOS, kiln.node"),
-        way("fw-cfg", &["-fw_cfg", "name=opt/kiln/node,string=node-1"], "QEMU fw_cfg, opt/kiln/node"),
-        way(
-            "credential",
-            &["-smbios", "type=11,value=io.systemd.credential:kiln.node=node-1"],
-            "systemd credentials, kiln.node",
-        ),
-        way("nocloud", &lab.disk("cidata", "#cloud-config\nkiln:\n  node: node-1\n"), "NoCloud, user-data"),
+        way("command-line", lab.kernel("kiln.node=node-1"), "kernel command line, kiln.node"),
+        way("oem-string", smbios("type=11,value=kiln.node=node-1"), "SMBIOS, kiln.node"),
+        way("serial-number", smbios("type=1,serial=kiln.node=node-1"), "SMBIOS, kiln.node"),
+        way("fw-cfg", words(&["-fw_cfg", "name=opt/kiln/node,string=node-1"]), "QEMU fw_cfg, opt/kiln/node"),
+        way("credential", smbios(credential), "systemd credentials, kiln.node"),
+        way("nocloud", lab.disk("cidata", seed), "NoCloud, user-data"),
     ];
     // Two cores: two machines at once.
     for pair in ways.chunks(2) {
@@ -55,6 +47,10 @@ fn each_source_makes_an_unknown_machine_its_node() {
             }
         });
     }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// The worker's image, the pinned QEMU, and a folder that both see as /kiln/lab.
@@ -68,17 +64,13 @@ impl Lab {
     fn build() -> Self {
         let folder = fresh("sources");
         build(&folder);
-        let lock = Lock::load(&support::project().join("lockfile.toml")).unwrap();
-        let store = Store::open(&store()).unwrap();
-        // The build of another test has fetched the packages; `up` unpacks the same root.
-        let root = roots::unpack(&store, &lock, "qemu", Arch::Amd64, &Progress::new()).unwrap();
-        let qemu = Sandbox::new(&root.path).lend(&folder, "/kiln/lab").env("TMPDIR", "/kiln/lab");
+        let qemu = root(QEMU).lend(&folder, "/kiln/lab").env("TMPDIR", "/kiln/lab");
         let tools = tools().lend(&folder, "/kiln/lab");
         Self { folder, qemu, tools }
     }
 
     /// Options that start the image's own kernel with its own command line and one word more.
-    fn kernel(&self, word: &str) -> Vec<&'static str> {
+    fn kernel(&self, word: &str) -> Vec<String> {
         let raw = raw(&self.tools, &self.folder.join(PROFILE).join("worker.qcow2"), &self.folder);
         let menu = String::from_utf8(debugfs(&self.tools, &raw, "cat /boot/grub/grub.cfg")).unwrap();
         let line = |verb: &str| {
@@ -86,25 +78,24 @@ impl Lab {
             lines.unwrap_or_else(|| panic!("no `{verb}` in {menu}")).trim().to_owned()
         };
         let (linux, initrd) = (line("linux "), line("initrd "));
-        let (kernel, words) = linux.split_once(' ').unwrap();
+        let (kernel, given) = linux.split_once(' ').unwrap();
         for (from, to) in [(kernel, "vmlinuz"), (initrd.as_str(), "initrd")] {
             fs::write(self.folder.join(to), debugfs(&self.tools, &raw, &format!("cat {from}"))).unwrap();
         }
         fs::remove_file(raw).unwrap();
-        let append: &'static str = format!("{words} {word}").leak();
-        vec!["-kernel", "/kiln/lab/vmlinuz", "-initrd", "/kiln/lab/initrd", "-append", append]
+        let append = format!("{given} {word}");
+        words(&["-kernel", "/kiln/lab/vmlinuz", "-initrd", "/kiln/lab/initrd", "-append", &append])
     }
 
     /// Options for a NoCloud disk: a FAT file system, whose label is in capitals as DOS wants it.
-    fn disk(&self, name: &str, user_data: &str) -> Vec<&'static str> {
+    fn disk(&self, name: &str, user_data: &str) -> Vec<String> {
         let image = format!("/kiln/lab/{name}.img");
         for (file, text) in [("meta-data", "instance-id: lab\n"), ("user-data", user_data)] {
             fs::write(self.folder.join(file), text).unwrap();
         }
         self.tools.run(["mkfs.fat", "-C", "-n", "CIDATA", &image, "1024"]).unwrap();
         self.tools.run(["mcopy", "-i", &image, "/kiln/lab/meta-data", "/kiln/lab/user-data", "::/"]).unwrap();
-        let drive: &'static str = format!("if=virtio,format=raw,readonly=on,file={image}").leak();
-        vec!["-drive", drive]
+        words(&["-drive", &format!("if=virtio,format=raw,readonly=on,file={image}")])
     }
 
     /// Boots a machine until firstboot has done its work; its console says what came from where.

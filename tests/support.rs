@@ -54,16 +54,32 @@ pub fn secret(folder: &Path, byte: u8) -> PathBuf {
     path
 }
 
-/// `builder` with arguments in the checkout; its standard error goes to the test's.
-#[expect(clippy::print_stderr, reason = "the harness shows it when the test fails")]
+/// What a program says.
+pub struct Said {
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a program that has to succeed; its standard error goes to the test's.
+#[expect(clippy::disallowed_types, clippy::print_stderr, reason = "the harness shows it when the test fails")]
+pub fn run(command: &mut std::process::Command) -> Said {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
+    eprintln!("$ {command:?}\n{stderr}");
+    assert!(output.status.success(), "{command:?} failed: {stderr}{stdout}");
+    Said { stdout, stderr }
+}
+
+/// `builder` with arguments in the checkout.
+#[expect(clippy::disallowed_methods, reason = "the program under test")]
+pub fn say(args: &[&str]) -> Said {
+    run(std::process::Command::new(BUILDER).current_dir(project()).args(args))
+}
+
+/// The same, for what it prints.
 pub fn builder(args: &[&str]) -> String {
-    let mut command = assert_cmd::Command::new(BUILDER);
-    let output = command.current_dir(project()).args(args).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    eprintln!("$ builder {}\n{stderr}", args.join(" "));
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "builder {} failed: {stderr}{stdout}", args.join(" "));
-    stdout
+    say(args).stdout
 }
 
 /// Builds the profile into a folder with the test's secret and returns what it printed.
@@ -77,14 +93,19 @@ pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The pinned tools, fetched and unpacked into the store.
+/// The pinned tools.
 pub fn tools() -> Sandbox {
+    root(TOOLS)
+}
+
+/// A root of the lock, fetched and unpacked into the store.
+pub fn root(name: &str) -> Sandbox {
     let lock = Lock::load(&project().join("lockfile.toml")).unwrap();
     let store = Store::open(&store()).unwrap();
     let progress = Progress::new();
-    let items = root_items(&lock, &Mirrors::find(None).unwrap(), Arch::Amd64, TOOLS);
+    let items = root_items(&lock, &Mirrors::find(None).unwrap(), Arch::Amd64, name);
     builder::fetch::fetch(&store, items, false, &progress).unwrap();
-    Sandbox::new(&roots::unpack(&store, &lock, TOOLS, Arch::Amd64, &progress).unwrap().path)
+    Sandbox::new(&roots::unpack(&store, &lock, name, Arch::Amd64, &progress).unwrap().path)
 }
 
 /// The raw disk of a qcow2 file without a backing file, or of an overlay in a folder of results.

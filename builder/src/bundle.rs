@@ -15,6 +15,7 @@ use walkdir::WalkDir;
 
 use crate::archive::inner_path;
 use crate::error::{Class, Explain, Result};
+use crate::fetch::Item;
 use crate::lock::format::{Arch, Component};
 use crate::mirror::Mirrors;
 use crate::plan::{self, Plan, QEMU};
@@ -77,6 +78,15 @@ impl Explain for BundleError {
     }
 }
 
+/// Every download that a bundle of a plan holds: those of its build, and the QEMU that boots the images.
+#[must_use]
+pub fn items(plan: &Plan, mirrors: &Mirrors) -> Vec<Item> {
+    let mut items = plan.items(mirrors);
+    // QEMU runs on the machine that boots them, whatever they are for.
+    items.extend(plan::root_items(&plan.lock, mirrors, Arch::Amd64, QEMU));
+    items
+}
+
 /// What a bundle holds.
 #[derive(Debug)]
 pub struct Bundle {
@@ -105,11 +115,8 @@ impl Bundle {
         }
         bundle.file(&format!("profiles/{}.toml", plan.profile.name), 0o644, plan.profile.path.clone());
         bundle.components(plan, store)?;
-        // Addresses do not matter: everything is in the store. QEMU runs on the machine that boots the images.
-        let none = Mirrors::default();
-        let items =
-            plan.items(&none).into_iter().chain(plan::root_items(&plan.lock, &none, Arch::Amd64, QEMU));
-        for item in items {
+        // Addresses do not matter: everything is in the store.
+        for item in items(plan, &Mirrors::default()) {
             let name = item.hash.as_str();
             sound(verify::file(store, name), &format!("files/{name}"))?;
             bundle.file(&format!("store/files/{name}"), 0o644, store.file(&item.hash));

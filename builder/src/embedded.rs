@@ -4,8 +4,7 @@ use crate::error::{Class, Explain};
 use crate::lock::format::{Arch, Lock, Sha256Hex};
 use crate::repro::sha256_hex;
 
-/// Static binaries, made by this crate's build script with the pinned compiler.
-/// What this builder carries one for.
+/// What this builder carries a firstboot for: static binaries, made by this crate's build script with the pinned compiler.
 pub const ARCHITECTURES: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
 
 static AMD64: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/firstboot-amd64"));

@@ -8,8 +8,7 @@ use clap::Args;
 use super::{Global, Target, say};
 use crate::bundle;
 use crate::error::Result;
-use crate::lock::format::Arch;
-use crate::plan::{self, Plan, QEMU};
+use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::store::Store;
 
@@ -44,9 +43,7 @@ impl Bundle {
         let mirrors = global.mirrors(self.offline)?;
         let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
         crate::fetch::local::admit(&store, &plan.local_files())?;
-        let mut items = plan.items(&mirrors);
-        items.extend(plan::root_items(&plan.lock, &mirrors, Arch::Amd64, QEMU));
-        crate::fetch::fetch(&store, items, self.offline, &progress)?;
+        crate::fetch::fetch(&store, bundle::items(&plan, &mirrors), self.offline, &progress)?;
         let program = std::env::current_exe()?;
         let bundle = bundle::Bundle::gather(&plan, &request.lockfile, &program, &store)?;
         for build in &bundle.not_made {

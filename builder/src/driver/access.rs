@@ -45,12 +45,9 @@ fn ssh_argv(results: &Path, node: &str, command: &[String]) -> Result<Vec<OsStri
     let folders = Folders::of(results)?;
     let machines = machines::of(&folders, &State::load(&folders.run)?);
     let found = super::select(&cluster, Some(node))?;
-    let mut address = None;
-    if machines.running()?.contains(node) {
-        for node in found {
-            address = machines.address(node, PORT)?;
-        }
-    }
+    let running = machines.running()?;
+    let found = found.first().filter(|node| running.contains(&node.name));
+    let address = found.map(|node| machines.address(node, PORT)).transpose()?.flatten();
     let not_running = || DriverError::NotRunning { profile: folders.profile(), node: node.to_owned() };
     let address = address.ok_or_else(not_running)?;
     let mut known_hosts = OsString::from("UserKnownHostsFile=\"");

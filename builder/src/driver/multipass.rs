@@ -162,7 +162,8 @@ pub(super) fn start(
             progress.line(&format!("{}: runs already", node.name));
             continue;
         }
-        let image = image_of(cluster, folders, node, known.filter(|_| instance.is_some()))?;
+        let below = known.filter(|_| instance.is_some()).map(|known| Some(&known.image_sha256));
+        let image = image_of(cluster, folders, node, below)?;
         super::make_private(&folders.node(&node.name))?;
         let entry =
             NodeState { pid: None, image_sha256: image.sha256.clone(), accelerator: None, firmware: None };

@@ -14,7 +14,16 @@ use super::error::DriverError;
 pub(super) const LOG: &str = "serial.log";
 
 /// The console of the start before.
-pub(super) const PREVIOUS: &str = "serial.log.1";
+const PREVIOUS: &str = "serial.log.1";
+
+/// Keeps the console of the start before apart, and says where the one of the next start goes.
+pub(super) fn begin(folder: &Path) -> io::Result<PathBuf> {
+    let log = folder.join(LOG);
+    if log.exists() {
+        fs::rename(&log, folder.join(PREVIOUS))?;
+    }
+    Ok(log)
+}
 
 /// A console that is looked at again and again: each look reads what is new.
 #[derive(Debug)]

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use fs_err as fs;
-
 use super::error::DriverError;
 use super::poll::Stopwatch;
 use super::process::Process;
@@ -15,7 +13,7 @@ use super::state::{NodeState, State};
 use super::status::{StatusReport, report};
 use super::wait::{self, Wait};
 use super::{Accel, Accelerator, Driver, Firmware, Folders, accel, disk, libvirt, multipass, network, qemu};
-use crate::lock::format::Arch;
+use crate::lock::format::{Arch, Sha256Hex};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, ImageJson, NodeJson};
 
@@ -105,18 +103,18 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
     report(&cluster, &folders)
 }
 
-/// The image that a node boots. `known` is the node as it was started last, when its disk is still there: that must
-/// lie over the same image.
+/// The image that a node boots. `below` is the image under its disk, when it has one, and when that is known: it must be
+/// the same.
 pub(super) fn image_of<'a>(
     cluster: &'a ClusterJson,
     folders: &Folders,
     node: &NodeJson,
-    known: Option<&NodeState>,
+    below: Option<Option<&Sha256Hex>>,
 ) -> Result<&'a ImageJson, DriverError> {
     let path = folders.results.join(&node.image);
     let image = cluster.image_of(node).filter(|_| path.exists());
     let image = image.ok_or_else(|| DriverError::NoImage { node: node.name.clone(), image: path.clone() })?;
-    if known.is_some_and(|known| known.image_sha256 != image.sha256) {
+    if below.is_some_and(|below| below != Some(&image.sha256)) {
         let (profile, node) = (folders.profile(), node.name.clone());
         return Err(DriverError::ImageChanged { profile, node, image: path });
     }
@@ -165,16 +163,11 @@ impl Starter<'_> {
         process: &Process,
         accelerator: Accelerator,
     ) -> Result<(), DriverError> {
-        let has_disk = process.folder.join(qemu::DISK).exists();
-        let known = self.state.nodes.get(&node.name);
-        if has_disk && known.is_none() {
-            return Err(DriverError::ImageChanged {
-                profile: self.folders.profile(),
-                node: node.name.clone(),
-                image: self.folders.results.join(&node.image),
-            });
-        }
-        let image = image_of(self.cluster, self.folders, node, known.filter(|_| has_disk))?;
+        let disk = process.folder.join(qemu::DISK);
+        // A disk that the state does not know lies over no image that is known.
+        let below = self.state.nodes.get(&node.name).map(|known| &known.image_sha256);
+        let below = disk.exists().then_some(below);
+        let image = image_of(self.cluster, self.folders, node, below)?;
         super::make_private(&process.folder)?;
         let firmware = self.request.firmware;
         let image_sha256 = image.sha256.clone();
@@ -186,10 +179,7 @@ impl Starter<'_> {
         if firmware == Firmware::Uefi {
             disk::ensure_firmware(self.folders, node, self.root)?;
         }
-        let log = process.folder.join(serial::LOG);
-        if log.exists() {
-            fs::rename(&log, process.folder.join(serial::PREVIOUS))?;
-        }
+        serial::begin(&process.folder)?;
         let argv = qemu::machine(node, accelerator, firmware, &super::places());
         let sandbox = self.folders.sandbox(self.root);
         let pid = process.start_qemu(&sandbox, argv, &node.name)?;

@@ -134,30 +134,46 @@ pub(super) fn wait(
         waiting = left;
         Ok::<_, DriverError>(waiting.is_empty().then_some(()))
     })?;
-    let late = |node: &str, reason: &str| {
-        Ok::<_, DriverError>(DriverError::TimedOut {
-            profile: folders.profile(),
-            node: node.to_owned(),
-            wanted,
-            reason: reason.into(),
-            after: request.timeout,
-            log: serial::tail(&folders.node(node))?,
-        })
-    };
     if let (None, Some(node)) = (all, waiting.first()) {
-        return Err(late(node.name, &node.said)?);
+        return Err(late(request, folders, node.name, &node.said)?);
     }
-    let Some(asker) = asker else { return Ok(()) };
-    // Ready nodes that nobody may give a pod yet are of little use.
-    let task = progress.task("the cluster: up to its first pod");
     let left = request.timeout.saturating_sub(since.elapsed());
+    asker.map_or(Ok(()), |asker| wait_for_pods(request, folders, &asker, left, progress))
+}
+
+/// Ready nodes that nobody may give a pod yet are of little use.
+fn wait_for_pods(
+    request: &UpRequest<'_>,
+    folders: &Folders,
+    asker: &Asker<'_>,
+    left: Duration,
+    progress: &Progress,
+) -> Result<(), DriverError> {
+    let task = progress.task("the cluster: up to its first pod");
     if poll::until(left, ASK.0, || Ok::<_, DriverError>(asker.takes_pods().then_some(())))?.is_none() {
         let plane = asker.planes.first().map_or("", |(name, _)| name);
         let reason = "its controller manager has not made the service account that pods need";
-        return Err(late(plane, reason)?);
+        return Err(late(request, folders, plane, reason)?);
     }
     task.finish();
     Ok(())
+}
+
+/// A node did not get as far as was asked in time.
+fn late(
+    request: &UpRequest<'_>,
+    folders: &Folders,
+    node: &str,
+    reason: &str,
+) -> Result<DriverError, DriverError> {
+    Ok(DriverError::TimedOut {
+        profile: folders.profile(),
+        node: node.to_owned(),
+        wanted: request.wait.name(),
+        reason: reason.into(),
+        after: request.timeout,
+        log: serial::tail(&folders.node(node))?,
+    })
 }
 
 /// What a machine shows. One without a console is taken to have booted when it runs: multipass says so only then.

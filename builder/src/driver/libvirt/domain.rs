@@ -2,31 +2,19 @@
 
 use super::{Libvirt, pool};
 use crate::driver::error::DriverError;
-use crate::driver::host::{self, Program};
+use crate::driver::host::Program;
 use crate::driver::{Accelerator, Firmware};
 use crate::report::cluster::NodeJson;
 
-const VIRT_INSTALL: Program =
+pub(super) const VIRT_INSTALL: Program =
     Program { name: "virt-install", hint: "install it: Debian's package is virtinst" };
 
 /// What QEMU can emulate, but for a fifth level of page tables: that costs time at every miss, and serves terabytes.
 const MAXIMUM: &str = "mode=maximum,disable=la57";
 
 impl Libvirt {
-    /// Defines and starts a node's machine; its console goes to the file `log`.
-    pub(super) fn install(
-        &self,
-        node: &NodeJson,
-        accelerator: Accelerator,
-        cpu: &str,
-        firmware: Firmware,
-        log: &str,
-    ) -> Result<(), DriverError> {
-        let argv = self.words(node, accelerator, cpu, firmware, log);
-        host::run(VIRT_INSTALL, &argv).map(drop)
-    }
-
-    fn words(
+    /// What defines and starts a node's machine; its console goes to the file `log`.
+    pub(super) fn words(
         &self,
         node: &NodeJson,
         accelerator: Accelerator,

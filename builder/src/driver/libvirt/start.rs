@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use fs_err as fs;
 
+use super::domain::VIRT_INSTALL;
 use super::{Libvirt, network, pool};
 use crate::driver::error::DriverError;
 use crate::driver::machines::Machines;
 use crate::driver::poll::Stopwatch;
-use crate::driver::serial;
 use crate::driver::state::{LibvirtState, NodeState, State};
 use crate::driver::up::{Started, UpRequest, image_of};
 use crate::driver::{Accel, Accelerator, Folders};
+use crate::driver::{host, serial};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -79,7 +80,9 @@ impl Starter<'_> {
         let (libvirt, folders) = (&self.libvirt, self.folders);
         let has_disk = libvirt.has_disk(&node.name)?;
         let known = self.state.nodes.get(&node.name);
-        let image = image_of(self.cluster, folders, node, known.filter(|_| has_disk))?;
+        // A disk of somebody else's is deleted below.
+        let below = known.filter(|_| has_disk).map(|known| Some(&known.image_sha256));
+        let image = image_of(self.cluster, folders, node, below)?;
         let is_known = known.is_some();
         let domain = libvirt.domain(&node.name);
         if !is_known && libvirt.names(&["list", "--all", "--name"])?.contains(&domain) {
@@ -113,10 +116,7 @@ impl Starter<'_> {
             libvirt.upload(&pool::seed(&node.name), &path.to_string_lossy(), size, "raw")?;
         }
         task.finish();
-        let log = folder.join(serial::LOG);
-        if log.exists() {
-            fs::rename(&log, folder.join(serial::PREVIOUS))?;
-        }
+        let log = serial::begin(&folder)?;
         // Made here, so that it belongs to this user: libvirt only writes to it.
         fs::File::create(&log)?;
         // Its processors, its memory or the firmware may be others than at its last start.
@@ -125,7 +125,8 @@ impl Starter<'_> {
             Accelerator::Kvm => "host-passthrough",
             Accelerator::Tcg => libvirt.emulated_cpu()?,
         };
-        libvirt.install(node, accelerator, cpu, firmware, &log.to_string_lossy())
+        let words = libvirt.words(node, accelerator, cpu, firmware, &log.to_string_lossy());
+        host::run(VIRT_INSTALL, &words).map(drop)
     }
 }
 
