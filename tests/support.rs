@@ -61,7 +61,7 @@ pub struct Said {
 }
 
 /// Runs a program that has to succeed; its standard error goes to the test's.
-#[expect(clippy::disallowed_types, clippy::print_stderr, reason = "the harness shows it when the test fails")]
+#[expect(clippy::print_stderr, reason = "the harness shows it when the test fails")]
 pub fn run(command: &mut std::process::Command) -> Said {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = |bytes| String::from_utf8_lossy(bytes).into_owned();

@@ -84,6 +84,9 @@ pub(super) struct Up {
     /// Another lockfile than that of Kiln's folder
     #[arg(long, value_name = "FILE")]
     lockfile: Option<PathBuf>,
+    /// More options for QEMU, such as -rtc base=1970-01-01
+    #[arg(last = true, value_name = "OPTION")]
+    options: Vec<String>,
 }
 
 /// Arguments of `builder down`.
@@ -184,6 +187,7 @@ impl Up {
             accel: self.accel,
             firmware: self.firmware,
             capture: self.capture,
+            options: &self.options,
             wait: self.wait,
             timeout: Duration::from_secs(self.timeout),
         };

@@ -38,9 +38,9 @@ pub enum DriverError {
         /// Its architecture.
         arch: String,
     },
-    /// Nobody knows the nodes' addresses beforehand, and ports are forwarded to addresses.
+    /// libvirt's network is defined with the nodes' addresses.
     #[error(
-        "the nodes of the cluster `{0}` get their addresses by DHCP; the drivers qemu and libvirt need to know them"
+        "the nodes of the cluster `{0}` get their addresses by DHCP; the driver libvirt needs to know them"
     )]
     Dhcp(String),
     /// `run/state.json` is not what it should be.
@@ -261,9 +261,10 @@ impl Explain for DriverError {
             Self::Cluster(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::NoSuchNode { nodes, .. } => Some(format!("its nodes are {}", nodes.join(", "))),
-            Self::Dhcp(_) => {
-                Some("use `--driver multipass`, `builder print --driver virt-install`, or `network.mode = \"static\"`".to_owned())
-            }
+            Self::Dhcp(_) => Some(
+                "use `--driver qemu` or `--driver multipass`, or `network.mode = \"static\"` in the profile"
+                    .to_owned(),
+            ),
             Self::Arch { .. } => Some("build with `--arch amd64`".to_owned()),
             Self::State { path, .. } => {
                 Some(format!("stop the QEMU processes by hand, then remove {}", path.display()))

@@ -9,7 +9,7 @@ use super::error::DriverError;
 use super::libvirt::Libvirt;
 use super::multipass::Multipass;
 use super::state::{Forwards, NetworkState, State};
-use super::{Driver, Folders, network};
+use super::{Driver, Folders, network, serial};
 use crate::report::cluster::NodeJson;
 
 /// The machines of a cluster that was started.
@@ -82,7 +82,11 @@ impl Machines for Qemu<'_> {
     }
 
     fn address(&self, node: &NodeJson, port: u16) -> Result<Option<SocketAddrV4>, DriverError> {
-        let host = self.ports.get(&node.name).and_then(|ports| ports.get(&port));
+        let place = match node.ip {
+            Some(_) => Some(node.name.clone()),
+            None => serial::own_address(&self.folders.node(&node.name))?.map(|ip| ip.to_string()),
+        };
+        let host = place.and_then(|place| self.ports.get(&place)).and_then(|ports| ports.get(&port));
         Ok(host.map(|host| SocketAddrV4::new(Ipv4Addr::LOCALHOST, *host)))
     }
 

@@ -142,16 +142,16 @@ pub(super) fn gateway(
     capture: bool,
 ) -> Vec<String> {
     let mut user = "user,id=host,ipv6=off,restrict=on".to_owned();
-    // Without a range of its own it gives addresses by DHCP, from the range that QEMU chooses.
-    if let Some(cidr) = cluster.network.cidr {
-        user += &format!(",net={}", cidr.trunc());
+    match cluster.network.cidr {
+        Some(cidr) => user += &format!(",net={}", cidr.trunc()),
+        // Its DHCP gives the next address to the next card that asks, as long as it runs.
+        None => user += &format!(",dhcpstart={}", ports::FIRST_LEASE),
     }
     if let Some(gateway) = cluster.network.gateway {
         user += &format!(",host={gateway}");
     }
-    for node in &cluster.nodes {
-        let Some(ip) = node.ip else { continue };
-        for (guest, host) in ports.get(&node.name).into_iter().flatten() {
+    for (name, ip, _) in ports::places(cluster) {
+        for (guest, host) in ports.get(&name).into_iter().flatten() {
             user += &format!(",hostfwd=tcp:127.0.0.1:{host}-{ip}:{guest}");
         }
     }
@@ -191,5 +191,16 @@ mod tests {
             ("node-0".to_owned(), BTreeMap::from([(22, 10023)])),
         ]);
         insta::assert_snapshot!(lines(&gateway(&cluster(), &ports, &places(), true)));
+    }
+
+    #[test]
+    fn where_dhcp_gives_the_addresses_the_gateway_gives_them() {
+        let mut cluster = cluster();
+        (cluster.network.cidr, cluster.network.gateway) = (None, None);
+        cluster.nodes.iter_mut().for_each(|node| node.ip = None);
+        let ports = BTreeMap::from([("10.0.2.16".to_owned(), BTreeMap::from([(22, 10022)]))]);
+        let argv = gateway(&cluster, &ports, &places(), false);
+        let user = argv.iter().find(|word| word.starts_with("user,")).unwrap();
+        insta::assert_snapshot!(user, @"user,id=host,ipv6=off,restrict=on,dhcpstart=10.0.2.15,hostfwd=tcp:127.0.0.1:10022-10.0.2.16:22");
     }
 }

@@ -1,11 +1,12 @@
-//! Which ports of 127.0.0.1 lead to the nodes: the recorded ones while they are free, else the first free ones.
+//! Which ports of 127.0.0.1 lead to the nodes: the recorded ones while they are free, else the first free ones. Where
+//! DHCP gives the addresses, they lead to each address that it may give: which node has it shows later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::error::DriverError;
 use super::state::Forwards;
-use crate::report::cluster::ClusterJson;
+use crate::report::cluster::{ClusterJson, NodeJson};
 
 /// Port 22 of the first node becomes 10022.
 const OFFSET: u16 = 10_000;
@@ -13,7 +14,21 @@ const OFFSET: u16 = 10_000;
 /// How many ports are tried.
 const TRIES: u16 = 1000;
 
-/// Chooses a port of the host for each port of each node.
+/// The first address that QEMU gives by DHCP; the others follow it. It is the one that QEMU's own network begins with.
+pub(super) const FIRST_LEASE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+
+/// What the ports lead to, by its name: the nodes with their addresses, or the addresses for as many nodes.
+pub(super) fn places(cluster: &ClusterJson) -> Vec<(String, Ipv4Addr, BTreeSet<u16>)> {
+    let all: BTreeSet<u16> = cluster.nodes.iter().flat_map(|node| node.ports.iter().copied()).collect();
+    let leases = (u32::from(FIRST_LEASE)..).map(Ipv4Addr::from);
+    let place = |(node, lease): (&NodeJson, Ipv4Addr)| match node.ip {
+        Some(ip) => (node.name.clone(), ip, node.ports.iter().copied().collect()),
+        None => (lease.to_string(), lease, all.clone()),
+    };
+    cluster.nodes.iter().zip(leases).map(place).collect()
+}
+
+/// Chooses a port of the host for each port of each place.
 pub(super) fn choose(
     cluster: &ClusterJson,
     recorded: &BTreeMap<String, Forwards>,
@@ -21,24 +36,24 @@ pub(super) fn choose(
 ) -> Result<BTreeMap<String, Forwards>, DriverError> {
     let mut taken: BTreeSet<u16> = BTreeSet::new();
     let mut chosen: BTreeMap<String, Forwards> = BTreeMap::new();
-    let wanted = || cluster.nodes.iter().flat_map(|node| node.ports.iter().map(move |port| (node, *port)));
+    let places = places(cluster);
+    let wanted = || places.iter().flat_map(|(name, _, ports)| ports.iter().map(move |port| (name, *port)));
     // What stays the same goes first, so that a new node never takes an old one's port.
-    for (node, guest) in wanted() {
-        let known = recorded.get(&node.name).and_then(|ports| ports.get(&guest));
+    for (name, guest) in wanted() {
+        let known = recorded.get(name).and_then(|ports| ports.get(&guest));
         if let Some(host) = known.filter(|host| is_free(**host) && taken.insert(**host)) {
-            chosen.entry(node.name.clone()).or_default().insert(guest, *host);
+            chosen.entry(name.clone()).or_default().insert(guest, *host);
         }
     }
-    for (node, guest) in wanted() {
-        let ports = chosen.entry(node.name.clone()).or_default();
+    for (name, guest) in wanted() {
+        let ports = chosen.entry(name.clone()).or_default();
         if ports.contains_key(&guest) {
             continue;
         }
         let first = guest.checked_add(OFFSET).unwrap_or(guest);
         let last = first.saturating_add(TRIES);
         let host = (first..=last).find(|port| !taken.contains(port) && is_free(*port));
-        let node = || node.name.clone();
-        let host = host.ok_or_else(|| DriverError::NoPort { node: node(), guest, first, last })?;
+        let host = host.ok_or_else(|| DriverError::NoPort { node: name.clone(), guest, first, last })?;
         taken.insert(host);
         ports.insert(guest, host);
     }
@@ -76,6 +91,16 @@ mod tests {
         assert_eq!(ports["node-1"], BTreeMap::from([(22, 10022)]));
         assert_eq!(ports["server"][&22], 10023);
         assert_eq!(ports["node-0"], BTreeMap::from([(22, 10024)]));
+    }
+
+    #[test]
+    fn where_dhcp_gives_the_addresses_each_of_them_has_all_ports() {
+        let mut cluster = cluster();
+        cluster.nodes.iter_mut().for_each(|node| node.ip = None);
+        let ports = choose(&cluster, &BTreeMap::new(), |_| true).unwrap();
+        assert_eq!(ports.len(), 3);
+        assert_eq!(ports["10.0.2.15"], BTreeMap::from([(22, 10022), (6443, 16443)]));
+        assert_eq!(ports["10.0.2.17"], BTreeMap::from([(22, 10024), (6443, 16445)]));
     }
 
     #[test]

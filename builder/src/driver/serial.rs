@@ -2,6 +2,7 @@
 //! belongs to [`boot`](super::boot).
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,6 +69,14 @@ pub(super) fn tail(folder: &Path) -> io::Result<String> {
     let text = read(folder)?;
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     Ok(lines[lines.len().saturating_sub(LINES)..].join("\n"))
+}
+
+/// The address that DHCP gave the machine last, as `firstboot peers` says it: `NODE: this node is at ADDRESS/PREFIX`.
+pub(super) fn own_address(folder: &Path) -> io::Result<Option<Ipv4Addr>> {
+    let text = read(folder)?;
+    let mut said =
+        text.lines().rev().filter_map(|line| line.split_once(": this node is at ")?.1.split_once('/'));
+    Ok(said.find_map(|(address, _)| address.parse().ok()))
 }
 
 fn read(folder: &Path) -> io::Result<String> {

@@ -125,7 +125,10 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
         Ok(NodeStatus {
             name: node.name.clone(),
             role: node.role.clone(),
-            ip: node.ip,
+            ip: match node.ip {
+                None if runs => serial::own_address(&folders.node(&node.name))?,
+                planned => planned,
+            },
             state: Running::of(runs),
             pid: known.and_then(|known| known.pid).filter(|_| runs),
             reached_at,

@@ -32,6 +32,8 @@ pub struct UpRequest<'a> {
     pub firmware: Firmware,
     /// Whether everything that reaches the gateway is kept.
     pub capture: bool,
+    /// More options for QEMU, of the machines that are started now.
+    pub options: &'a [String],
     /// What to wait for.
     pub wait: Wait,
     /// How long.
@@ -72,16 +74,15 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
         let arch = cluster.arch.to_string();
         return Err(DriverError::Arch { cluster: cluster.name, arch });
     }
-    // Who makes the network gives no addresses in it.
-    if cluster.network.cidr.is_none() && !matches!(request.runner, Runner::Multipass) {
+    // Its network is one of fixed addresses.
+    if cluster.network.cidr.is_none() && matches!(request.runner, Runner::Libvirt) {
         return Err(DriverError::Dhcp(cluster.name));
     }
     let nodes = super::select(&cluster, request.node)?;
     let folders = Folders::of(request.results)?;
     let driver = request.runner.driver();
-    if request.capture && driver != Driver::Qemu {
-        let (program, what) = (driver.name(), "keep what reaches the gateway".to_owned());
-        return Err(DriverError::Cannot { program, what, hint: "leave out `--capture`".to_owned() });
+    if driver != Driver::Qemu {
+        refuse_what_is_for_qemu(request, driver)?;
     }
     wait::check(request.wait, &cluster, &folders, &nodes)?;
     super::make_private(&folders.run)?;
@@ -101,6 +102,20 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
     };
     wait::wait(request, &cluster, &folders, &nodes, &started, progress)?;
     report(&cluster, &folders)
+}
+
+fn refuse_what_is_for_qemu(request: &UpRequest<'_>, driver: Driver) -> Result<(), DriverError> {
+    let refuse = |what: &str, leave_out: &str| {
+        let hint = format!("leave out {leave_out}");
+        Err(DriverError::Cannot { program: driver.name(), what: what.to_owned(), hint })
+    };
+    if request.capture {
+        return refuse("keep what reaches the gateway", "`--capture`");
+    }
+    if !request.options.is_empty() {
+        return refuse("take options of QEMU", "what stands behind `--`");
+    }
+    Ok(())
 }
 
 /// The image that a node boots. `below` is the image under its disk, when it has one, and when that is known: it must be
@@ -180,7 +195,8 @@ impl Starter<'_> {
             disk::ensure_firmware(self.folders, node, self.root)?;
         }
         serial::begin(&process.folder)?;
-        let argv = qemu::machine(node, accelerator, firmware, &super::places());
+        let mut argv = qemu::machine(node, accelerator, firmware, &super::places());
+        argv.extend_from_slice(self.request.options);
         let sandbox = self.folders.sandbox(self.root);
         let pid = process.start_qemu(&sandbox, argv, &node.name)?;
         self.state.nodes.entry(node.name.clone()).and_modify(|node| node.pid = Some(pid));

@@ -125,6 +125,7 @@ impl Lab {
             accel: Accel::Auto,
             firmware: Firmware::Bios,
             capture,
+            options: &[],
             wait: Wait::Login,
             timeout: Duration::from_secs(60),
         };

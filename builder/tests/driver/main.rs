@@ -6,7 +6,6 @@ mod lab;
 
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
 
 use builder::driver::{Driver, DriverError, Running, Stage, StatusReport, print, status};
 use builder::report::cluster::ClusterJson;
