@@ -1,16 +1,20 @@
 //! A real machine that the node table does not know learns who it is: from the kernel's command line, from the
-//! firmware, from QEMU and from NoCloud disks as cloud-localds and multipass lay them out.
+//! firmware, from QEMU, from NoCloud disks as cloud-localds and multipass lay them out, and from the metadata servers of
+//! clouds.
+
+#![expect(clippy::disallowed_methods, reason = "genisoimage is the host's, as for multipass")]
 
 mod support;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use builder::plan::QEMU;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
-use support::{PROFILE, build, debugfs, fresh, raw, root, tools};
+use support::{PROFILE, build, debugfs, fresh, raw, root, run, text, tools};
 
 /// Turns the machine off as soon as firstboot has done its work.
 const END: &str = "[Service]\nExecStartPost=/usr/bin/systemctl poweroff --force --force\n";
@@ -22,22 +26,49 @@ struct Way {
     options: Vec<String>,
     /// What the record names as the origin of the host name.
     origin: &'static str,
+    /// The network that the machine is in, as a user network of QEMU.
+    network: String,
+    /// The unit that makes it its node.
+    unit: &'static str,
+}
+
+impl Way {
+    fn new(name: &'static str, options: Vec<String>, origin: &'static str) -> Self {
+        Self { name, options, origin, network: String::new(), unit: "kiln-firstboot" }
+    }
+
+    /// By the metadata server of a cloud. Its address has to be in QEMU's network, which is half of all addresses.
+    fn cloud(cloud: &'static str, origin: &'static str) -> Self {
+        let options = words(&["-smbios", &format!("type=11,value=kiln.metadata={cloud}")]);
+        let network = format!(
+            ",net=128.0.0.0/128.0.0.0,host=192.168.122.1,dhcpstart=192.168.122.99,\
+             guestfwd=tcp:169.254.169.254:80-cmd:sh /kiln/lab/metadata.sh {cloud}"
+        );
+        Self { name: cloud, options, origin, network, unit: "kiln-firstboot-net" }
+    }
 }
 
 #[test]
 fn each_source_makes_an_unknown_machine_its_node() {
     let lab = Lab::build();
-    let way = |name, options, origin| Way { name, options, origin };
+    let way = Way::new;
     let smbios = |value: &str| words(&["-smbios", value]);
     let credential = "type=11,value=io.systemd.credential:kiln.node=node-1";
     let seed = "#cloud-config\nkiln:\n  node: node-1\n";
     let ways = [
-        way("command-line", lab.kernel("kiln.node=node-1"), "kernel command line, kiln.node"),
-        way("oem-string", smbios("type=11,value=kiln.node=node-1"), "SMBIOS, kiln.node"),
-        way("serial-number", smbios("type=1,serial=kiln.node=node-1"), "SMBIOS, kiln.node"),
-        way("fw-cfg", words(&["-fw_cfg", "name=opt/kiln/node,string=node-1"]), "QEMU fw_cfg, opt/kiln/node"),
-        way("credential", smbios(credential), "systemd credentials, kiln.node"),
-        way("nocloud", lab.disk("cidata", seed), "NoCloud, user-data"),
+        way("command-line", lab.kernel("kiln.node=node-1"), "node table, by kernel command line, kiln.node"),
+        way("oem-string", smbios("type=11,value=kiln.node=node-1"), "node table, by SMBIOS, kiln.node"),
+        way("serial-number", smbios("type=1,serial=kiln.node=node-1"), "node table, by SMBIOS, kiln.node"),
+        way(
+            "fw-cfg",
+            words(&["-fw_cfg", "name=opt/kiln/node,string=node-1"]),
+            "node table, by QEMU fw_cfg, opt/kiln/node",
+        ),
+        way("credential", smbios(credential), "node table, by systemd credentials, kiln.node"),
+        way("nocloud", lab.disk("cidata", seed), "node table, by NoCloud, user-data"),
+        way("multipass", lab.multipass(), "NoCloud, meta-data, local-hostname)"),
+        Way::cloud("ec2", "ec2 metadata, meta-data, local-hostname)"),
+        Way::cloud("gce", "gce metadata, meta-data, local-hostname)"),
     ];
     // Two cores: two machines at once.
     for pair in ways.chunks(2) {
@@ -66,6 +97,7 @@ impl Lab {
         build(&folder);
         let qemu = root(QEMU).lend(&folder, "/kiln/lab").env("TMPDIR", "/kiln/lab");
         let tools = tools().lend(&folder, "/kiln/lab");
+        fs::copy(support::project().join("tests/sources/metadata.sh"), folder.join("metadata.sh")).unwrap();
         Self { folder, qemu, tools }
     }
 
@@ -98,25 +130,36 @@ impl Lab {
         words(&["-drive", &format!("if=virtio,format=raw,readonly=on,file={image}")])
     }
 
+    /// Options for a CD-ROM as multipass makes it: the long names are in Joliet's directory only.
+    fn multipass(&self) -> Vec<String> {
+        let files = support::project().join("tests/sources/multipass");
+        let iso = self.folder.join("multipass.iso");
+        let program = ["-quiet", "-joliet", "-volid", "cidata", "-output", text(&iso), text(&files)];
+        run(Command::new("genisoimage").args(program));
+        words(&["-cdrom", "/kiln/lab/multipass.iso"])
+    }
+
     /// Boots a machine until firstboot has done its work; its console says what came from where.
     fn expect(&self, way: &Way) {
         let end = format!(
-            "type=11,value=io.systemd.credential.binary:systemd.unit-dropin.kiln-firstboot.service={}",
+            "type=11,value=io.systemd.credential.binary:systemd.unit-dropin.{}.service={}",
+            way.unit,
             STANDARD.encode(END)
         );
         let drive = format!("if=virtio,format=qcow2,snapshot=on,file=/kiln/lab/{PROFILE}/worker.qcow2");
         let mut argv: Vec<&str> = "timeout 300 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi \
             -cpu max,la57=off,svm=off -m 1024 -nodefaults -no-user-config -display none -serial stdio -no-reboot \
-            -netdev user,id=net,restrict=on -device virtio-net-pci,netdev=net,mac=52:54:00:00:00:01,romfile="
+            -device virtio-net-pci,netdev=net,mac=52:54:00:00:00:01,romfile="
             .split_whitespace()
             .collect();
-        argv.extend(["-drive", &drive, "-smbios", &end]);
+        let network = format!("user,id=net,restrict=on,ipv6=off{}", way.network);
+        argv.extend(["-netdev", &network, "-drive", &drive, "-smbios", &end]);
         argv.extend(way.options.iter().map(String::as_str));
         let console = self.qemu.run(&argv).unwrap();
         let console = String::from_utf8_lossy(&console);
         fs::write(self.folder.join(format!("{}.log", way.name)), console.as_bytes()).unwrap();
         for line in [
-            format!("firstboot: node-1: hostname node-1 (node table, by {}", way.origin),
+            format!("firstboot: node-1: hostname node-1 ({}", way.origin),
             "firstboot: node-1: address 192.168.122.12/24".to_owned(),
             "firstboot: node-1: identity ".to_owned(),
             "firstboot: node-1: applied ".to_owned(),

@@ -1,0 +1,211 @@
+//! A built profile, its machines and the way into its cluster.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use builder::disk;
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
+use serde_json::Value;
+
+use crate::support::{self, builder, debugfs, fresh, say, secret, text, tools};
+
+/// Two pods, one on each worker, that tell who asks them; a Service; a Secret; a pod's log to read.
+pub const WORKLOAD: &str = include_str!("cluster/workload.yaml");
+
+#[expect(clippy::disallowed_methods, reason = "how long machines take is what these tests tell")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// What an attempt brings once it succeeds: an emulated cluster may take its time.
+pub fn eventually<T>(attempt: impl Fn() -> Result<T, String>) -> T {
+    let since = now();
+    loop {
+        match attempt() {
+            Ok(result) => return result,
+            Err(error) => assert!(since.elapsed() < Duration::from_secs(300), "{error}"),
+        }
+        std::thread::sleep(Duration::from_secs(3));
+    }
+}
+
+/// A built profile and the way into its cluster.
+pub struct Lab {
+    /// Name or path of the profile.
+    profile: String,
+    pub out: PathBuf,
+    /// The folder of results.
+    pub results: PathBuf,
+    pub kubectl: PathBuf,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let mut down = assert_cmd::Command::new(support::BUILDER);
+        down.current_dir(support::project());
+        let _ = down
+            .args(["down", "--profile", &self.profile, "--grace", "0", "--out", text(&self.out)])
+            .output();
+    }
+}
+
+impl Lab {
+    /// A figure for people; `./test` shows the file.
+    pub fn say(&self, text: &str) {
+        let mut file =
+            fs::OpenOptions::new().create(true).append(true).open(self.out.join("figures")).unwrap();
+        std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes()).unwrap();
+    }
+
+    /// Builds the images, and takes kubectl out of one.
+    pub fn build(name: &str, profile: &str) -> Self {
+        let out = fresh(name);
+        let secret = secret(&out, 7);
+        builder(&["build", "--profile", profile, "--out", text(&out), "--secret", text(&secret)]);
+        let results = out.join(Path::new(profile).file_stem().unwrap());
+        let tools = tools();
+        let raw = out.join("control-plane.raw");
+        disk::to_raw(&tools, &results.join("control-plane.qcow2"), &raw).unwrap();
+        let program = debugfs(&tools, &raw, "cat /usr/local/bin/kubectl");
+        fs::remove_file(raw).unwrap();
+        let kubectl = out.join("kubectl");
+        let mut file = fs::OpenOptions::new();
+        let mut file = file.write(true).create(true).truncate(true).mode(0o755).open(&kubectl).unwrap();
+        std::io::Write::write_all(&mut file, &program).unwrap();
+        Self { profile: profile.to_owned(), out, results, kubectl }
+    }
+
+    pub fn run(&self, command: &[&str], arguments: &[&str]) -> String {
+        builder(&[command, &["--profile", &self.profile, "--out", text(&self.out)], arguments].concat())
+    }
+
+    /// Starts machines and waits until they are Ready and take pods; how long each took, as text.
+    pub fn up(&self, arguments: &[&str]) -> String {
+        let since = now();
+        let up = ["up", "--timeout", "1500", "--profile", &self.profile, "--out", text(&self.out)];
+        let said = say(&[&up, arguments].concat()).stderr;
+        let all = since.elapsed().as_secs();
+        let ready = said.lines().filter_map(|line| line.split_once(": Ready at ")?.1.strip_suffix(" s"));
+        let ready = ready.map(|seconds| seconds.parse::<u64>().unwrap()).max();
+        self.run(&["kubeconfig", "--output", text(&self.out.join("kubeconfig"))], &[]);
+        format!("{} s, pods after {all} s", ready.expect("a node says when it is Ready"))
+    }
+
+    pub fn down(&self, arguments: &[&str]) {
+        self.run(&["down"], arguments);
+    }
+
+    pub fn ssh(&self, node: &str, command: &str) -> String {
+        self.run(&["ssh"], &[node, "--", command])
+    }
+
+    pub fn kubectl(&self, arguments: &[&str]) -> assert_cmd::Command {
+        let mut kubectl = assert_cmd::Command::new(&self.kubectl);
+        kubectl
+            .arg("--kubeconfig")
+            .arg(self.out.join("kubeconfig"))
+            .arg("--cache-dir")
+            .arg(self.out.join("cache"));
+        kubectl.args(["--request-timeout", "60s"]).args(arguments);
+        kubectl
+    }
+
+    /// What kubectl prints when it succeeds and `is_right` agrees.
+    pub fn try_once(&self, arguments: &[&str], is_right: impl Fn(&str) -> bool) -> Result<String, String> {
+        let output = self.kubectl(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() && is_right(&said) {
+            return Ok(said);
+        }
+        Err(format!("kubectl {arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// The same, asked until it does.
+    pub fn ask(&self, arguments: &[&str], is_right: impl Fn(&str) -> bool) -> String {
+        eventually(|| self.try_once(arguments, &is_right))
+    }
+
+    /// The cluster's own view: services, certificates, keys, ports, etcd, encryption, strangers, pods and Services.
+    pub fn expect_checks(&self) {
+        let status = self.run(&["status", "--checks", "--json"], &[]);
+        let status: Value = serde_json::from_str(&status).unwrap();
+        let checks = status["checks"].as_array().unwrap();
+        let mut names: Vec<&str> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let expected = [
+            "anonymous",
+            "certificates",
+            "encryption",
+            "etcd",
+            "keys",
+            "node-to-node",
+            "nodes",
+            "pod-to-Service",
+            "pod-to-pod",
+            "ports",
+            "services",
+        ];
+        assert_eq!(names, expected);
+        assert!(checks.iter().all(|check| check["ok"] == true), "{checks:#?}");
+        for node in status["nodes"].as_array().unwrap() {
+            assert_eq!(node["kubernetes"]["ready"], true, "{node:#}");
+        }
+    }
+
+    pub fn apply(&self, manifest: &str) {
+        let path = self.out.join("manifest.yaml");
+        fs::write(&path, manifest).unwrap();
+        self.ask(&["apply", "--filename", text(&path)], |_| true);
+    }
+
+    /// A pod's name and address by the node it runs on, when all are there.
+    pub fn pods(&self) -> Result<Vec<(String, String, String)>, String> {
+        let columns = "custom-columns=NODE:.spec.nodeName,NAME:.metadata.name,IP:.status.podIP,READY:.status.containerStatuses[0].ready";
+        let arguments = ["get", "pods", "--selector", "app=who", "--no-headers", "--output", columns];
+        let ready = |said: &str| said.lines().count() == 2 && said.lines().all(|line| line.ends_with("true"));
+        let said = self.try_once(&arguments, ready)?;
+        let mut pods: Vec<_> = said
+            .lines()
+            .map(|line| {
+                let mut words = line.split_whitespace().map(str::to_owned);
+                let mut next = || words.next().unwrap();
+                (next(), next(), next())
+            })
+            .collect();
+        pods.sort();
+        Ok(pods)
+    }
+
+    pub fn busybox(&self) -> String {
+        let images = self.ssh("node-0", "ctr --namespace k8s.io images list --quiet");
+        images.lines().find(|line| line.contains("busybox")).unwrap().to_owned()
+    }
+
+    /// Each pod reaches the other by its address and is seen with its own, and each reaches the Service.
+    pub fn expect_pods_talk(&self) {
+        // After a restart the API server still shows the pods of before: nothing of an attempt is kept for the next.
+        eventually(|| self.try_pods_talk());
+    }
+
+    pub fn try_pods_talk(&self) -> Result<(), String> {
+        let pods = self.pods()?;
+        assert_eq!((pods[0].0.as_str(), pods[1].0.as_str()), ("node-0", "node-1"), "{pods:?}");
+        let address = ["get", "service", "who", "--output", "jsonpath={.spec.clusterIP}"];
+        let service = self.try_once(&address, |said| !said.is_empty())?;
+        for (from, to) in [(0, 1), (1, 0)] {
+            let (name, own, other) = (&pods[from].1, &pods[from].2, &pods[to].2);
+            let fetch = |address: &str| format!("wget -q -T 20 -O - http://{address}:8080/cgi-bin/who");
+            let ask = |address: &str, is_right: &dyn Fn(&str) -> bool| {
+                self.try_once(&["exec", name, "--", "sh", "-c", &fetch(address)], is_right)
+            };
+            // It is seen with its own address; which pod answers for the Service does not matter.
+            ask(other, &|said| said.trim() == own)?;
+            ask(&service, &|said| !said.trim().is_empty())?;
+        }
+        Ok(())
+    }
+}
