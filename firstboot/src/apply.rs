@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use fs_err::os::unix::fs::FileExt;
 
 use crate::accounts::missing;
 use crate::image::Owner;
@@ -108,7 +109,7 @@ pub fn wipe(device: &Path, ops: &mut dyn Ops) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK as usize];
     let mut offset = 0;
     loop {
-        let read = file.file().read_at(&mut buffer, offset)?;
+        let read = file.read_at(&mut buffer, offset)?;
         if read == 0 {
             break;
         }

@@ -2,11 +2,11 @@
 //! real ones are here, tests wrap them and stop at any. They decide nothing.
 
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt;
+use fs_err::os::unix::fs::{FileExt, OpenOptionsExt};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::unistd::{Gid, Uid, chown, gethostname, sethostname, syncfs};
@@ -111,7 +111,7 @@ impl Ops for Real {
     fn zero(&mut self, device: &Path, offset: u64, len: u64) -> io::Result<()> {
         let file = fs::OpenOptions::new().write(true).open(device)?;
         let zeros = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-        file.file().write_all_at(&zeros, offset)
+        file.write_all_at(&zeros, offset)
     }
 
     fn discard(&mut self, device: &Path, len: u64) -> io::Result<()> {

@@ -1,15 +1,17 @@
-//! Power cuts and full disks: firstboot is stopped at every operation that changes state, before it and in the
-//! middle of it, and the next boot has to reach the very same machine, with the identity never lost.
+//! Power cuts: firstboot is stopped at every operation that changes state, before it and in the middle of it, and the
+//! next boot has to reach the very same machine, with the identity never lost. `firstboot peers` meets full and broken
+//! disks here, too; those of a boot are in `full_disk.rs`.
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
 use fs_err as fs;
+use nix::errno::Errno;
+use support::machines::{in_a_cloud, permanent, reseeded, seeded};
 use support::network::Fake;
 use support::{AnyOwner, Said, World};
 
@@ -20,43 +22,42 @@ enum Fault {
     Before,
     /// The power goes in the middle of it; operations that the kernel does as a whole are done.
     Middle,
-    /// It fails, this once, and firstboot goes on to clean up.
-    Error(i32),
+    /// It fails, and the program goes on to clean up.
+    Error {
+        errno: Errno,
+        /// It is done in part, as when a disk becomes full.
+        half: bool,
+        /// So does everything after it that needs room.
+        lasting: bool,
+    },
 }
 
 /// The real operations up to a given one.
 struct Failing {
     left: usize,
     fault: Fault,
-    off: bool,
-    /// The operation that failed.
-    failed: &'static str,
+    failed: bool,
 }
 
 impl Failing {
     fn after(left: usize, fault: Fault) -> Self {
-        Self { left, fault, off: false, failed: "" }
+        Self { left, fault, failed: false }
     }
 
     /// Counts down; the operation to fail at does `half` of its work when it is to be cut in the middle.
     fn step(&mut self, name: &'static str, half: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        if self.off {
-            return Err(io::Error::other("the power is off"));
-        }
+        let no_power = || Err(io::Error::other("the power is off"));
         if self.left > 0 {
             self.left -= 1;
             return Ok(());
         }
-        self.failed = name;
-        // Until the next boot there is no power; an error comes once.
-        self.off = !matches!(self.fault, Fault::Error(_));
+        let first = !std::mem::replace(&mut self.failed, true);
         match self.fault {
-            Fault::Error(errno) => {
-                self.left = usize::MAX;
-                Err(io::Error::from_raw_os_error(errno))
-            }
-            Fault::Before => Err(io::Error::other("the power is off")),
-            Fault::Middle => half().and(Err(io::Error::other("the power is off"))),
+            Fault::Middle if first => half().and(no_power()),
+            Fault::Before | Fault::Middle => no_power(),
+            Fault::Error { errno, half: true, .. } if first => half().and(Err(errno.into())),
+            Fault::Error { errno, lasting, .. } if first || lasting && name != "remove" => Err(errno.into()),
+            Fault::Error { .. } => Ok(()),
         }
     }
 }
@@ -103,42 +104,6 @@ impl Ops for Failing {
     }
 }
 
-/// A machine with a seed that has everything: users, cards and keys.
-fn seeded() -> World {
-    let world = World::node_0();
-    world.put("root/etc/shadow", b"root:*:::::::\n");
-    world.put("root/etc/gshadow", b"root:*::\n");
-    let key = "ssh-ed25519 AAAA ada";
-    let user =
-        format!("#cloud-config\nhostname: blue\nusers: [{{name: ada, ssh_authorized_keys: ['{key}']}}]\n");
-    let network = "version: 2\nethernets:\n  b: {match: {name: enp2s0}, dhcp4: true}\n";
-    world.seed(&[("meta-data", "instance-id: one"), ("user-data", &user), ("network-config", network)]);
-    world
-}
-
-/// A configured machine that gets another seed, with less in it.
-fn reseeded() -> World {
-    let world = seeded();
-    assert!(!world.boot_with(&world.args(), &mut AnyOwner::default()).failed);
-    world.seed(&[("meta-data", "instance-id: two\nlocal-hostname: green")]);
-    world
-}
-
-/// A machine in a cloud.
-fn in_a_cloud() -> World {
-    let world = World::with_card("ens5", "0a:00:00:00:00:01");
-    world.cmdline("kiln.metadata=ec2");
-    world.metadata(support::cloud::ec2(&support::cloud::EC2));
-    world
-}
-
-/// The tree without what a reboot clears.
-fn permanent(world: &World) -> BTreeMap<String, (u32, Vec<u8>)> {
-    let mut tree = world.tree();
-    tree.retain(|path, _| !path.starts_with("/run"));
-    tree
-}
-
 /// A whole boot: with the run after the network when the one before it asks for that.
 fn boot(world: &World, ops: &mut dyn Ops) -> Said {
     let _ = fs::remove_dir_all(world.root().join("run"));
@@ -162,13 +127,6 @@ fn every_point(fault: Fault, make: fn() -> World) -> usize {
         let recorded = world.root().join("var/lib/kiln/firstboot.json").exists();
         assert!(recorded || !world.is_wiped(), "{fault:?} at {point}: wiped before the record");
         assert!(!recorded || key.exists(), "{fault:?} at {point}: recorded before the key was there");
-        if let Fault::Error(_) = fault {
-            let left = world.tree().into_keys().find(|path| path.contains("kiln-new"));
-            assert_eq!(left, None, "{fault:?} at {point}: not cleaned up");
-            let ends = ["etc/cni/net.d/10-bridge.conf", "etc/systemd/network/10-kiln.network"];
-            let ends = ends.map(|path| world.root().join(path).exists());
-            assert!(ends[0] == ends[1] || ops.failed == "rename", "{fault:?} at {point}: half applied");
-        }
         let second = boot(&world, &mut Failing::after(usize::MAX, fault));
         assert!(!second.failed, "{fault:?} at {point}:\n{}\nthen\n{}", first.console, second.console);
         assert_eq!(permanent(&world), tree, "{fault:?} at {point}:\n{}", second.console);
@@ -195,7 +153,11 @@ fn moved() -> (World, Fake) {
 
 #[test]
 fn a_pass_that_stops_anywhere_is_made_good_by_the_next_one() {
-    for fault in [Fault::Before, Fault::Middle, Fault::Error(nix::libc::ENOSPC)] {
+    let errors = [Errno::ENOSPC, Errno::EIO].into_iter().flat_map(|errno| {
+        let ways = [(false, false), (false, true), (true, true)];
+        ways.map(|(half, lasting)| Fault::Error { errno, half, lasting })
+    });
+    for fault in [Fault::Before, Fault::Middle].into_iter().chain(errors) {
         let (good, mut system) = moved();
         let before = good.read("etc/hosts");
         assert!(!good.peers_with(&mut system, &mut AnyOwner::default()).failed);
@@ -204,6 +166,12 @@ fn a_pass_that_stops_anywhere_is_made_good_by_the_next_one() {
             let first = world.peers_with(&mut system, &mut Failing::after(point, fault));
             let hosts = world.read("etc/hosts");
             assert!(hosts == before || hosts == good.read("etc/hosts"), "{fault:?} at {point}: {hosts}");
+            if let (Fault::Error { errno, .. }, true) = (fault, first.failed) {
+                let cause = io::Error::from(errno).to_string();
+                assert!(first.console.contains(&format!("applying: {cause}")), "{}", first.console);
+                let left = world.tree().into_keys().find(|path| path.contains("kiln-new"));
+                assert_eq!(left, None, "{fault:?} at {point}: not cleaned up");
+            }
             let second = world.peers_with(&mut system, &mut Failing::after(usize::MAX, fault));
             assert!(!second.failed, "{fault:?} at {point}:\n{}", second.console);
             assert_eq!(permanent(&world), permanent(&good), "{fault:?} at {point}");
@@ -228,19 +196,5 @@ fn a_power_cut_before_any_operation_is_made_good_by_the_next_boot() {
 fn a_power_cut_in_the_middle_of_any_operation_is_made_good_by_the_next_boot() {
     for make in [World::node_0, seeded, reseeded, in_a_cloud] {
         every_point(Fault::Middle, make);
-    }
-}
-
-#[test]
-fn a_full_disk_at_any_operation_is_made_good_by_the_next_boot() {
-    for make in [World::node_0, seeded, reseeded, in_a_cloud] {
-        every_point(Fault::Error(nix::libc::ENOSPC), make);
-    }
-}
-
-#[test]
-fn a_broken_disk_at_any_operation_is_made_good_by_the_next_boot() {
-    for make in [World::node_0, seeded, reseeded, in_a_cloud] {
-        every_point(Fault::Error(nix::libc::EIO), make);
     }
 }

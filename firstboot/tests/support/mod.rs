@@ -4,8 +4,11 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod cloud;
+pub mod machines;
 pub mod network;
 pub mod seed;
+#[cfg(target_arch = "x86_64")]
+pub mod trace;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,0 +1,47 @@
+//! The same work on several things at once: as many as there are processors, with the results in the order of the
+//! things, so that no output depends on who was first.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// What `work` makes of each item. A panic of one is the caller's.
+pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return done };
+            done.push((index, work(item)));
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
+        let mut done = worker();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::map;
+
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        let late_first = |item: &u64| {
+            std::thread::sleep(Duration::from_millis(20 - item));
+            item * 2
+        };
+        let items: Vec<u64> = (0..20).collect();
+        assert_eq!(map(&items, late_first), (0..20).map(|item| item * 2).collect::<Vec<_>>());
+        assert!(map(&[], late_first).is_empty());
+    }
+}

@@ -1,0 +1,43 @@
+//! Machines that have more to do than a new node, and what of them outlives a reboot.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+
+use super::{AnyOwner, World, cloud};
+
+/// A machine with a seed that has everything: users, cards and keys.
+pub fn seeded() -> World {
+    let world = World::node_0();
+    world.put("root/etc/shadow", b"root:*:::::::\n");
+    world.put("root/etc/gshadow", b"root:*::\n");
+    let key = "ssh-ed25519 AAAA ada";
+    let user =
+        format!("#cloud-config\nhostname: blue\nusers: [{{name: ada, ssh_authorized_keys: ['{key}']}}]\n");
+    let network = "version: 2\nethernets:\n  b: {match: {name: enp2s0}, dhcp4: true}\n";
+    world.seed(&[("meta-data", "instance-id: one"), ("user-data", &user), ("network-config", network)]);
+    world
+}
+
+/// A configured machine that gets another seed, with less in it.
+pub fn reseeded() -> World {
+    let world = seeded();
+    assert!(!world.boot_with(&world.args(), &mut AnyOwner::default()).failed);
+    world.seed(&[("meta-data", "instance-id: two\nlocal-hostname: green")]);
+    world
+}
+
+/// A machine in a cloud.
+pub fn in_a_cloud() -> World {
+    let world = World::with_card("ens5", "0a:00:00:00:00:01");
+    world.cmdline("kiln.metadata=ec2");
+    world.metadata(cloud::ec2(&cloud::EC2));
+    world
+}
+
+/// The tree without what a reboot clears.
+pub fn permanent(world: &World) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let mut tree = world.tree();
+    tree.retain(|path, _| !path.starts_with("/run"));
+    tree
+}
