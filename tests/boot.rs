@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use builder::disk;
@@ -20,8 +22,12 @@ const KEPT: [&str; 6] = [
     "/var/lib/kubelet/kubelet.key",
 ];
 
-/// Those of them that clones must not share.
-const OWN: [&str; 2] = ["/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key"];
+/// What clones must not share, besides [`SEED`]; the rest of /etc they do.
+const OWN: [&str; 3] =
+    ["/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key.pub"];
+
+/// What the kernel's random numbers begin with at the next boot (systemd-random-seed.service(8)).
+const SEED: &str = "/var/lib/systemd/random-seed";
 
 #[test]
 fn machines_boot_and_become_their_nodes() {
@@ -65,6 +71,17 @@ fn machines_boot_and_become_their_nodes() {
         let recorded = path.ends_with("firstboot.json");
         assert!(recorded || (ours != clones) == OWN.contains(path), "clones and {path}");
     }
+    let seeds = [&ours, &clone].map(|out| machines.seed(out, "node-0"));
+    assert!(seeds.iter().all(|seed| seed.len() >= 32), "{SEED} is missing or short");
+    assert!(seeds[0] != seeds[1], "clones and {SEED}");
+    let [mut etc, mut clones] = [&ours, &clone].map(|out| machines.etc(out, "node-0"));
+    for path in OWN {
+        let (ours, clones) = (etc.remove(path), clones.remove(path));
+        assert!(ours.is_some() && clones.is_some() && ours != clones, "clones and {path}");
+    }
+    let paths: BTreeSet<&String> = etc.keys().chain(clones.keys()).collect();
+    let differ: Vec<_> = paths.into_iter().filter(|path| etc.get(*path) != clones.get(*path)).collect();
+    assert!(etc.len() > 100 && differ.is_empty(), "clones differ in {differ:?} of {} things", etc.len());
 }
 
 #[test]
@@ -136,6 +153,35 @@ impl Machines {
         self.with_disk(out, node, |raw| {
             KEPT.map(|path| debugfs(&self.tools, raw, &format!("cat {path}"))).to_vec()
         })
+    }
+
+    fn seed(&self, out: &Path, node: &str) -> Vec<u8> {
+        self.with_disk(out, node, |raw| debugfs(&self.tools, raw, &format!("cat {SEED}")))
+    }
+
+    /// Everything in /etc: mode and content, or where a link leads.
+    fn etc(&self, out: &Path, node: &str) -> BTreeMap<String, (u32, Vec<u8>)> {
+        let to = tempfile::tempdir_in(out).unwrap();
+        self.with_disk(out, node, |raw| {
+            let tools = self.tools.clone().lend(to.path(), "/kiln/etc");
+            debugfs(&tools, raw, "rdump /etc /kiln/etc");
+        });
+        let mut etc = BTreeMap::new();
+        for entry in walkdir::WalkDir::new(to.path()).min_depth(1) {
+            let entry = entry.unwrap();
+            let path = entry.path();
+            let content = if entry.path_is_symlink() {
+                fs::read_link(path).unwrap().into_os_string().into_encoded_bytes()
+            } else if path.is_file() {
+                fs::read(path).unwrap()
+            } else {
+                Vec::new()
+            };
+            let mode = entry.metadata().unwrap().permissions().mode();
+            let name = path.strip_prefix(to.path()).unwrap().display();
+            etc.insert(format!("/{name}"), (mode, content));
+        }
+        etc
     }
 
     /// Nothing of the identities is left in the node's own disk.
