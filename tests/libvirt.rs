@@ -12,7 +12,7 @@ use support::{BUILDER, PROFILE, build, fresh, project, run, text};
 /// Beside libvirt: up, a look from all sides, down.
 const VISIT: &str = r#"
 builder() { command=$1; shift; "$BUILDER" "$command" --profile "$PROFILE" --out "$OUT" "$@"; }
-builder up --driver libvirt --node node-0 --wait login --timeout 600
+builder up --driver libvirt --accel tcg --node node-0 --wait login --timeout 600
 echo "domains: $(virsh --connect qemu:///system list --name | xargs)"
 echo "it is $(builder ssh node-0 -- hostname), firstboot is $(builder ssh node-0 -- systemctl is-active kiln-firstboot)"
 builder status
@@ -34,7 +34,7 @@ fn a_worker_comes_up_in_libvirt_and_goes() {
     for line in [
         "domains: kiln-kiln-node-0\n",
         "it is node-0, firstboot is active\n",
-        "firstboot: node-0: address 192.168.122.11/24 (node table, by network card)",
+        "firstboot: node-0: address 192.168.122.11/24 (node table, by MAC",
     ] {
         assert!(said.contains(line), "no `{line}` in {said}");
     }

@@ -155,7 +155,12 @@ impl Lab {
         let network = format!("user,id=net,restrict=on,ipv6=off{}", way.network);
         argv.extend(["-netdev", &network, "-drive", &drive, "-smbios", &end]);
         argv.extend(way.options.iter().map(String::as_str));
-        let console = self.qemu.run(&argv).unwrap();
+        let mut qemu = self.qemu.clone();
+        if !way.network.is_empty() {
+            // QEMU talks to the metadata server over the loopback.
+            qemu = qemu.share_network();
+        }
+        let console = qemu.run(&argv).unwrap();
         let console = String::from_utf8_lossy(&console);
         fs::write(self.folder.join(format!("{}.log", way.name)), console.as_bytes()).unwrap();
         for line in [

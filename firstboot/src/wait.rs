@@ -79,9 +79,17 @@ impl Found<'_> {
         if self.waits_for_metadata {
             return None;
         }
+        let needed = self.needed(identity, longest);
         if self.drive {
-            return Some(("the driver of a CD-ROM drive".to_owned(), longest.min(AGAIN)));
+            // What is needed may be in it. Where nothing is, it may still hold something else.
+            let limit = needed.map_or(longest.min(AGAIN), |(_, limit)| limit);
+            return Some(("the driver of a CD-ROM drive".to_owned(), limit));
         }
+        needed
+    }
+
+    /// What the machine cannot be its node without, or what was announced to it.
+    fn needed(&self, identity: bool, longest: Duration) -> Option<(String, Duration)> {
         let disk = self.settings.disk;
         if let Some(by) = self.settings.announced.as_ref().filter(|_| !disk) {
             let limit = if self.settings.kept.iter().any(|(path, _)| *path == KEPT_FILE) {
