@@ -17,6 +17,7 @@ pub mod input;
 pub mod lock;
 pub mod mirror;
 pub mod offline;
+pub mod parallel;
 pub mod pipeline;
 pub mod pki;
 pub mod plan;

@@ -13,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub struct Progress {
     bars: Option<MultiProgress>,
     times: Mutex<Vec<(String, Duration)>>,
+    started: Instant,
 }
 
 /// A piece of work in progress.
@@ -36,7 +37,7 @@ impl Progress {
     pub fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bars = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { bars, times: Mutex::default() }
+        Self { bars, times: Mutex::default(), started: now() }
     }
 
     /// One line for the person at the screen.
@@ -77,6 +78,12 @@ impl Progress {
             self.line(&format!("{label} …"));
         }
         Task { progress: self, label: label.to_owned(), bar, started: now() }
+    }
+
+    /// How long it has been; the pieces of work may be longer together, because some are done at once.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// The finished pieces of work with what each took, in the order of their ends.

@@ -76,20 +76,19 @@ impl Build {
             for image in &built.images {
                 say(&format!("sha256:{}  {}\n", image.sha256, built.folder.join(&image.file).display()))?;
             }
-            complain(&summary(&times));
+            complain(&summary(&times, progress.elapsed()));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// `done in 71.3 s: fetching 12.0, …`: where the time went.
-fn summary(times: &[(String, Duration)]) -> String {
-    let total: f64 = times.iter().map(|(_, took)| took.as_secs_f64()).sum();
+/// `done in 71.3 s: fetching 12.0 s, …`: where the time went.
+fn summary(times: &[(String, Duration)], total: Duration) -> String {
     let stages: Vec<String> =
         times.iter().map(|(stage, took)| format!("{stage} {:.1} s", took.as_secs_f64())).collect();
     match stages.as_slice() {
         [] => "nothing had changed".to_owned(),
-        stages => format!("done in {total:.1} s: {}", stages.join(", ")),
+        stages => format!("done in {:.1} s: {}", total.as_secs_f64(), stages.join(", ")),
     }
 }
 

@@ -72,7 +72,7 @@ impl Explain for LockError {
     }
 }
 
-/// Only the version: read first, so that a newer file is named as such and not as a shape error.
+/// Only the version: read when the whole cannot be, so that a newer file is named as such and not as a shape error.
 #[derive(serde::Deserialize)]
 struct Versioned {
     version: u32,
@@ -117,11 +117,17 @@ impl Lock {
 
     /// A lock that the update has yet to fill in: what a person wrote is validated.
     fn draft(path: &Path, text: &str) -> Result<Self, LockError> {
-        let Versioned { version: found } = input::parse(path, text)?;
-        if found > VERSION {
-            return Err(LockError::Newer { path: path.to_owned(), found });
+        let newer = |found| LockError::Newer { path: path.to_owned(), found };
+        let lock: Self = match input::parse(path, text) {
+            Ok(lock) => lock,
+            Err(error) => {
+                let Versioned { version: found } = input::parse(path, text)?;
+                return Err(if found > VERSION { newer(found) } else { error.into() });
+            }
+        };
+        if lock.version > VERSION {
+            return Err(newer(lock.version));
         }
-        let lock: Self = input::parse(path, text)?;
         lock.check_written().map_err(|fault| inconsistent(path, fault))?;
         Ok(lock)
     }

@@ -5,8 +5,8 @@
 use std::fmt;
 
 use p256::ecdsa::{DerSignature, SigningKey, signature::Signer};
+use p256::elliptic_curve::Curve;
 use p256::elliptic_curve::bigint::{NonZero, U256, U384};
-use p256::elliptic_curve::{Curve, sec1::ToSec1Point};
 use p256::pkcs8::LineEnding;
 use p256::{NistP256, SecretKey};
 use sha2::{Digest, Sha256};
@@ -36,6 +36,8 @@ impl fmt::Debug for SecretText {
 /// An ECDSA P-256 key pair.
 pub(super) struct Key {
     secret: SecretKey,
+    /// The same, ready to sign: an authority signs often.
+    signing: SigningKey,
     /// The public key as an uncompressed SEC 1 point: 65 bytes.
     point: Vec<u8>,
 }
@@ -49,8 +51,9 @@ impl Key {
             NonZero::new(order.wrapping_sub(&U256::ONE)).expect("the order of P-256 is above 1");
         let scalar = U384::from_be_slice(bytes).rem(&below_order).wrapping_add(&U256::ONE);
         let secret = SecretKey::from_slice(scalar.to_be_bytes().as_ref()).expect("between 1 and n - 1");
-        let point = secret.public_key().to_sec1_point(false).as_bytes().to_vec();
-        Self { secret, point }
+        let signing = SigningKey::from(&secret);
+        let point = signing.verifying_key().to_sec1_point(false).as_bytes().to_vec();
+        Self { secret, signing, point }
     }
 
     /// The identifier of the public key: the first 160 bits of SHA-256 over it (RFC 7093 section 2, method 1).
@@ -85,7 +88,7 @@ impl rcgen::SigningKey for Key {
     /// ECDSA with SHA-256 and the nonce of RFC 6979: the same message gives the same signature.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         let signature: DerSignature =
-            SigningKey::from(&self.secret).try_sign(message).map_err(|_| rcgen::Error::RemoteKeyError)?;
+            self.signing.try_sign(message).map_err(|_| rcgen::Error::RemoteKeyError)?;
         Ok(signature.as_bytes().to_vec())
     }
 }

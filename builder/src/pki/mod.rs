@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use firstboot::schema::Cluster;
 
 use crate::error::{Class, Explain};
+use crate::parallel;
 use crate::secret::ClusterSecret;
 
 mod certs;
@@ -175,11 +176,13 @@ impl Pki {
         let certificates = certs::of(cluster, options);
         check_generations(options, &certificates)?;
         let authorities = issue::authorities(secret, &cluster.name, options)?;
-        let mut issued = BTreeMap::new();
-        for certificate in certificates {
-            let leaf = issue::leaf(secret, &certificate, &authorities, options)?;
-            issued.insert(certificate.label, leaf);
-        }
+        let leaf = |certificate: &certs::Certificate| {
+            let leaf = issue::leaf(secret, certificate, &authorities, options)?;
+            Ok((certificate.label.clone(), leaf))
+        };
+        // Most of the time of a build in which nothing has changed.
+        let mut issued =
+            parallel::map(&certificates, leaf).into_iter().collect::<Result<BTreeMap<_, _>, _>>()?;
         issued
             .extend(authorities.into_values().map(|authority| (authority.label(), authority.into_issued())));
         let encryption_config = encryption::config(secret, options);

@@ -10,6 +10,7 @@ use super::tree::RoleTree;
 use crate::disk::{self, Spec};
 use crate::error::Result;
 use crate::lock::format::{Arch, Sha256Hex};
+use crate::parallel;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::sandbox::Sandbox;
@@ -97,5 +98,5 @@ pub fn all(
     progress: &Progress,
 ) -> Result<Vec<Disk>> {
     let input = (plan.arch, plan.lock.epoch);
-    trees.iter().map(|tree| make(store, tools, base, tree, input, progress)).collect()
+    parallel::map(trees, |tree| make(store, tools, base, tree, input, progress)).into_iter().collect()
 }

@@ -15,6 +15,7 @@ use super::roots::Root;
 use crate::disk;
 use crate::error::Result;
 use crate::lock::format::Sha256Hex;
+use crate::parallel;
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
 use crate::sandbox::Sandbox;
@@ -83,21 +84,34 @@ pub fn finish(
     known.retain(|file, stamp| Seen::look(&out.join(file)).is_ok_and(|seen| seen == stamp.seen));
     // The new files, each under a name that nothing takes for an image until all are there.
     let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(out)?;
+    let make = |disk: &Disk| -> Result<Option<(PathBuf, Stamp)>> {
+        let file = file_of(disk);
+        let identity = identities.get(&disk.role);
+        // The zeros behind it are most of a partition, and say nothing.
+        let stream = identity.map(|partition| {
+            let length = partition.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            sha256_hex(&partition[..length])
+        });
+        let inputs = sha256_hex(format!("{}{}", disk.key.digest(), stream.unwrap_or_default()));
+        if known.get(&file).is_some_and(|stamp| stamp.inputs == inputs) {
+            return Ok(None);
+        }
+        let task = progress.task(&format!("compressing the image of `{}`", disk.role));
+        let path = fresh.path().join(&file);
+        disk::to_qcow2(&Sandbox::new(&tools.path), &disk.raw, identity.map(Vec::as_slice), &path)?;
+        let sha256 = hash(&path)?.parse().map_err(std::io::Error::other)?;
+        let stamp = Stamp { inputs, sha256, seen: Seen::look(&path)? };
+        task.finish();
+        Ok(Some((path, stamp)))
+    };
+    let results = parallel::map(disks, make).into_iter().collect::<Result<Vec<_>>>()?;
     let mut made: Vec<PathBuf> = Vec::new();
     let mut images = Vec::new();
-    for disk in disks {
-        let file = format!("{}.qcow2", disk.role);
-        let identity = identities.get(&disk.role);
-        let inputs =
-            sha256_hex(format!("{}{}", disk.key.digest(), identity.map_or(String::new(), sha256_hex)));
-        if known.get(&file).is_none_or(|stamp| stamp.inputs != inputs) {
-            let task = progress.task(&format!("compressing the image of `{}`", disk.role));
-            let path = fresh.path().join(&file);
-            disk::to_qcow2(&Sandbox::new(&tools.path), &disk.raw, identity.map(Vec::as_slice), &path)?;
-            let sha256 = hash(&path)?.parse().map_err(std::io::Error::other)?;
-            known.insert(file.clone(), Stamp { inputs, sha256, seen: Seen::look(&path)? });
+    for (disk, result) in disks.iter().zip(results) {
+        let file = file_of(disk);
+        if let Some((path, stamp)) = result {
+            known.insert(file.clone(), stamp);
             made.push(path);
-            task.finish();
         }
         images.push((disk, file));
     }
@@ -123,6 +137,11 @@ pub fn finish(
         })
     });
     Ok(finished.collect())
+}
+
+/// The name of a role's image.
+fn file_of(disk: &Disk) -> String {
+    format!("{}.qcow2", disk.role)
 }
 
 /// Writes a file of mode 0600 in one step.
