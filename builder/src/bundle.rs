@@ -18,6 +18,7 @@ use crate::error::{Class, Explain, Result};
 use crate::fetch::Item;
 use crate::lock::format::{Arch, Component};
 use crate::mirror::Mirrors;
+use crate::oci;
 use crate::plan::{self, Plan, QEMU};
 use crate::stage::{component, roots, source};
 use crate::store::{Store, record, verify};
@@ -116,10 +117,15 @@ impl Bundle {
         bundle.file(&format!("profiles/{}.toml", plan.profile.name), 0o644, plan.profile.path.clone());
         bundle.components(plan, store)?;
         // Addresses do not matter: everything is in the store.
-        for item in items(plan, &Mirrors::default()) {
-            let name = item.hash.as_str();
-            sound(verify::file(store, name), &format!("files/{name}"))?;
-            bundle.file(&format!("store/files/{name}"), 0o644, store.file(&item.hash));
+        let none = Mirrors::default();
+        let mut files: Vec<String> =
+            items(plan, &none).iter().map(|item| item.hash.as_str().to_owned()).collect();
+        for image in plan.registry_images(&none) {
+            files.extend(oci::stored(store, &image)?.parts().map(|part| part.digest.sha256().to_string()));
+        }
+        for name in files {
+            sound(verify::file(store, &name), &format!("files/{name}"))?;
+            bundle.file(&format!("store/files/{name}"), 0o644, store.file(&name));
         }
         Ok(bundle)
     }

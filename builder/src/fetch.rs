@@ -22,7 +22,8 @@ use crate::lock::format::Hash;
 use crate::progress::{Progress, Task};
 use crate::store::Store;
 use address::{Attempt, Clients, open};
-pub(crate) use credentials::shown;
+pub(crate) use address::{CONNECT, causes, is_here};
+pub(crate) use credentials::{Credentials, shown};
 pub use error::FetchError;
 pub use once::{destination, unverified};
 
@@ -30,13 +31,13 @@ pub use once::{destination, unverified};
 const PARALLEL: usize = 6;
 
 /// Attempts at one address before the next one.
-const ATTEMPTS: u32 = 3;
+pub(crate) const ATTEMPTS: u32 = 3;
 
 /// The most bytes of a file whose size the lock does not know.
 const LARGEST: u64 = 4 << 30;
 
 /// How long a server may say nothing, and the time over which the rate of a download is averaged.
-const STALL: Duration = Duration::from_secs(60);
+pub(crate) const STALL: Duration = Duration::from_secs(60);
 
 /// A file that the lock names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +129,7 @@ fn tried(urls: &[String]) -> String {
 }
 
 /// Waits before every attempt but the first.
-fn pause(attempt: u32) {
+pub(crate) fn pause(attempt: u32) {
     if attempt > 0 {
         std::thread::sleep(Duration::from_millis(150 << attempt));
     }

@@ -56,6 +56,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let store = Store::open(&settings.store)?;
     crate::fetch::local::admit(&store, &plan.local_files())?;
     crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
+    crate::oci::fetch(&store, &plan.registry_images(&settings.mirrors), settings.offline, progress)?;
     let tools = roots::unpack(&store, &plan.lock, TOOLS, plan.arch, progress)?;
     let components = component::gather(plan, &store, progress)?;
     let base = base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress)?;

@@ -10,9 +10,9 @@ use firstboot::schema;
 
 use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::input::nearest;
-use crate::lock::format::{Arch, Lock, Release};
+use crate::lock::format::{Arch, ContainerImage, Lock, Release};
 use crate::profile::Profile;
-use crate::role::{self, Role};
+use crate::role::{self, IMAGES, Role};
 pub use inputs::root_items;
 
 /// What the caller asks for.
@@ -123,7 +123,7 @@ impl Plan {
         let name =
             request.release.as_ref().or(profile.release.as_ref()).unwrap_or(&lock.default_release).clone();
         let release = match lock.release.get(&name) {
-            Some(release) => release.clone(),
+            Some(release) => release.for_arch(request.arch),
             None => return Err(unknown_release(&lock, name, request.release.is_none().then_some(&profile))),
         };
         let mut roles: Vec<Role> = Vec::new();
@@ -155,6 +155,11 @@ impl Plan {
     #[must_use]
     pub fn components(&self) -> BTreeSet<String> {
         self.roles.iter().flat_map(Role::components).collect()
+    }
+
+    /// The release's container images that the roles install, by name.
+    pub fn container_images(&self) -> impl Iterator<Item = (&String, &ContainerImage)> {
+        self.release.image.iter().filter(|(name, _)| self.roles.iter().any(|role| role.has_image(name)))
     }
 }
 
@@ -216,14 +221,20 @@ fn check_roles(roles: &[Role], release: &Release, name: &str, arch: Arch) -> Res
             return Err(PlanError::Architecture { role: role.name.clone(), arch });
         }
         for component in role.components() {
-            if component != crate::stage::component::IMAGES && !release.component.contains_key(&component) {
+            if component != IMAGES && !release.component.contains_key(&component) {
                 let (release, role) = (name.to_owned(), role.name.clone());
                 return Err(PlanError::NoComponent { release, component, role });
             }
         }
         for (component, file) in role.files() {
-            let names = release.component.get(component).and_then(|component| component.names(arch));
-            if file != "*" && names.is_some_and(|names| !names.contains(file)) {
+            let lacks = match component {
+                IMAGES => !file.strip_suffix(".tar").is_some_and(|image| release.image.contains_key(image)),
+                _ => {
+                    let names = release.component.get(component).and_then(|component| component.names(arch));
+                    names.is_some_and(|names| !names.contains(file))
+                }
+            };
+            if file != "*" && lacks {
                 let (release, role) = (name.to_owned(), role.name.clone());
                 let (component, file) = (component.to_owned(), file.to_owned());
                 return Err(PlanError::NoFile { release, component, file, arch, role });

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use crate::embedded;
 use crate::error::Result;
 use crate::lock::Lock;
-use crate::lock::format::{Arch, Component};
+use crate::lock::format::{Arch, Component, Content};
+use crate::mirror::Mirrors;
+use crate::oci::{self, Contents, Wanted};
 use crate::plan::{Plan, Request, TOOLS, lockfile};
 use crate::profile;
 use crate::progress::Progress;
@@ -42,7 +44,9 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
         }
     }
     steps.append(&mut store.asked());
-    Ok(Reach { files: files(&lock), steps })
+    let mut files = files(&lock);
+    files.append(&mut of_images(&lock, &store));
+    Ok(Reach { files, steps })
 }
 
 /// The plans of a profile. As it stands it must be right; with another release or architecture it may be impossible.
@@ -95,6 +99,26 @@ fn files(lock: &Lock) -> BTreeSet<String> {
                 files.extend(sha256.values().flat_map(BTreeMap::values).map(ToString::to_string));
             }
             Component::Build { .. } | Component::Deb { .. } => {}
+        }
+    }
+    files
+}
+
+/// The hashes of what the store has of the container images of registries that the lock names.
+fn of_images(lock: &Lock, store: &Store) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for image in lock.release.values().flat_map(|release| release.image.values()) {
+        let Content::Registry(digests) = &image.content else { continue };
+        for (arch, digest) in digests {
+            let Ok(wanted) = Wanted::new(&image.reference, digest.clone(), *arch, &Mirrors::default()) else {
+                continue;
+            };
+            files.insert(digest.sha256().to_string());
+            // Of one that is there in part, the rest is fetched again.
+            let contents = oci::stored(store, &wanted);
+            files.extend(
+                contents.iter().flat_map(Contents::parts).map(|part| part.digest.sha256().to_string()),
+            );
         }
     }
     files

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use builder::error::Error;
-use builder::lock::format::Arch;
+use builder::lock::format::{Arch, Component, Content};
 use builder::lock::{self, Changes, Lock};
 use builder::mirror::Mirrors;
 use fs_err as fs;
@@ -47,7 +47,9 @@ impl Project {
 
 #[test]
 fn the_projects_lock_is_up_to_date() {
-    lock::check(project(), &project().join("lockfile.toml"), &[Arch::Amd64]).unwrap();
+    let lockfile = project().join("lockfile.toml");
+    // What CI shows of a stale lock is the difference.
+    lock::check(project(), &lockfile, &[Arch::Amd64]).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
@@ -66,9 +68,65 @@ fn bad_locks_are_refused_by_name() {
     insta::assert_snapshot!(messages);
 }
 
+/// The lockfiles of a corpus, and the project's own: a file there adds a test.
+fn good_locks() -> Vec<(PathBuf, String)> {
+    let fixtures = project().join("builder/tests/fixtures");
+    let corpus = fs::read_dir(fixtures.join("good-locks")).unwrap().map(|entry| entry.unwrap().path());
+    let paths = corpus.chain([fixtures.join("good-lock.toml"), project().join("lockfile.toml")]);
+    paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// However a person lays it out, comments it and quotes names, the update would not change a byte of it.
 #[test]
 fn a_good_lock_is_up_to_date() {
-    Project::new(GOOD).check().unwrap();
+    for (path, text) in good_locks().into_iter().filter(|(path, _)| !path.ends_with("lockfile.toml")) {
+        Project::new(&text).check().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+}
+
+#[test]
+fn a_good_lock_says_the_same_when_it_was_written_anew() {
+    for (path, text) in good_locks() {
+        let lock = Lock::parse(&path, &text).unwrap();
+        let again = toml::to_string(&lock).unwrap();
+        assert_eq!(Lock::parse(&path, &again).unwrap(), lock, "{}", path.display());
+    }
+}
+
+/// What the releases say of themselves goes with the addresses and digests of their components and images.
+#[test]
+fn the_releases_of_the_projects_lock_are_what_they_say() {
+    let lock = Lock::load(&project().join("lockfile.toml")).unwrap();
+    for (name, release) in lock.release.iter().filter(|(name, _)| name.starts_with('v')) {
+        assert!(
+            release.kubernetes.starts_with(&format!("{}.", &name[1..])),
+            "{name}: {}",
+            release.kubernetes
+        );
+        for (component, version) in [("kubernetes", &release.kubernetes), ("containerd", &release.containerd)]
+        {
+            let Component::Url(downloads) = &release.component[component] else {
+                panic!("{name} {component}")
+            };
+            for url in downloads.iter().flat_map(|download| &download.urls) {
+                assert!(url.contains(&format!("v{version}/")), "{name}: {component} {version} is at {url}");
+            }
+        }
+        for (component, from) in &release.component {
+            let Component::Url(downloads) = from else { continue };
+            for download in downloads {
+                assert!(download.hash(Arch::Amd64).is_some(), "{name}: {component} has none for amd64");
+                for arch in [Arch::Amd64, Arch::Arm64] {
+                    let addresses = download.addresses(arch);
+                    assert!(addresses.iter().all(|url| url.starts_with("https://") && !url.contains('{')));
+                }
+            }
+        }
+        for (image, made) in &release.image {
+            let Content::Registry(digests) = &made.content else { continue };
+            assert_eq!(digests.len(), 2, "{name}: {image}");
+        }
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use builder::lock::format::{Arch, Component};
 use builder::plan::{Plan, Request};
+use builder::role::IMAGES;
 use builder::role::{Components, Role};
-use builder::stage::component::IMAGES;
 use builder::stage::tree::{RoleTree, trees};
 use builder::tree::{Content, Node};
 use fs_err as fs;

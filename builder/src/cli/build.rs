@@ -117,11 +117,14 @@ impl Fetch {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let plan = Plan::resolve(&global.request(&self.target))?;
         let store = Store::open(&global.store()?)?;
-        let items = plan.items(&global.mirrors(false)?);
-        let local = plan.local_files();
-        let count = items.len() + local.len();
+        let mirrors = global.mirrors(false)?;
+        let (items, images, local) =
+            (plan.items(&mirrors), plan.registry_images(&mirrors), plan.local_files());
+        let count = items.len() + images.len() + local.len();
         crate::fetch::local::admit(&store, &local)?;
-        crate::fetch::fetch(&store, items, false, &Progress::new())?;
+        let progress = Progress::new();
+        crate::fetch::fetch(&store, items, false, &progress)?;
+        crate::oci::fetch(&store, &images, false, &progress)?;
         complain(&format!("the {count} files of `{}` are in the store", plan.profile.name));
         Ok(ExitCode::SUCCESS)
     }

@@ -44,6 +44,7 @@ impl Bundle {
         let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
         crate::fetch::local::admit(&store, &plan.local_files())?;
         crate::fetch::fetch(&store, bundle::items(&plan, &mirrors), self.offline, &progress)?;
+        crate::oci::fetch(&store, &plan.registry_images(&mirrors), self.offline, &progress)?;
         let program = std::env::current_exe()?;
         let bundle = bundle::Bundle::gather(&plan, &request.lockfile, &program, &store)?;
         for build in &bundle.not_made {

@@ -88,9 +88,9 @@ impl Api {
         let authority = Certificate::from_pem(&pem("certificate-authority-data")?);
         let mut both = pem("client-certificate-data")?;
         both.extend(pem("client-key-data")?);
+        crate::tls::prepare();
         let mut client = Client::builder()
-            .tls_built_in_root_certs(false)
-            .add_root_certificate(authority.map_err(|_| wrong("its authority is not a certificate"))?)
+            .tls_certs_only([authority.map_err(|_| wrong("its authority is not a certificate"))?])
             .identity(Identity::from_pem(&both).map_err(|_| wrong("its client certificate does not work"))?)
             // Whatever the environment says, the cluster is on this machine.
             .no_proxy()

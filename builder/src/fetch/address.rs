@@ -14,7 +14,7 @@ use super::error::FetchError;
 use super::pace::Paced;
 
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(20);
+pub(crate) const CONNECT: Duration = Duration::from_secs(20);
 
 /// Two clients: the host's proxy, which the usual environment variables name, is not asked for what the host itself
 /// serves.
@@ -27,6 +27,7 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(stall: Duration) -> Result<Self, FetchError> {
+        crate::tls::prepare();
         let credentials = Credentials::find()?;
         let client = || {
             // The blocking client's time-out is one for each wait: for the answer, then for each piece of the body.
@@ -39,15 +40,17 @@ impl Clients {
     }
 
     fn of(&self, url: &reqwest::Url) -> &Client {
-        match url.host_str() {
-            Some("localhost" | "127.0.0.1" | "[::1]") => &self.here,
-            _ => &self.outside,
-        }
+        if url.host_str().is_some_and(is_here) { &self.here } else { &self.outside }
     }
 }
 
+/// Whether a host is this one.
+pub(crate) fn is_here(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
 /// An error of the network with what is beneath it, but for the address.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let beneath = std::iter::successors(error.source(), |error| error.source());
     beneath.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
@@ -92,7 +95,7 @@ pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Atte
         file.seek(SeekFrom::Start(from))?;
         return Ok(Body { bytes: Box::new(file), url: url.to_owned(), resumed: true, sized: true });
     }
-    // The one place where a connection begins.
+    // The one place where a connection begins, but for those to registries (`oci::registry`).
     if crate::offline::is_forbidden() {
         return Err(Attempt::Later("--offline forbids the network".to_owned()));
     }

@@ -10,11 +10,11 @@ use reqwest::blocking::RequestBuilder;
 use super::error::FetchError;
 
 /// The user's netrc file, when there is one.
-pub(super) struct Credentials(Option<Netrc>);
+pub(crate) struct Credentials(Option<Netrc>);
 
 impl Credentials {
     /// Reads the netrc file.
-    pub(super) fn find() -> Result<Self, FetchError> {
+    pub(crate) fn find() -> Result<Self, FetchError> {
         let Some(path) = Netrc::get_file() else { return Ok(Self(None)) };
         match Netrc::from_file(&path) {
             Ok(netrc) => Ok(Self(Some(netrc))),
@@ -29,12 +29,17 @@ impl Credentials {
         if !url.username().is_empty() || url.password().is_some() {
             return request;
         }
-        let hosts = self.0.as_ref().map(|netrc| &netrc.hosts);
-        let found = hosts.and_then(|hosts| hosts.get(url.host_str()?).or_else(|| hosts.get("default")));
-        match found {
-            Some(found) => request.basic_auth(&found.login, Some(&found.password)),
+        match url.host_str().and_then(|host| self.of(host)) {
+            Some((login, password)) => request.basic_auth(login, Some(password)),
             None => request,
         }
+    }
+
+    /// Name and password for a host.
+    pub(crate) fn of(&self, host: &str) -> Option<(&str, &str)> {
+        let hosts = &self.0.as_ref()?.hosts;
+        let found = hosts.get(host).or_else(|| hosts.get("default"))?;
+        Some((&found.login, &found.password))
     }
 }
 

@@ -1,4 +1,5 @@
-//! `builder lock add`: a file that somebody publishes becomes an entry of the lock, with the checksum of what came.
+//! `builder lock add`: a file or a container image that somebody publishes becomes an entry of the lock, with the
+//! checksum or digest of what came.
 //!
 //! It owns the layout of the entry and the reading of published checksum files; comments and everything else in the
 //! lockfile stay as they are. It downloads nothing itself.
@@ -9,7 +10,7 @@ use std::path::Path;
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::Lock;
-use super::format::{Arch, Sha256Hex};
+use super::format::{Arch, Digest, Sha256Hex};
 use crate::error::{Class, Explain, Result};
 
 /// What is to be added.
@@ -66,6 +67,17 @@ pub enum AddError {
         /// The component.
         component: String,
     },
+    /// The release has such an image already.
+    #[error("the release `{release}` has a container image `{image}` already")]
+    Image {
+        /// The release.
+        release: String,
+        /// The image.
+        image: String,
+    },
+    /// What is to be taken of a file is not said, or of an image said.
+    #[error("{0}")]
+    Take(&'static str),
     /// The checksum file does not name the file.
     #[error("{from} has no SHA-256 or SHA-512 of `{file}`")]
     NotListed {
@@ -100,6 +112,8 @@ impl Explain for AddError {
                 "name one with `--release`, or write `[release.NAME]` into the lockfile first"
             }
             Self::Kind { .. } => "choose another name, or remove the component first",
+            Self::Image { .. } => "choose another name, or remove the image first",
+            Self::Take(_) => "`builder lock add --help` shows both forms",
             Self::NotListed { .. } => "a checksum file has `HASH  NAME` a line, or one hash alone",
             Self::Mismatch { .. } => "nothing was added; ask the publisher which of the two is right",
         };
@@ -134,37 +148,80 @@ pub fn published(text: &str, file: &str, from: &str) -> Result<String, AddError>
     }
 }
 
+/// The lockfile's text with a container image of a registry in it; `path` is for messages.
+///
+/// # Errors
+/// [`AddError`], or what makes the lock wrong with it.
+pub fn add_image(
+    path: &Path,
+    text: &str,
+    (release, image): (&str, &str),
+    reference: &str,
+    digests: &BTreeMap<Arch, Digest>,
+) -> Result<String> {
+    let mut document = open(path, text, release)?;
+    let taken = || AddError::Image { release: release.to_owned(), image: image.to_owned() };
+    let images = document["release"][release].as_table_like_mut().ok_or_else(taken)?.entry("image");
+    let images = images.or_insert_with(implicit).as_table_like_mut().ok_or_else(taken)?;
+    if images.contains_key(image) {
+        return Err(taken().into());
+    }
+    let mut digest = InlineTable::new();
+    for (arch, found) in digests {
+        digest.insert(arch.to_string(), found.to_string().into());
+    }
+    let mut table = Table::new();
+    table.insert("reference", toml_edit::value(reference));
+    table.insert("digest", Item::Value(digest.into()));
+    images.insert(image, Item::Table(table));
+    written(path, &document)
+}
+
+/// The text as a document, when it is a lock with such a release.
+fn open(path: &Path, text: &str, release: &str) -> Result<DocumentMut> {
+    let lock = Lock::draft(path, text)?;
+    if !lock.release.contains_key(release) {
+        let known = lock.release.keys().cloned().collect::<Vec<_>>().join(", ");
+        return Err(AddError::Release { name: release.to_owned(), known }.into());
+    }
+    let parsed = text.parse().map_err(|error: toml_edit::TomlError| {
+        crate::input::wrong(path, text, error.span(), error.message().to_owned(), None)
+    });
+    Ok(parsed?)
+}
+
+/// The document's text, when it is still a lock.
+fn written(path: &Path, document: &DocumentMut) -> Result<String> {
+    let written = document.to_string();
+    Lock::draft(path, &written)?;
+    Ok(written)
+}
+
+/// A table that has no line of its own.
+fn implicit() -> Item {
+    let mut table = Table::new();
+    table.set_implicit(true);
+    Item::Table(table)
+}
+
 /// The lockfile's text with the entry in it; `path` is for messages.
 ///
 /// # Errors
 /// [`AddError`], or what makes the lock wrong with it.
 pub fn add(path: &Path, text: &str, addition: &Addition, found: &BTreeMap<Arch, Found>) -> Result<String> {
-    let lock = Lock::draft(path, text)?;
     let Addition { release, component, .. } = addition;
-    if !lock.release.contains_key(release) {
-        let known = lock.release.keys().cloned().collect::<Vec<_>>().join(", ");
-        return Err(AddError::Release { name: release.clone(), known }.into());
-    }
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        crate::input::wrong(path, text, error.span(), error.message().to_owned(), None)
-    })?;
+    let mut document = open(path, text, release)?;
     let kind = || AddError::Kind { release: release.clone(), component: component.clone() };
     let components = &mut document["release"][release]["component"];
     let components = components.as_table_like_mut().ok_or_else(kind)?;
-    let table = components.entry(component).or_insert_with(|| {
-        let mut table = Table::new();
-        table.set_implicit(true);
-        Item::Table(table)
-    });
+    let table = components.entry(component).or_insert_with(implicit);
     let table = table.as_table_mut().ok_or_else(kind)?;
     if !table.is_empty() && !table.contains_key("url") {
         return Err(kind().into());
     }
     let downloads = table.entry("url").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     downloads.as_array_of_tables_mut().ok_or_else(kind)?.push(entry(addition, found));
-    let written = document.to_string();
-    Lock::draft(path, &written)?;
-    Ok(written)
+    written(path, &document)
 }
 
 fn entry(addition: &Addition, found: &BTreeMap<Arch, Found>) -> Table {

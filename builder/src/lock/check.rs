@@ -54,9 +54,19 @@ pub fn check(project: &Path, lockfile: &Path, architectures: &[Arch]) -> Result<
     }
     let written = edit::write(&text, &lock).unwrap_or_default();
     if findings.is_empty() && written != text {
-        let line =
-            1 + text.lines().zip(written.lines()).take_while(|(found, canonical)| found == canonical).count();
-        let _ = writeln!(findings, "! line {line} is not laid out as the update writes it");
+        findings = layout(&text, &written);
     }
     if findings.is_empty() { Ok(lock) } else { Err(Stale { path: lockfile.to_owned(), findings }.into()) }
+}
+
+/// The first lines that differ from what the update writes, `-` as they are and `+` as they would be.
+fn layout(text: &str, written: &str) -> String {
+    let same = text.lines().zip(written.lines()).take_while(|(found, canonical)| found == canonical).count();
+    let mut findings = format!("! line {} is not laid out as the update writes it\n", same + 1);
+    for (sign, text) in [('-', text), ('+', written)] {
+        if let Some(line) = text.lines().nth(same) {
+            let _ = writeln!(findings, "{sign} {line}");
+        }
+    }
+    findings
 }

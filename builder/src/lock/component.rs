@@ -15,6 +15,7 @@ const ARCH: &str = "{arch}";
 
 /// Where a component's files come from; image recipes refer to them by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "Written", into = "Written")]
 pub enum Component {
     /// A source build; its files are the build's outputs.
@@ -51,26 +52,28 @@ pub struct Chosen {
 
 /// A file that somebody publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Download {
-    /// Addresses, in the order in which they are asked. `{arch}` stands for the architecture, here and in the paths below.
+    /// Where it may be had, in the order in which they are asked: `http://`, `https://` or `file:///`. `{arch}` stands for
+    /// the architecture, here and in the paths below.
     pub urls: Vec<String>,
-    /// Content, per architecture.
+    /// SHA-256, per architecture.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sha256: BTreeMap<Arch, Sha256Hex>,
-    /// Content, for architectures without a `sha256`.
+    /// SHA-512, for architectures without a `sha256`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sha512: BTreeMap<Arch, Sha512Hex>,
-    /// Bytes, where they are known.
+    /// Bytes, per architecture, where they are known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub size: BTreeMap<Arch, u64>,
-    /// What is done with it.
+    /// What is done with it; `none` when absent.
     #[serde(default)]
     pub unpack: Unpack,
-    /// Its name in the recipe, when it is not unpacked.
+    /// The name in recipes of a file that is not unpacked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// File name in the recipe → path in the archive.
+    /// File name in recipes → path in the archive.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
     /// Every file of this folder of the archive, under its own name; `.` is the archive's root.
@@ -80,12 +83,13 @@ pub struct Download {
 
 /// What is done with a download.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Unpack {
     /// It is the file.
     #[default]
     #[serde(rename = "none")]
     None,
-    /// It is a tar archive, compressed with gzip.
+    /// It is a tar archive, compressed with gzip; also written `tgz`.
     #[serde(rename = "tar.gz", alias = "tgz")]
     TarGz,
 }
@@ -155,20 +159,28 @@ fn keys<T>(map: &BTreeMap<String, T>) -> BTreeSet<&str> {
 
 /// A component as it stands in the file: every key of every kind.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Written {
+    /// A source build; its outputs are the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     build: Option<String>,
+    /// A package of the root `components`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deb: Option<String>,
+    /// A folder of this machine, relative to the lockfile's folder or absolute; for a single file, the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
+    /// With `deb`: every file of this folder, under its own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     folder: Option<String>,
+    /// With `deb`: file name in recipes → path in the package.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<BTreeMap<String, String>>,
+    /// With `path`: the SHA-256 of every file, by name, per architecture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<BTreeMap<Arch, BTreeMap<String, Sha256Hex>>>,
+    /// Downloads, a table each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<Vec<Download>>,
 }

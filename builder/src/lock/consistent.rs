@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml_edit::Key;
 
-use super::format::{Arch, Build, Component, Deb, Download, Lock, Release, Unpack};
+use super::format::{Arch, Build, Component, Content, Deb, Digest, Download, Lock, Program, Release, Unpack};
 use crate::input::nearest;
+use crate::oci::place;
 
 /// The archives that mirrors are found for.
 const ARCHIVES: [&str; 2] = ["debian", "debian-security"];
@@ -86,8 +87,14 @@ impl Lock {
         for (image, made) in &release.image {
             let by = format!("release.{name}.image.{image}");
             plain(image, &by)?;
-            let Some((component, file)) = made.program.split_once(':') else {
-                let program = &made.program;
+            let program = match &made.content {
+                Content::Program(Program { program, .. }) => program,
+                Content::Registry(digest) => {
+                    check_registry(&made.reference, digest, &by)?;
+                    continue;
+                }
+            };
+            let Some((component, file)) = program.split_once(':') else {
                 return Err(Fault::written(format!("`{by}.program` is `{program}`, not `component:file`")));
             };
             known("component", component, &release.component, &by)?;
@@ -211,6 +218,16 @@ fn check_downloads(downloads: &[Download], by: &str) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// An image of a registry that can be asked for, of some architecture.
+fn check_registry(reference: &str, digest: &BTreeMap<Arch, Digest>, by: &str) -> Result<(), Fault> {
+    if digest.is_empty() {
+        return Err(Fault::written(format!("`{by}` has an empty `digest`")));
+    }
+    place::parse(reference)
+        .map(|_| ())
+        .map_err(|fact| Fault::written(format!("`{by}.reference` is `{reference}`: {fact}")))
 }
 
 /// Whether files can be fetched from there.

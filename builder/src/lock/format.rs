@@ -11,69 +11,76 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use super::component::{Chosen, Component, Download, Unpack};
-pub use super::hash::{Hash, Sha256Hex, Sha512Hex};
+pub use super::container::{ContainerImage, Content, Program};
+pub use super::hash::{Digest, Hash, Sha256Hex, Sha512Hex};
 
 /// The format version that this program reads and writes.
 pub const VERSION: u32 = 1;
 
 /// A whole lockfile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Lock {
-    /// Format version.
+    /// `1`, the version of this format.
     pub version: u32,
-    /// The one timestamp in every output, seconds since 1970: the newest `Date` of the suites' Release files.
+    /// The one time stamp in every output, in seconds since 1970: the newest `Date` of the suites' Release files.
+    /// Written by the update.
     #[serde(default)]
     pub epoch: i64,
-    /// The release used when neither the profile nor `--release` names one.
+    /// The release when neither the profile nor `--release` names one.
     pub default_release: String,
-    /// Expected bytes of the firstboot binary, per architecture: the update's builder carries it.
+    /// SHA-256 of the firstboot binary, per architecture; a builder that carries another one refuses to build. Written
+    /// by the update.
     #[serde(default)]
     pub firstboot: BTreeMap<Arch, Sha256Hex>,
     /// Suites of the Debian archive, by name.
     pub suite: BTreeMap<String, Suite>,
-    /// Sets of packages, by name: `base` (root file system), `tools`, `qemu`, one for each build.
+    /// Sets of packages, by name.
     pub root: BTreeMap<String, Root>,
     /// Source packages, by name.
     #[serde(default)]
     pub source: BTreeMap<String, Source>,
-    /// Source builds, by name.
+    /// Builds from source, by name.
     #[serde(default)]
     pub build: BTreeMap<String, Build>,
     /// Component versions that go together, by name.
     pub release: BTreeMap<String, Release>,
-    /// Every binary package by suite, sorted by architecture and name, one inline table on a line each.
+    /// Every binary package, by suite, one a line. Written by the update.
     #[serde(default)]
     pub deb: BTreeMap<String, Vec<Deb>>,
 }
 
 /// A suite of the Debian archive. No host name: mirrors are configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Suite {
     /// Which archive: `debian` or `debian-security`.
     pub archive: String,
-    /// When a snapshot mirror has it as it was resolved: `20261121T000000Z`.
+    /// When it was resolved, as snapshot mirrors write it: `20261121T000000Z`. Written by the update.
     #[serde(default)]
     pub snapshot: String,
 }
 
 /// A set of binary packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Root {
     /// The suite that it is resolved in.
     pub suite: String,
-    /// What was asked for; the rest of its packages follow by dependency. Of `base` and `components` the update
-    /// writes it: the packages of images/base/image.toml, and those that the releases' components name.
+    /// The packages that are asked for. Of `base` (from `images/base/image.toml`) and of `components` (from the
+    /// releases) the update writes it.
     #[serde(default)]
     pub request: Vec<String>,
-    /// With what it depends on, and with what every Debian system has (`essential`); or just what was asked for (`none`).
+    /// Which packages it has.
     pub closure: Closure,
 }
 
 /// How a root's package list follows from its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Closure {
     /// The request alone.
@@ -86,6 +93,7 @@ pub enum Closure {
 
 /// One binary package of the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Deb {
     /// Package name.
@@ -106,20 +114,22 @@ pub struct Deb {
 
 /// A source package of the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
-    /// Version, as dpkg writes it.
+    /// Version, as dpkg writes it. Written by the update.
     #[serde(default)]
     pub version: String,
     /// Its suite.
     pub suite: String,
-    /// The .dsc and the files that it names.
+    /// The .dsc and the files that it names. Written by the update.
     #[serde(default)]
     pub files: Vec<SourceFile>,
 }
 
 /// A file of a source package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SourceFile {
     /// File name below the archive's root.
@@ -132,57 +142,53 @@ pub struct SourceFile {
 
 /// A build from source in the sandbox: `recipes/<recipe>/build.sh` with the unpacked source at /kiln/src.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Build {
-    /// Name of a [`Source`].
+    /// The source package that is built.
     pub source: String,
-    /// Folder below `recipes/`.
+    /// The folder below `recipes/` whose `build.sh` builds it.
     pub recipe: String,
-    /// Name of the [`Root`] that it runs in.
+    /// The root that it runs in.
     pub root: String,
     /// Environment of the recipe.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The files it must make, with their expected content, per architecture.
+    /// The SHA-256 of every file that it makes, by name, per architecture.
     pub output: BTreeMap<Arch, BTreeMap<String, Sha256Hex>>,
 }
 
 /// Component versions that go together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Release {
-    /// Version of Kubernetes, `1.20.2`.
+    /// Version of Kubernetes: `1.20.2`.
     pub kubernetes: String,
     /// Version of containerd.
     pub containerd: String,
-    /// The last day of upstream's support, `2022-02-28`.
+    /// The last day of upstream's support: `2022-02-28`.
     pub end_of_life: String,
-    /// Where each component's files come from.
+    /// Where each component's files come from, by the name that recipes use.
     pub component: BTreeMap<String, Component>,
-    /// Container images that are made of a component's file and imported at boot.
+    /// Container images that machines import at boot, where a role installs them.
     #[serde(default)]
     pub image: BTreeMap<String, ContainerImage>,
 }
 
-/// A container image with one program in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ContainerImage {
-    /// The name that pods use.
-    pub reference: String,
-    /// The program: `component:file`.
-    pub program: String,
-    /// Where it lies in the image.
-    pub path: String,
-    /// Names that link to it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub links: Vec<String>,
-    /// Command line.
-    pub entrypoint: Vec<String>,
+impl Release {
+    /// The same without the container images that are not for an architecture.
+    #[must_use]
+    pub fn for_arch(&self, arch: Arch) -> Self {
+        let mut release = self.clone();
+        release.image.retain(|_, image| image.is_for(arch));
+        release
+    }
 }
 
 /// A Debian architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
     /// x86-64.

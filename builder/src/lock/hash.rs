@@ -77,6 +77,55 @@ impl<const DIGITS: usize> AsRef<str> for Hex<DIGITS> {
     }
 }
 
+/// The digest of a container image or of a part of it, as registries write it: `sha256:` and the digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(Sha256Hex);
+
+impl Digest {
+    /// The content that it stands for.
+    #[must_use]
+    pub fn sha256(&self) -> &Sha256Hex {
+        &self.0
+    }
+}
+
+impl From<Sha256Hex> for Digest {
+    fn from(sha256: Sha256Hex) -> Self {
+        Self(sha256)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix("sha256:");
+        let wrong = || format!("`{text}` is not a digest: `sha256:` and 64 lower-case hexadecimal digits");
+        digits.and_then(|digits| digits.parse().ok()).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.0)
+    }
+}
+
 /// What a file must be: Debian publishes SHA-256, others SHA-256 or SHA-512.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
@@ -132,5 +181,44 @@ impl fmt::Display for Hash {
     /// `sha256:<digits>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind(), self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod schema {
+    //! Hashes in the reference of the lockfile: texts of a kind.
+
+    use std::borrow::Cow;
+
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+    use super::{Digest, Hex};
+
+    impl<const DIGITS: usize> JsonSchema for Hex<DIGITS> {
+        fn schema_name() -> Cow<'static, str> {
+            format!("Sha{}Hex", DIGITS * 4).into()
+        }
+
+        fn inline_schema() -> bool {
+            true
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "string", "format": format!("SHA-{}", DIGITS * 4) })
+        }
+    }
+
+    impl JsonSchema for Digest {
+        fn schema_name() -> Cow<'static, str> {
+            "Digest".into()
+        }
+
+        fn inline_schema() -> bool {
+            true
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "string", "format": "digest" })
+        }
     }
 }

@@ -11,8 +11,8 @@ use super::format::{Component, Lock, Release};
 use crate::error::Result;
 use crate::plan::TOOLS;
 use crate::profile::{self, Profile};
-use crate::role::Role;
-use crate::stage::component::{IMAGES, closure};
+use crate::role::{IMAGES, Role};
+use crate::stage::component::closure;
 
 /// An image that another lock would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -94,10 +94,8 @@ fn inputs(lock: &Lock, release: &Release, role: &Role) -> Inputs {
             format!("{} {}", text(component), beneath.unwrap_or_default()),
         );
     }
-    if wanted.contains(IMAGES) {
-        for (name, image) in &release.image {
-            inputs.insert(format!("image {name}"), text(image));
-        }
+    for (name, image) in release.image.iter().filter(|(name, _)| role.has_image(name)) {
+        inputs.insert(format!("image {name}"), text(image));
     }
     inputs
 }

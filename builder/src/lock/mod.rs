@@ -10,11 +10,14 @@ mod changes;
 mod check;
 pub mod component;
 mod consistent;
+pub mod container;
 mod edit;
 pub mod format;
 pub mod hash;
 pub mod images;
 pub mod osv;
+#[cfg(test)]
+mod reference;
 mod resolve;
 pub mod upstream;
 

@@ -1,5 +1,5 @@
 //! Which files a build needs, and where each may be had: packages and sources of the Debian archive, what upstream
-//! publishes, files of this machine. It looks at none of them.
+//! publishes, container images of registries, files of this machine. It looks at none of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,9 @@ use super::Plan;
 use crate::fetch::local::LocalFile;
 use crate::fetch::{Item, Origin};
 use crate::lock::component::with_arch;
-use crate::lock::format::{Arch, Build, Component, Download, Lock, Release};
+use crate::lock::format::{Arch, Build, Component, Content, Download, Lock, Release};
 use crate::mirror::Mirrors;
+use crate::oci::Wanted;
 
 /// The package roots that every build uses.
 const ROOTS: [&str; 2] = ["tools", "base"];
@@ -79,6 +80,17 @@ impl Plan {
             }));
         }
         found
+    }
+
+    /// Every container image that the build takes from a registry.
+    #[must_use]
+    pub fn registry_images(&self, mirrors: &Mirrors) -> Vec<Wanted> {
+        let images = self.container_images().filter_map(|(_, image)| {
+            let Content::Registry(digest) = &image.content else { return None };
+            // The lock was checked: the reference is one.
+            Wanted::new(&image.reference, digest.get(&self.arch)?.clone(), self.arch, mirrors).ok()
+        });
+        images.collect()
     }
 
     fn urls(&self, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {

@@ -19,6 +19,9 @@ use crate::lock::format::Arch;
 pub use overlay::{Components, overlay};
 pub use render::{Context, at_least};
 
+/// The name under which recipes install the release's container images, each as `NAME.tar`.
+pub const IMAGES: &str = "images";
+
 /// The file of a recipe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -141,6 +144,14 @@ impl Role {
     pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         let sources = self.layers.iter().flat_map(|layer| layer.image.install.keys());
         sources.filter_map(|source| source.split_once(':'))
+    }
+
+    /// Whether it installs a container image of the release.
+    #[must_use]
+    pub fn has_image(&self, name: &str) -> bool {
+        self.files().any(|(component, file)| {
+            component == IMAGES && (file == "*" || file.strip_suffix(".tar") == Some(name))
+        })
     }
 
     /// Size of its disk in MiB, when a recipe gives one.

@@ -12,9 +12,10 @@ use serde::Serialize;
 use crate::error::InputError;
 use crate::lock::format::Release;
 use crate::profile::{Machine, Options, Profile};
+use crate::role::Role;
 
 /// The values that templates see. Names are those of the profile with `_` for `-`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Context {
     cluster: ClusterValues,
     network: NetworkValues,
@@ -24,7 +25,7 @@ pub struct Context {
     options: Options,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct ClusterValues {
     name: String,
     domain: String,
@@ -35,7 +36,7 @@ struct ClusterValues {
     kubernetes_service_ip: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct NetworkValues {
     mode: &'static str,
     cidr: Option<String>,
@@ -55,7 +56,7 @@ struct NodeValues {
     taints: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct ReleaseValues {
     name: String,
     kubernetes: String,
@@ -99,6 +100,14 @@ impl Context {
             },
             options: profile.options.clone(),
         }
+    }
+
+    /// The same values for one role: of the release's container images those that it installs.
+    #[must_use]
+    pub fn of(&self, role: &Role) -> Self {
+        let mut values = self.clone();
+        values.release.images.retain(|name, _| role.has_image(name));
+        values
     }
 
     /// Renders the template at `path`; `text` is its content.

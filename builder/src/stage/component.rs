@@ -8,10 +8,10 @@ use super::{container, roots, source};
 use crate::archive::{ArchiveError, listing, read_tar_gz};
 use crate::deb::{self, DebError};
 use crate::error::Result;
-use crate::lock::format::{Arch, Chosen, Component, Deb, Download, Release};
+use crate::lock::format::{Arch, Chosen, Component, ContainerImage, Deb, Download, Release};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::role::Components;
+use crate::role::{Components, IMAGES};
 use crate::store::{StepKey, Store};
 
 /// Raised when what this stage makes of the same package changes.
@@ -19,9 +19,6 @@ const VERSION: u32 = 1;
 
 /// The root of the lock whose packages are taken apart.
 const ROOT: &str = "components";
-
-/// The name under which recipes install the release's container images.
-pub const IMAGES: &str = "images";
 
 /// Makes the files of the components that the plan's roles install.
 ///
@@ -57,11 +54,9 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
     }
     if wanted.contains(IMAGES) {
         let mut files = BTreeMap::new();
-        for (name, image) in &release.image {
-            files.insert(
-                format!("{name}.tar"),
-                container::archive(store, image, &components, arch, lock.epoch)?,
-            );
+        for (name, image) in plan.container_images() {
+            let archive = container::archive(store, image, &components, arch, lock.epoch)?;
+            files.insert(format!("{name}.tar"), archive);
         }
         components.insert(IMAGES.to_owned(), files);
     }
@@ -72,9 +67,7 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
 pub fn closure<'a>(release: &'a Release, wanted: &BTreeSet<String>) -> BTreeMap<&'a String, &'a Component> {
     let mut names = wanted.clone();
     if wanted.contains(IMAGES) {
-        names.extend(
-            release.image.values().filter_map(|image| Some(image.program.split_once(':')?.0.to_owned())),
-        );
+        names.extend(release.image.values().filter_map(ContainerImage::component).map(str::to_owned));
     }
     release.component.iter().filter(|(name, _)| names.contains(*name)).collect()
 }

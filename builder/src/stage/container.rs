@@ -1,5 +1,7 @@
-//! Container images of one program, as archives that `ctr images import` reads: an OCI image layout (image-spec v1.1)
-//! in a tar. Byte for byte a function of the program.
+//! Container images as archives that `ctr images import` reads: an OCI image layout (image-spec v1.1) in a tar. Of one
+//! program, byte for byte a function of it; or of what a registry had, with its parts as they are.
+
+mod registry;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,7 +11,7 @@ use serde_json::json;
 use tar::{Builder, EntryType};
 
 use crate::error::{InputError, Result};
-use crate::lock::format::{Arch, ContainerImage};
+use crate::lock::format::{Arch, ContainerImage, Content, Program};
 use crate::repro::sha256_hex;
 use crate::role::Components;
 use crate::store::{StepKey, Store};
@@ -21,7 +23,7 @@ const VERSION: u32 = 1;
 /// Makes the archive of an image and returns its path.
 ///
 /// # Errors
-/// When the image names a program that its component does not have.
+/// When the image names a program that its component does not have, or the store has not all of its parts.
 pub fn archive(
     store: &Store,
     image: &ContainerImage,
@@ -29,22 +31,38 @@ pub fn archive(
     arch: Arch,
     epoch: i64,
 ) -> Result<PathBuf> {
-    let (component, file) = image.program.split_once(':').unwrap_or((&image.program, ""));
+    match &image.content {
+        Content::Program(made) => of_program(store, image, made, components, arch, epoch),
+        Content::Registry(digests) => {
+            registry::archive(store, &image.reference, digests.get(&arch), arch, epoch)
+        }
+    }
+}
+
+fn of_program(
+    store: &Store,
+    image: &ContainerImage,
+    made: &Program,
+    components: &Components,
+    arch: Arch,
+    epoch: i64,
+) -> Result<PathBuf> {
+    let (component, file) = made.program.split_once(':').unwrap_or((&made.program, ""));
     let program =
         components.get(component).and_then(|files| files.get(file)).ok_or_else(|| InputError::Missing {
             what: "program of a container image",
-            path: PathBuf::from(&image.program),
+            path: PathBuf::from(&made.program),
             hint: "`program` is `component:file`".to_owned(),
         })?;
     let program = fs::read(program)?;
     let key = StepKey::new("container", VERSION, &(image, sha256_hex(&program), arch, epoch));
     let folder = store.step(&key, |folder| {
-        let layer = layer(image, &program, epoch)?;
+        let layer = layer(made, &program, epoch)?;
         let config = json!({
             "architecture": arch,
             "os": "linux",
             "config": {
-                "Entrypoint": image.entrypoint,
+                "Entrypoint": made.entrypoint,
                 "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             },
             "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", sha256_hex(&layer))] },
@@ -59,19 +77,27 @@ pub fn archive(
         let manifest = manifest.to_string().into_bytes();
         let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
         entry["platform"] = json!({ "architecture": arch, "os": "linux" });
-        // containerd takes the image's name from its own annotation.
-        entry["annotations"] = json!({ "io.containerd.image.name": image.reference });
-        let index = json!({ "schemaVersion": 2, "manifests": [entry] }).to_string().into_bytes();
+        let index = index(entry, &image.reference);
         let mut out = Builder::new(fs::File::create(folder.join("image.tar"))?);
         for blob in [&config, &layer, &manifest] {
             put(&mut out, &format!("blobs/sha256/{}", sha256_hex(blob)), 0o644, blob, epoch)?;
         }
         put(&mut out, "index.json", 0o644, &index, epoch)?;
-        put(&mut out, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#, epoch)?;
+        put(&mut out, "oci-layout", 0o644, LAYOUT, epoch)?;
         out.into_inner()?.flush()?;
         Ok(())
     })?;
     Ok(folder.join("image.tar"))
+}
+
+/// The marker of an image layout.
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// The index of a layout with one manifest.
+fn index(mut entry: serde_json::Value, reference: &str) -> Vec<u8> {
+    // containerd takes the image's name from its own annotation.
+    entry["annotations"] = json!({ "io.containerd.image.name": reference });
+    json!({ "schemaVersion": 2, "manifests": [entry] }).to_string().into_bytes()
 }
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
@@ -79,7 +105,7 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
 }
 
 /// The image's one layer: the program, names that link to it, and the folders that programs expect.
-fn layer(image: &ContainerImage, program: &[u8], epoch: i64) -> std::io::Result<Vec<u8>> {
+fn layer(image: &Program, program: &[u8], epoch: i64) -> std::io::Result<Vec<u8>> {
     let mut out = Builder::new(Vec::new());
     let path = image.path.trim_start_matches('/');
     let mut folders = vec!["tmp".to_owned()];
@@ -118,7 +144,7 @@ mod tests {
     use std::path::Path;
 
     use super::archive;
-    use crate::lock::format::{Arch, ContainerImage};
+    use crate::lock::format::{Arch, ContainerImage, Content, Program};
     use crate::repro::sha256_hex;
     use crate::role::Components;
     use crate::store::Store;
@@ -140,13 +166,14 @@ mod tests {
     fn make(folder: &Path) -> Vec<u8> {
         let store = Store::open(&folder.join("store")).unwrap();
         fs_err::write(folder.join("program"), "ELF").unwrap();
-        let image = ContainerImage {
-            reference: "example.local/shell:1".to_owned(),
+        let program = Program {
             program: "tools:shell".to_owned(),
             path: "/bin/shell".to_owned(),
             links: vec!["/bin/sh".to_owned()],
             entrypoint: vec!["/bin/sh".to_owned()],
         };
+        let reference = "example.local/shell:1".to_owned();
+        let image = ContainerImage { reference, content: Content::Program(program) };
         let program = BTreeMap::from([("shell".to_owned(), folder.join("program"))]);
         let components = Components::from([("tools".to_owned(), program)]);
         fs_err::read(archive(&store, &image, &components, Arch::Amd64, 1000).unwrap()).unwrap()

@@ -64,7 +64,7 @@ fn tree(
     components: &Components,
     firstboot: &[u8],
 ) -> Result<RoleTree> {
-    let mut overlay = overlay(role, context, components)?;
+    let mut overlay = overlay(role, &context.of(role), components)?;
     let table = table(&plan.cluster)?;
     let mut put = |path: &str, mode, bytes: Vec<u8>| overlay.file(path, mode, Content::Bytes(bytes), WHY);
     put(schema::CLUSTER_FILE, 0o644, table);

@@ -12,31 +12,35 @@ use crate::error::Result;
 use crate::fetch::local::{self, LocalFile};
 use crate::fetch::{self, shown};
 use crate::lock::Lock;
-use crate::lock::add::{AddError, Addition, Found, Take, add, published};
+use crate::lock::add::{AddError, Addition, Found, Take, add, add_image, published};
 use crate::lock::component::with_arch;
-use crate::lock::format::Arch;
+use crate::lock::format::{Arch, Digest, Sha256Hex};
 use crate::lock::hash::of_file;
 use crate::mirror::Mirrors;
+use crate::oci::{self, Wanted};
 use crate::plan;
+use crate::progress::Progress;
 use crate::store::Store;
 
 /// What is taken, and who vouches.
 const NOTES: &str = "\
 `{arch}` in URL, --checksums, --files and --folder stands for the architecture.
-Without --checksums nobody but the server vouches for what came.";
+Without --checksums nobody but the server vouches for what came.
+oci://REGISTRY/NAME:TAG adds a container image of the release, by its digest.";
 
 /// Else it is too wide.
 const USAGE: &str = "\
 builder lock add [OPTIONS] --release <RELEASE> <COMPONENT> <URL>
-       (--file <NAME> | --files <NAME=PATH>... | --folder <PATH>)";
+       (--file <NAME> | --files <NAME=PATH>... | --folder <PATH>)
+       builder lock add [OPTIONS] --release <RELEASE> <IMAGE> oci://<REFERENCE>";
 
 /// Arguments of `builder lock add`.
 #[derive(Debug, Args)]
-#[command(after_help = NOTES, override_usage = USAGE, group = ArgGroup::new("take").required(true))]
+#[command(after_help = NOTES, override_usage = USAGE, group = ArgGroup::new("take"))]
 pub(in crate::cli) struct Add {
-    /// Name of the component, new or with downloads already
+    /// Name of the component, new or with downloads; or of a new image
     component: String,
-    /// Address of the file
+    /// Address of the file, or oci://REGISTRY/NAME:TAG
     url: String,
     /// The release that it belongs to
     #[arg(long, value_name = "RELEASE")]
@@ -72,8 +76,11 @@ impl Add {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let lockfile = self.lockfile.clone().unwrap_or_else(|| plan::lockfile(&global.project));
         let text = Lock::read(&lockfile)?;
-        let addition = self.addition();
         let architectures = if self.arch.is_empty() { &[Arch::Amd64][..] } else { &self.arch };
+        if let Some(reference) = self.url.strip_prefix("oci://") {
+            return self.image(global, &lockfile, &text, reference, architectures);
+        }
+        let addition = self.addition()?;
         // What is wrong with the request is said before anything is downloaded.
         let nothing = Found { sha256: "0".repeat(64).parse().map_err(std::io::Error::other)?, size: 0 };
         let placeholder = architectures.iter().map(|arch| (*arch, nothing.clone())).collect();
@@ -95,14 +102,53 @@ impl Add {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn addition(&self) -> Addition {
+    /// Adds a container image of a registry, which is then in the store for each architecture.
+    fn image(
+        &self,
+        global: &Global,
+        lockfile: &Path,
+        text: &str,
+        reference: &str,
+        architectures: &[Arch],
+    ) -> Result<ExitCode> {
+        if self.file.is_some() || self.folder.is_some() || !self.files.is_empty() || self.checksums.is_some()
+        {
+            return Err(AddError::Take("of an image of a registry nothing can be chosen").into());
+        }
+        let name = (self.release.as_str(), self.component.as_str());
+        let of_all = |digest: &Digest| -> BTreeMap<Arch, Digest> {
+            architectures.iter().map(|arch| (*arch, digest.clone())).collect()
+        };
+        // What is wrong with the request is said before anything is downloaded.
+        oci::parse(reference)?;
+        let nothing = Digest::from("0".repeat(64).parse::<Sha256Hex>().map_err(std::io::Error::other)?);
+        add_image(lockfile, text, name, reference, &of_all(&nothing))?;
+        let mirrors = Mirrors::known(global.debian_mirror.as_deref())?;
+        let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
+        let digest = oci::resolve(reference, &mirrors)?;
+        // Pods use the tag; what it was when it was added, `digest` says.
+        let reference = tagged(reference);
+        for arch in architectures {
+            let wanted = Wanted::new(reference, digest.clone(), *arch, &mirrors)?;
+            oci::fetch(&store, &[wanted], false, &progress)?;
+        }
+        let written = add_image(lockfile, text, name, reference, &of_all(&digest))?;
+        crate::lock::replace(lockfile, &written)?;
+        say(&format!("{digest}  {reference}\n"))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn addition(&self) -> Result<Addition, AddError> {
         let take = match (&self.file, &self.folder) {
             (Some(file), _) => Take::File(file.clone()),
             (None, Some(folder)) => Take::Folder(folder.clone()),
+            (None, None) if self.files.is_empty() => {
+                return Err(AddError::Take("one of --file, --files and --folder is required for a file"));
+            }
             (None, None) => Take::Files(self.files.iter().cloned().collect()),
         };
         let (release, component, url) = (self.release.clone(), self.component.clone(), self.url.clone());
-        Addition { release, component, url, take }
+        Ok(Addition { release, component, url, take })
     }
 
     /// Downloads the file, compares it with the published checksum, and puts it into the store.
@@ -127,6 +173,12 @@ impl Add {
         local::admit(store, &[LocalFile { key, path, in_folder: false, name, sha256 }])?;
         Ok(found)
     }
+}
+
+/// A reference without its digest, when it has a tag as well.
+fn tagged(reference: &str) -> &str {
+    let named = reference.split('@').next().unwrap_or(reference);
+    if oci::parse(named).is_ok() { named } else { reference }
 }
 
 /// A published checksum may be a SHA-256 or a SHA-512.
