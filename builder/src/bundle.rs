@@ -42,14 +42,6 @@ pub enum BundleError {
         /// What the lock says.
         path: String,
     },
-    /// The store is not what it should be.
-    #[error("`{entry}` in the store is wrong: {message}")]
-    Damaged {
-        /// Path below the store.
-        entry: String,
-        /// The fact.
-        message: String,
-    },
     /// A name that a tar archive of Kiln's cannot hold.
     #[error("the name `{}` is not UTF-8", path.display())]
     Name {
@@ -60,19 +52,13 @@ pub enum BundleError {
 
 impl Explain for BundleError {
     fn class(&self) -> Class {
-        match self {
-            Self::Outside { .. } | Self::Name { .. } => Class::Input,
-            Self::Damaged { .. } => Class::Host,
-        }
+        Class::Input
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Outside { .. } => {
                 Some("copy the files into the lockfile's folder and correct `path`".to_owned())
-            }
-            Self::Damaged { .. } => {
-                Some("`builder store verify --remove` deletes what is wrong; then run this again".to_owned())
             }
             Self::Name { .. } => None,
         }
@@ -124,7 +110,7 @@ impl Bundle {
             files.extend(oci::stored(store, &image)?.parts().map(|part| part.digest.sha256().to_string()));
         }
         for name in files {
-            sound(verify::file(store, &name), &format!("files/{name}"))?;
+            verify::sound(verify::file(store, &name), &format!("files/{name}"))?;
             bundle.file(&format!("store/files/{name}"), 0o644, store.file(&name));
         }
         Ok(bundle)
@@ -189,8 +175,7 @@ impl Bundle {
 
     /// A step's result, with the record of it that a store keeps; one of before there were records gets one.
     fn step(&mut self, store: &Store, name: &str, made: &Path) -> Result<()> {
-        let fault = verify::step(store, name).filter(|(state, _)| *state == verify::State::Wrong);
-        sound(fault, &format!("steps/{name}"))?;
+        verify::sound(verify::step(store, name), &format!("steps/{name}"))?;
         self.bytes(&format!("store/records/{name}"), record::tree_sha256(made)?.into_bytes());
         self.folder(&format!("store/steps/{name}"), made)
     }
@@ -219,13 +204,6 @@ impl Bundle {
 
     fn bytes(&mut self, name: &str, bytes: Vec<u8>) {
         self.tree.file(&format!("{}/{name}", self.top), 0o644, Content::Bytes(bytes), "");
-    }
-}
-
-fn sound(fault: verify::Fault, entry: &str) -> Result<(), BundleError> {
-    match fault {
-        None => Ok(()),
-        Some((_, message)) => Err(BundleError::Damaged { entry: entry.to_owned(), message }),
     }
 }
 

@@ -11,9 +11,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::mirror::Mirrors;
 use crate::sandbox;
-
-/// Free room that a cold build of a profile takes, in bytes: the store's downloads, package roots and disks.
-const ROOM: u64 = 12 << 30;
+use crate::store::room;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize)]
@@ -92,16 +90,15 @@ fn namespaces() -> Outcome {
 
 fn room(store: &Path) -> Outcome {
     let existing = store.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    match nix::sys::statvfs::statvfs(existing) {
-        Ok(stat) => {
-            let free = stat.blocks_available() * stat.fragment_size();
+    match room::free(existing) {
+        Ok(free) => {
             let fact = format!("{} GB free at {}", free / 1_000_000_000, existing.display());
-            if free >= ROOM {
+            if free >= room::BUILD {
                 return Outcome::Good { found: fact };
             }
             let hint = format!(
                 "a cold build takes {} GB; name another place with `--store DIR`",
-                ROOM / 1_000_000_000
+                room::BUILD / 1_000_000_000
             );
             Outcome::Missing { fact, hint }
         }

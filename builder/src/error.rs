@@ -41,6 +41,12 @@ impl Error {
             Class::Host => 2,
         }
     }
+
+    /// The fact with its causes, without the hint.
+    pub(crate) fn fact(&self) -> String {
+        let causes = std::iter::successors(self.0.source(), |cause| cause.source());
+        causes.fold(self.0.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
 }
 
 impl<E: Explain> From<E> for Error {
@@ -52,12 +58,7 @@ impl<E: Explain> From<E> for Error {
 impl fmt::Display for Error {
     /// The fact with its causes, a blank line and the hint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
+        f.write_str(&self.fact())?;
         match self.0.hint() {
             Some(hint) => write!(f, "\n\nhint: {hint}"),
             None => Ok(()),

@@ -26,6 +26,7 @@ pub(crate) use address::{CONNECT, causes, is_here};
 pub(crate) use credentials::{Credentials, shown};
 pub use error::FetchError;
 pub use once::{destination, unverified};
+pub(crate) use pace::Paced;
 
 /// Downloads at a time.
 const PARALLEL: usize = 6;
@@ -97,6 +98,9 @@ pub fn fetch_within(
         return Ok(());
     }
     let total = missing.iter().filter_map(|item| item.size).sum();
+    let here = |item: &Item| fs::metadata(store.partial(&item.hash)).map_or(0, |partial| partial.len());
+    let need = missing.iter().map(|item| item.size.unwrap_or(0).saturating_sub(here(item))).sum();
+    store.need(need, "the downloads").check()?;
     let task = progress.bytes(&format!("fetching {} files, {} MB", missing.len(), total / 1_000_000), total);
     let clients = Clients::new(stall)?;
     // The largest first, taken from the end; what has no size is no small package.
@@ -148,6 +152,10 @@ fn fetch_one(store: &Store, clients: &Clients, item: &Item, task: &Task<'_>) -> 
             match download(store, clients, item, url, task) {
                 Ok(()) => return Ok(store.admit(&item.hash)?),
                 Err(Attempt::NotThere) => break,
+                Err(Attempt::Host(error)) => {
+                    let need = store.need(item.size.unwrap_or(0), "a download");
+                    return Err(need.explain(error.into()));
+                }
                 Err(Attempt::Wrong(found)) => {
                     let (subject, expected) = (item.subject.clone(), item.hash.clone());
                     let (url, origin) = (shown(url), item.origin);

@@ -31,6 +31,7 @@ pub mod role;
 pub mod sandbox;
 pub mod secret;
 pub mod seed;
+pub mod share;
 pub mod stage;
 pub mod store;
 pub(crate) mod tls;

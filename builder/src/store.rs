@@ -11,6 +11,7 @@ pub mod gc;
 mod held;
 mod key;
 pub(crate) mod record;
+pub(crate) mod room;
 pub mod verify;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ use fs_err as fs;
 use crate::error::Result;
 pub use error::StoreError;
 pub use key::StepKey;
+pub use room::FullError;
+use room::Need;
 
 /// A store in a folder of the host.
 #[derive(Debug, Clone)]
@@ -174,16 +177,25 @@ impl Store {
         let temporary = self.root.join("tmp").join(&folder);
         remove_tree(&temporary)?;
         fs::create_dir(&temporary)?;
-        if let Err(error) = make(&temporary) {
+        let path = self.root.join("steps").join(&folder);
+        let finish = || {
+            // The record comes first: a step is never there without one.
+            fs::write(self.record(&folder), record::tree_sha256(&temporary)?)?;
+            Ok(fs::rename(&temporary, &path)?)
+        };
+        if let Err(error) = make(&temporary).and_then(|()| finish()) {
+            // How much room there is counts before what takes it goes.
+            let error = self.need(room::BUILD, "a whole build").explain(error);
             // The first error is the one that counts; what is left goes with the next `open`.
             let _ = remove_tree(&temporary);
             return Err(error);
         }
-        // The record comes first: a step is never there without one.
-        fs::write(self.record(&folder), record::tree_sha256(&temporary)?)?;
-        let path = self.root.join("steps").join(folder);
-        fs::rename(&temporary, &path)?;
         Ok(path)
+    }
+
+    /// What the store's file system must hold.
+    pub(crate) fn need(&self, bytes: u64, what: &'static str) -> Need<'_> {
+        Need { bytes, what, folder: &self.root, option: "--store" }
     }
 
     /// Where the content of a step's folder is recorded.

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 
 use builder::fetch::{self, Item, Origin};
 use builder::progress::Progress;
+use builder::share::Remote;
 use builder::store::Store;
 
 #[test]
@@ -28,8 +29,10 @@ fn nothing_is_asked_once_the_network_is_forbidden() {
     // The caller forgot to say so.
     let error = fetch::fetch(&store, vec![item], false, &Progress::new()).unwrap_err().to_string();
     assert!(error.contains("some file is not in the store, and --offline forbids fetching it"), "{error}");
-    let error = fetch::unverified(&[url], &folder.path().join("index")).unwrap_err().to_string();
+    let error = fetch::unverified(&[url.clone()], &folder.path().join("index")).unwrap_err().to_string();
     assert!(error.contains("--offline forbids the network"), "{error}");
+    let error = Remote::open(&url).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("is on the network, and --offline forbids it"), "{error}");
     assert_eq!(server.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "the server was asked");
 
     // What lies on this machine is no network.

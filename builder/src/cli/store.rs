@@ -1,5 +1,7 @@
 //! `builder store`: what is in the store, whether it is good, and what of it can go.
 
+mod share;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,6 +22,10 @@ pub(super) enum Store {
     Verify(Verify),
     /// Remove what the profiles, releases and recipes no longer reach
     Gc(Gc),
+    /// Copy what a profile's builds read to another place
+    Push(share::Share),
+    /// Copy what a profile's builds read from another place, verified
+    Pull(share::Share),
 }
 
 /// Arguments of `builder store verify`.
@@ -49,6 +55,8 @@ impl Store {
         match self {
             Self::Verify(verify) => verify.run(global),
             Self::Gc(gc) => gc.run(global),
+            Self::Push(share) => share.push(global),
+            Self::Pull(share) => share.pull(global),
         }
     }
 }

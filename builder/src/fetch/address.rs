@@ -65,6 +65,8 @@ pub(super) enum Attempt {
     Refused(String),
     /// It has something else; this is what.
     Wrong(String),
+    /// It is not its fault: what came could not be written.
+    Host(io::Error),
 }
 
 /// What an address answers.
@@ -80,7 +82,7 @@ pub(super) struct Body {
 
 impl From<io::Error> for Attempt {
     fn from(error: io::Error) -> Self {
-        Self::Later(error.to_string())
+        Self::Host(error)
     }
 }
 
@@ -92,7 +94,7 @@ pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Atte
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Attempt::NotThere),
             Err(error) => return Err(Attempt::Later(format!("{path}: {error}"))),
         };
-        file.seek(SeekFrom::Start(from))?;
+        file.seek(SeekFrom::Start(from)).map_err(|error| Attempt::Later(format!("{path}: {error}")))?;
         return Ok(Body { bytes: Box::new(file), url: url.to_owned(), resumed: true, sized: true });
     }
     // The one place where a connection begins, but for those to registries (`oci::registry`).

@@ -20,7 +20,8 @@ use crate::error::Result;
 pub fn unverified(urls: &[String], path: &Path) -> Result<()> {
     ask(urls, |mut body| {
         let mut file = fs::File::create(path)?;
-        match io::copy(&mut body.bytes.by_ref().take(LARGEST + 1), &mut file)? {
+        let copied = io::copy(&mut body.bytes.by_ref().take(LARGEST + 1), &mut file);
+        match copied.map_err(|error| Attempt::Later(error.to_string()))? {
             size if size > LARGEST => Err(Attempt::Wrong(format!("it has more than {LARGEST} bytes"))),
             _ => Ok(()),
         }
@@ -45,6 +46,7 @@ fn ask<T>(urls: &[String], mut take: impl FnMut(Body) -> Result<T, Attempt>) -> 
             match open(&clients, url, 0).and_then(&mut take) {
                 Ok(taken) => return Ok(taken),
                 Err(Attempt::Later(message) | Attempt::Wrong(message)) => last = message,
+                Err(Attempt::Host(error)) => return Err(error.into()),
                 Err(Attempt::NotThere) => {
                     last = "it is not there".to_owned();
                     break;

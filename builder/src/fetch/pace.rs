@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const LEAST: u64 = 1024;
 
 /// Reads on as long as enough comes.
-pub(super) struct Paced<R> {
+pub(crate) struct Paced<R> {
     inner: R,
     window: Duration,
     waited: Duration,
@@ -19,7 +19,7 @@ pub(super) struct Paced<R> {
 
 impl<R> Paced<R> {
     /// `window` is the time over which the rate is averaged.
-    pub(super) fn new(inner: R, window: Duration) -> Self {
+    pub(crate) fn new(inner: R, window: Duration) -> Self {
         Self { inner, window, waited: Duration::ZERO, read: 0 }
     }
 }

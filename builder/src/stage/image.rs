@@ -19,6 +19,7 @@ use crate::parallel;
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
 use crate::sandbox::Sandbox;
+use crate::store::room::Need;
 
 /// Remembers, beside the images, what they were made of, so that an unchanged build reads none of them.
 const STAMPS: &str = ".images.json";
@@ -84,6 +85,10 @@ pub fn finish(
     known.retain(|file, stamp| Seen::look(&out.join(file)).is_ok_and(|seen| seen == stamp.seen));
     // The new files, each under a name that nothing takes for an image until all are there.
     let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(out)?;
+    // Holes take nothing, and compression makes it less: it is the most that they take.
+    let raws = disks.iter().filter_map(|disk| fs::metadata(&disk.raw).ok());
+    let bytes = raws.map(|raw| raw.blocks() * 512).sum();
+    let need = Need { bytes, what: "the images", folder: out, option: "--out" };
     let make = |disk: &Disk| -> Result<Option<(PathBuf, Stamp)>> {
         let file = file_of(disk);
         let identity = identities.get(&disk.role);
@@ -98,7 +103,8 @@ pub fn finish(
         }
         let task = progress.task(&format!("compressing the image of `{}`", disk.role));
         let path = fresh.path().join(&file);
-        disk::to_qcow2(&Sandbox::new(&tools.path), &disk.raw, identity.map(Vec::as_slice), &path)?;
+        disk::to_qcow2(&Sandbox::new(&tools.path), &disk.raw, identity.map(Vec::as_slice), &path)
+            .map_err(|error| need.explain(error.into()))?;
         let sha256 = hash(&path)?.parse().map_err(std::io::Error::other)?;
         let stamp = Stamp { inputs, sha256, seen: Seen::look(&path)? };
         task.finish();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -198,6 +199,18 @@ pub(crate) fn verify(name: &str, build: &Build, arch: Arch, folder: &Path) -> Re
         }
     }
     Ok(())
+}
+
+/// Makes a result of files that are the lock's outputs, and that were verified, in their folder.
+///
+/// # Errors
+/// When something cannot be written.
+pub(crate) fn adopt(build: &Build, arch: Arch, folder: &Path) -> Result<()> {
+    let made: BTreeMap<&String, &Sha256Hex> = build.output.get(&arch).into_iter().flatten().collect();
+    for file in made.keys() {
+        fs::set_permissions(folder.join(file), std::fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(fs::write(folder.join(SUMS), serde_json::to_vec(&made).map_err(std::io::Error::from)?)?)
 }
 
 /// Lays a file of a source package out as dpkg-source would, without the patches: the original's top folder is

@@ -19,6 +19,14 @@ pub enum StoreError {
         /// The store.
         root: PathBuf,
     },
+    /// What is needed of it is not what it should be.
+    #[error("`{entry}` in the store is wrong: {message}")]
+    Damaged {
+        /// Path below the store.
+        entry: String,
+        /// The fact.
+        message: String,
+    },
     /// It holds something else than it should.
     #[error("{wrong} of {checked} entries of the store are wrong")]
     Wrong {
@@ -33,7 +41,7 @@ impl Explain for StoreError {
     fn class(&self) -> Class {
         match self {
             Self::Missing { .. } => Class::Input,
-            Self::Busy { .. } | Self::Wrong { .. } => Class::Host,
+            Self::Busy { .. } | Self::Damaged { .. } | Self::Wrong { .. } => Class::Host,
         }
     }
 
@@ -42,7 +50,7 @@ impl Explain for StoreError {
             match self {
                 Self::Missing { .. } => "name it with `--store DIR`; the first build or fetch makes it",
                 Self::Busy { .. } => "run the same command again when no other `builder` runs",
-                Self::Wrong { .. } => {
+                Self::Damaged { .. } | Self::Wrong { .. } => {
                     "`builder store verify --remove` deletes what is wrong; the next build makes it again"
                 }
             }

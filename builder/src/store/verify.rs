@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use fs_err as fs;
 use serde::Serialize;
 
-use super::{Store, held, record};
+use super::{Store, StoreError, held, record};
 use crate::error::Result;
 use crate::lock::format::{Hash, Sha256Hex, Sha512Hex};
 
@@ -145,6 +145,14 @@ pub(crate) fn step(store: &Store, name: &str) -> Fault {
         return Some((State::NotRecorded, "it was made before Kiln kept records".to_owned()));
     };
     compare("tree", expected.as_str(), record::tree_sha256(&store.root.join("steps").join(name)))
+}
+
+/// Refuses what is known to be wrong; `entry` is its path below the store.
+pub(crate) fn sound(fault: Fault, entry: &str) -> Result<(), StoreError> {
+    match fault {
+        None | Some((State::NotRecorded, _)) => Ok(()),
+        Some((State::Wrong, message)) => Err(StoreError::Damaged { entry: entry.to_owned(), message }),
+    }
 }
 
 fn compare(kind: &str, expected: &str, found: io::Result<String>) -> Fault {

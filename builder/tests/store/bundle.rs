@@ -2,14 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use assert_cmd::Command;
 use builder::lock::Lock;
-use builder::lock::format::Arch;
 use builder::repro::sha256_hex;
-use builder::stage::{roots, source};
-use builder::store::Store;
 use fs_err as fs;
 
 use super::project::Project;
@@ -27,26 +24,10 @@ fn archive(project: &Project) -> tar::Archive<impl std::io::Read> {
     tar::Archive::new(zstd::Decoder::new(fs::File::open(project.path("b.tar.zst")).unwrap()).unwrap())
 }
 
-/// The source build of `hello`, as if it had been compiled; the name of its step.
-fn hello(project: &Project) -> String {
-    let (root, lock) = (project.path(""), Lock::load(&project.path("lockfile.toml")).unwrap());
-    let (build, arch) = (&lock.build["hello"], Arch::Amd64);
-    let key = source::key(&root, &lock, build, &roots::key(&lock, &build.root, arch), arch).unwrap();
-    let store = Store::open(&project.path("store")).unwrap();
-    let make = |out: &Path| {
-        fs::write(out.join("hello"), "made")?;
-        fs::set_permissions(out.join("hello"), std::fs::Permissions::from_mode(0o755))?;
-        let sums = format!("{{\"hello\":\"{}\"}}", sha256_hex("made"));
-        Ok(fs::write(out.join(".sha256.json"), sums)?)
-    };
-    store.step(&key, make).unwrap();
-    key.folder()
-}
-
 #[test]
 fn a_bundle_holds_the_closure_and_no_secret() {
     let project = Project::with_content();
-    let hello = hello(&project);
+    let hello = project.hello();
     project.write("secrets/small.key", "secret");
     project.write("out/small/admin.kubeconfig", "secret");
     let (code, stdout, stderr) = bundle(&project, &[]);
@@ -99,7 +80,7 @@ fn a_bundle_holds_the_closure_and_no_secret() {
 #[test]
 fn the_same_inputs_give_the_same_bundle() {
     let projects = [Project::with_content(), Project::with_content()];
-    let steps = projects.each_ref().map(hello);
+    let steps = projects.each_ref().map(Project::hello);
     let motd = projects[1].path("images/tiny/files/etc/motd");
     fs::set_permissions(motd, std::fs::Permissions::from_mode(0o600)).unwrap();
     fs::remove_file(projects[1].path("store/records").join(&steps[1])).unwrap();
@@ -110,7 +91,7 @@ fn the_same_inputs_give_the_same_bundle() {
 #[test]
 fn the_builder_in_a_bundle_takes_its_project_and_its_store_from_there() {
     let project = Project::with_content();
-    hello(&project);
+    project.hello();
     assert_eq!(bundle(&project, &[]).0, 0);
     let elsewhere = tempfile::tempdir().unwrap();
     archive(&project).unpack(elsewhere.path()).unwrap();
@@ -171,7 +152,7 @@ fn what_would_not_build_elsewhere_is_refused() {
     refused(&project, &[], 2, &format!("`files/{dsc}` in the store is wrong: expected sha256:{dsc}"));
     fs::remove_file(project.path("store/files").join(&dsc)).unwrap();
 
-    let made = project.path("store/steps").join(hello(&project)).join("hello");
+    let made = project.path("store/steps").join(project.hello()).join("hello");
     fs::write(&made, "damage").unwrap();
     refused(&project, &[], 2, "in the store is wrong: expected tree:");
     let record = project.path("store/records").join(made.parent().unwrap().file_name().unwrap());

@@ -2,12 +2,16 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use builder::embedded;
+use builder::lock::Lock;
 use builder::lock::format::Arch;
 use builder::repro::sha256_hex;
+use builder::stage::{roots, source};
+use builder::store::{StepKey, Store};
 use fs_err as fs;
 
 const PROFILE: &str = r#"
@@ -91,16 +95,91 @@ impl Project {
         fs::write(path, text).unwrap();
     }
 
+    /// As [`Project::with_content`], with all of it in the store, as if `hello` had been compiled.
+    pub fn full() -> Self {
+        let project = Self::with_content();
+        let mirror = format!("file://{}", project.path("mirror/debian").display());
+        let (code, _, stderr) = project.run(&["fetch", "--profile", "small", "--debian-mirror", &mirror]);
+        assert_eq!(code, 0, "{stderr}");
+        project.hello();
+        project
+    }
+
+    /// As [`Project::with_content`], with a package of so many bytes.
+    pub fn large(size: usize) -> Self {
+        let project = Self::with_content();
+        let package: String = "0123456789abcdef".repeat(size / 16);
+        let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
+        let lock = lock.replace(&sha256_hex("p".repeat(30)), &sha256_hex(&package));
+        project.write("lockfile.toml", &lock.replace("size = 30", &format!("size = {size}")));
+        project.write("mirror/debian/pool/main/k/kmod/kmod_34.2-2_amd64.deb", &package);
+        project
+    }
+
+    pub fn lock(&self) -> Lock {
+        Lock::load(&self.path("lockfile.toml")).unwrap()
+    }
+
+    /// The key of the source build of `hello`.
+    fn key(&self) -> StepKey {
+        let (root, lock, arch) = (self.path(""), self.lock(), Arch::Amd64);
+        let build = &lock.build["hello"];
+        source::key(&root, &lock, build, &roots::key(&lock, &build.root, arch), arch).unwrap()
+    }
+
+    /// The source build of `hello`, as if it had been compiled; the name of its step.
+    pub fn hello(&self) -> String {
+        let (key, store) = (self.key(), Store::open(&self.path("store")).unwrap());
+        let make = |out: &Path| {
+            fs::write(out.join("hello"), "made")?;
+            fs::set_permissions(out.join("hello"), std::fs::Permissions::from_mode(0o755))?;
+            let sums = format!("{{\"hello\":\"{}\"}}", sha256_hex("made"));
+            Ok(fs::write(out.join(".sha256.json"), sums)?)
+        };
+        store.step(&key, make).unwrap();
+        key.folder()
+    }
+
+    /// Where the package, the source and the compiled program lie below a store.
+    pub fn entries(&self) -> [String; 3] {
+        let lock = self.lock();
+        let package = &lock.deb.values().flatten().find(|deb| deb.name == "kmod").unwrap().sha256;
+        let source = &lock.source["hello"].files[0].sha256;
+        [
+            format!("files/{package}"),
+            format!("files/{source}"),
+            format!("steps/{}/hello", self.key().folder()),
+        ]
+    }
+
+    /// Nothing entered the store, and nothing unfinished is left.
+    pub fn is_empty(&self) {
+        for folder in ["files", "steps", "tmp"] {
+            let entries = fs::read_dir(self.path("store").join(folder)).unwrap();
+            assert_eq!(entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>(), Vec::<PathBuf>::new());
+        }
+    }
+
     /// The program in the project's folder, with its store there: exit code, standard output and standard error.
     pub fn run(&self, args: &[&str]) -> (i32, String, String) {
-        run(self.0.path(), &[args, &["--store", "store"]].concat())
+        self.run_with(&[], args)
+    }
+
+    /// The same with an environment.
+    pub fn run_with(&self, env: &[(&str, &str)], args: &[&str]) -> (i32, String, String) {
+        run_with(env, self.0.path(), &[args, &["--store", "store"]].concat())
     }
 }
 
 /// The program in a folder.
 pub fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    run_with(&[], folder, args)
+}
+
+fn run_with(env: &[(&str, &str)], folder: &Path, args: &[&str]) -> (i32, String, String) {
     let mut command = Command::cargo_bin("builder").unwrap();
-    let output = command.env_clear().current_dir(folder).args(args).output().unwrap();
+    command.env_clear().envs(env.iter().copied());
+    let output = command.current_dir(folder).args(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

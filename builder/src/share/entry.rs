@@ -1,0 +1,88 @@
+//! What of a plan may be shared: what the lock pins by its content.
+
+use std::path::PathBuf;
+
+use crate::bundle;
+use crate::error::Result;
+use crate::fetch::Item;
+use crate::lock::format::{Arch, Build, Component, Hash, Sha256Hex};
+use crate::mirror::Mirrors;
+use crate::plan::Plan;
+use crate::stage::{component, roots, source};
+use crate::store::{StepKey, Store};
+
+/// What may be shared, and appears at once.
+pub(super) struct Entry<'a> {
+    /// Its name there.
+    pub(super) name: String,
+    /// Bytes, as far as the lock or the store knows.
+    pub(super) bytes: u64,
+    pub(super) kind: Kind<'a>,
+}
+
+pub(super) enum Kind<'a> {
+    Download(Pinned),
+    Build { name: &'a str, build: &'a Build, key: StepKey },
+}
+
+/// A file that the lock pins.
+pub(super) struct Pinned {
+    /// For people.
+    pub(super) subject: String,
+    /// Its name there.
+    pub(super) name: String,
+    pub(super) hash: Hash,
+    pub(super) size: Option<u64>,
+}
+
+impl Entry<'_> {
+    /// Its files, by their names there; none when the store does not have it.
+    pub(super) fn files(&self, store: &Store, arch: Arch) -> Vec<(String, PathBuf)> {
+        match &self.kind {
+            Kind::Download(file) => {
+                let path = store.file(&file.hash);
+                if path.exists() { vec![(file.name.clone(), path)] } else { Vec::new() }
+            }
+            Kind::Build { build, key, .. } => {
+                let Some(made) = store.made(key) else { return Vec::new() };
+                let outputs = outputs(build, arch, key).into_iter();
+                outputs.map(|(file, pinned)| (pinned.name, made.join(file))).collect()
+            }
+        }
+    }
+}
+
+/// What the plan's builds read that the lock pins, and QEMU's packages.
+pub(super) fn entries(plan: &Plan) -> Result<Vec<Entry<'_>>> {
+    // Addresses do not matter.
+    let mut entries: Vec<Entry<'_>> =
+        bundle::items(plan, &Mirrors::default()).into_iter().map(download).collect();
+    for component in component::closure(&plan.release, &plan.components()).into_values() {
+        let Component::Build { build: name } = component else { continue };
+        let Some(build) = plan.lock.build.get(name) else { continue };
+        let root = roots::key(&plan.lock, &build.root, plan.arch);
+        let key = source::key(&plan.project, &plan.lock, build, &root, plan.arch)?;
+        let kind = Kind::Build { name, build, key: key.clone() };
+        entries.push(Entry { name: format!("steps/{}", key.folder()), bytes: 0, kind });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.dedup_by(|a, b| a.name == b.name);
+    Ok(entries)
+}
+
+fn download<'a>(item: Item) -> Entry<'a> {
+    let name = format!("files/{}", item.hash.as_str());
+    let file = Pinned { subject: item.subject, name: name.clone(), hash: item.hash, size: item.size };
+    Entry { name, bytes: item.size.unwrap_or(0), kind: Kind::Download(file) }
+}
+
+/// The files of a source build, by their names in its folder.
+pub(super) fn outputs(build: &Build, arch: Arch, key: &StepKey) -> Vec<(String, Pinned)> {
+    let outputs = build.output.get(&arch).into_iter().flatten();
+    let pinned = |(file, sha256): (&String, &Sha256Hex)| {
+        let name = format!("steps/{}/{file}", key.folder());
+        let subject = format!("the compiled `{file}`");
+        (file.clone(), Pinned { subject, name, hash: sha256.clone().into(), size: None })
+    };
+    outputs.map(pinned).collect()
+}
