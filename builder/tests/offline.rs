@@ -29,7 +29,8 @@ fn nothing_is_asked_once_the_network_is_forbidden() {
     // The caller forgot to say so.
     let error = fetch::fetch(&store, vec![item], false, &Progress::new()).unwrap_err().to_string();
     assert!(error.contains("some file is not in the store, and --offline forbids fetching it"), "{error}");
-    let error = fetch::unverified(&[url.clone()], &folder.path().join("index")).unwrap_err().to_string();
+    let error =
+        fetch::unverified(std::slice::from_ref(&url), &folder.path().join("index")).unwrap_err().to_string();
     assert!(error.contains("--offline forbids the network"), "{error}");
     let error = Remote::open(&url).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("is on the network, and --offline forbids it"), "{error}");
