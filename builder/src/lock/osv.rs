@@ -1,4 +1,4 @@
-//! A feed of known vulnerabilities in the OSV format (https://ossf.github.io/osv-schema/, 1.6), read from files, and
+//! A feed of known vulnerabilities in the OSV format (<https://ossf.github.io/osv-schema/>, 1.6), read from files, and
 //! whether a version is affected.
 //!
 //! It knows ranges of Debian's and of semantic versions; ranges of commits say nothing about a release.
