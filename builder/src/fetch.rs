@@ -11,7 +11,6 @@ mod once;
 mod pace;
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -19,6 +18,7 @@ use sha2::digest::DynDigest;
 
 use crate::error::Result;
 use crate::lock::format::Hash;
+use crate::parallel;
 use crate::progress::{Progress, Task};
 use crate::store::Store;
 use address::{Attempt, Clients, open};
@@ -105,24 +105,7 @@ pub fn fetch_within(
     let clients = Clients::new(stall)?;
     // The largest first, taken from the end; what has no size is no small package.
     missing.sort_by_key(|item| item.size.unwrap_or(LARGEST));
-    let queue = Mutex::new(missing);
-    std::thread::scope(|scope| {
-        let work = || {
-            while let Some(item) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
-                if let Err(error) = fetch_one(store, &clients, &item, &task) {
-                    // The other workers stop after the file in hand.
-                    queue.lock().map(|mut queue| queue.clear()).ok();
-                    return Err(error);
-                }
-            }
-            Ok(())
-        };
-        let workers: Vec<_> = (0..PARALLEL).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })?;
+    parallel::drain(missing, PARALLEL, |item| fetch_one(store, &clients, &item, &task))?;
     task.finish();
     Ok(())
 }

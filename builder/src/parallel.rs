@@ -1,6 +1,7 @@
 //! The same work on several things at once: as many as there are processors, with the results in the order of the
 //! things, so that no output depends on who was first.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -26,6 +27,36 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<
     });
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Does `work` with every item, by so many workers, from the last item to the first. After the first error the others
+/// stop after the item in hand.
+///
+/// # Errors
+/// One of `work`. A panic of one is the caller's.
+pub fn drain<T: Send, E: Send>(
+    items: Vec<T>,
+    workers: usize,
+    work: impl Fn(T) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let queue = Mutex::new(items);
+    let next = || queue.lock().ok().and_then(|mut queue| queue.pop());
+    let worker = || {
+        while let Some(item) = next() {
+            if let Err(error) = work(item) {
+                queue.lock().map(|mut queue| queue.clear()).ok();
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
 }
 
 #[cfg(test)]

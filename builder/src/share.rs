@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::lock::format::Build;
+use crate::parallel;
 use crate::plan::Plan;
 use crate::progress::{Progress, Task};
 use crate::stage::source;
@@ -136,29 +137,10 @@ fn each(
     let task = progress.bytes(&format!("{verb} {} entries, {} MB", entries.len(), total / 1_000_000), total);
     // The largest first, taken from the end.
     entries.sort_by_key(|entry| entry.bytes);
-    let queue = Mutex::new(entries);
-    let next = || queue.lock().ok().and_then(|mut queue| queue.pop());
-    std::thread::scope(|scope| {
-        let work = || {
-            while let Some(entry) = next() {
-                match work(&entry, &task) {
-                    Ok(outcome) => {
-                        shared.lock().map(|mut shared| shared.add(entry.name, outcome)).unwrap_or(())
-                    }
-                    Err(error) => {
-                        // The other workers stop after the entry in hand.
-                        queue.lock().map(|mut queue| queue.clear()).ok();
-                        return Err(error);
-                    }
-                }
-            }
-            Ok(())
-        };
-        let workers: Vec<_> = (0..PARALLEL).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+    parallel::drain(entries, PARALLEL, |entry| {
+        let outcome = work(&entry, &task)?;
+        shared.lock().map(|mut shared| shared.add(entry.name, outcome)).unwrap_or(());
+        Ok::<(), crate::error::Error>(())
     })?;
     task.finish();
     let mut shared = shared.into_inner().unwrap_or_default();
