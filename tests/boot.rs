@@ -10,7 +10,7 @@ use builder::disk;
 use builder::report::cluster::{ClusterJson, NodeJson};
 use builder::sandbox::Sandbox;
 use fs_err as fs;
-use support::{PROFILE, build, builder, debugfs, fresh, secret, text, tools};
+use support::{End, PROFILE, build, builder, debugfs, fresh, secret, text, tools};
 
 /// Files that one node keeps through its life.
 const KEPT: [&str; 6] = [
@@ -38,34 +38,40 @@ fn machines_boot_and_become_their_nodes() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), clone.join(PROFILE).join(entry.file_name())).unwrap();
     }
-    let _ends = (End(&ours), End(&clone));
+    let _ends = (End(PROFILE, &ours), End(PROFILE, &clone));
     let machines = Machines { tools: tools() };
     let cluster = ClusterJson::load(&ours.join(PROFILE)).unwrap();
     let node = |name: &str| cluster.nodes.iter().find(|node| node.name == name).unwrap();
 
-    machines.boot(&ours, "server", "bios");
-    expect_record(&ours, node("server"));
-    machines.halt(&ours);
+    // Two cores: two machines at once.
+    let (first, second) = std::thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            machines.boot(&clone, "server", "bios");
+            expect_record(&clone, node("server"));
+            machines.halt(&clone);
+            machines.boot(&clone, "node-0", "uefi");
+            expect_record(&clone, node("node-0"));
+            machines.halt(&clone);
+        });
+        machines.boot(&ours, "node-0", "bios");
+        expect_record(&ours, node("node-0"));
+        machines.halt(&ours);
+        let first = machines.files(&ours, "node-0");
+        machines.expect_wiped(&ours, "node-0");
 
-    machines.boot(&ours, "node-0", "bios");
-    expect_record(&ours, node("node-0"));
-    machines.halt(&ours);
-    let first = machines.files(&ours, "node-0");
+        machines.boot(&ours, "node-0", "bios");
+        let console = builder(&["logs", "--profile", PROFILE, "--out", text(&ours), "node-0"]);
+        assert!(console.contains("firstboot: node-0 is up to date"), "{console}");
+        machines.halt(&ours);
+        let second = machines.files(&ours, "node-0");
+        others.join().unwrap();
+        (first, second)
+    });
     assert!(first.iter().all(|content| !content.is_empty()), "a file of {KEPT:?} is missing or empty");
-    machines.expect_wiped(&ours, "node-0");
-
-    machines.boot(&ours, "node-0", "bios");
-    let console = builder(&["logs", "--profile", PROFILE, "--out", text(&ours), "node-0"]);
-    assert!(console.contains("firstboot: node-0 is up to date"), "{console}");
-    machines.halt(&ours);
-    let second = machines.files(&ours, "node-0");
     for (path, (before, after)) in KEPT.iter().zip(first.iter().zip(&second)) {
         assert!(before == after, "the second boot changed {path}");
     }
 
-    machines.boot(&clone, "node-0", "uefi");
-    expect_record(&clone, node("node-0"));
-    machines.halt(&clone);
     let cloned = machines.files(&clone, "node-0");
     for (path, (ours, clones)) in KEPT.iter().zip(first.iter().zip(&cloned)) {
         let recorded = path.ends_with("firstboot.json");
@@ -90,7 +96,7 @@ fn a_machine_becomes_its_node_by_its_seed() {
     let secret = secret(&out, 7);
     let seed = ["--identity", "seed", "--secret", text(&secret), "--out", text(&out)];
     builder(&[&["build", "--profile", PROFILE], &seed[..]].concat());
-    let _ends = End(&out);
+    let _ends = End(PROFILE, &out);
     let machines = Machines { tools: tools() };
     let cluster = ClusterJson::load(&out.join(PROFILE)).unwrap();
     let node = cluster.nodes.iter().find(|node| node.name == "node-1").unwrap();
@@ -194,16 +200,5 @@ impl Machines {
             file.read_exact_at(&mut bytes, partition.start).unwrap();
             assert!(bytes.iter().all(|byte| *byte == 0), "the identity partition of {node} is not wiped");
         });
-    }
-}
-
-/// Ends what runs in a folder of results when it is dropped.
-struct End<'a>(&'a Path);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        let mut down = assert_cmd::Command::new(support::BUILDER);
-        down.current_dir(support::project());
-        let _ = down.args(["down", "--profile", PROFILE, "--grace", "0", "--out", text(self.0)]).output();
     }
 }

@@ -10,7 +10,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use serde_json::Value;
 
-use crate::support::{self, builder, debugfs, fresh, say, secret, text, tools};
+use crate::support::{End, builder, debugfs, fresh, say, secret, text, tools};
 
 /// Two pods, one on each worker, that tell who asks them; a Service; a Secret; a pod's log to read.
 pub const WORKLOAD: &str = include_str!("cluster/workload.yaml");
@@ -44,11 +44,7 @@ pub struct Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let mut down = assert_cmd::Command::new(support::BUILDER);
-        down.current_dir(support::project());
-        let _ = down
-            .args(["down", "--profile", &self.profile, "--grace", "0", "--out", text(&self.out)])
-            .output();
+        drop(End(&self.profile, &self.out));
     }
 }
 

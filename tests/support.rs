@@ -88,6 +88,17 @@ pub fn build(out: &Path) -> String {
     builder(&["build", "--profile", PROFILE, "--out", text(out), "--secret", text(&secret)])
 }
 
+/// Ends the machines of a profile in a folder of results when it is dropped.
+pub struct End<'a>(pub &'a str, pub &'a Path);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let mut down = assert_cmd::Command::new(BUILDER);
+        down.current_dir(project());
+        let _ = down.args(["down", "--profile", self.0, "--grace", "0", "--out", text(self.1)]).output();
+    }
+}
+
 /// A path as an argument.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()

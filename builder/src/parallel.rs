@@ -29,6 +29,22 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Two works at once, with both results.
+///
+/// # Errors
+/// That of the first, else that of the second. A panic of one is the caller's.
+pub fn both<A, B: Send, E: Send>(
+    first: impl FnOnce() -> Result<A, E>,
+    second: impl FnOnce() -> Result<B, E> + Send,
+) -> Result<(A, B), E> {
+    thread::scope(|scope| {
+        let second = scope.spawn(second);
+        let first = first();
+        let second = second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((first?, second?))
+    })
+}
+
 /// Does `work` with every item, by so many workers, from the last item to the first. After the first error the others
 /// stop after the item in hand.
 ///

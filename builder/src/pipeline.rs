@@ -9,6 +9,7 @@ use fs_err as fs;
 use crate::error::Result;
 use crate::identity::{self, IdentityFile};
 use crate::mirror::Mirrors;
+use crate::parallel;
 use crate::pki::{Encryption as PkiEncryption, Pki, PkiOptions};
 use crate::plan::{Plan, TOOLS};
 use crate::profile::{Encryption, Identity};
@@ -58,8 +59,10 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
     crate::oci::fetch(&store, &plan.registry_images(&settings.mirrors), settings.offline, progress)?;
     let tools = roots::unpack(&store, &plan.lock, TOOLS, plan.arch, progress)?;
-    let components = component::gather(plan, &store, progress)?;
-    let base = base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress)?;
+    let (components, base) = parallel::both(
+        || component::gather(plan, &store, progress),
+        || base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress),
+    )?;
     let trees = tree::trees(plan, &components)?;
     let disks = disk::all(plan, &store, &tools, &base, &trees, progress)?;
     let identities = identities(plan, settings.identity, &pki(plan, given)?)?;

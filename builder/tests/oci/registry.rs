@@ -1,5 +1,7 @@
 //! Debian's docker-registry on the loopback, by TLS with an authority of its own and with basic authentication.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
