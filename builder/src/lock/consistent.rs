@@ -225,8 +225,7 @@ fn check_registry(reference: &str, digest: &BTreeMap<Arch, Digest>, by: &str) ->
     if digest.is_empty() {
         return Err(Fault::written(format!("`{by}` has an empty `digest`")));
     }
-    place::parse(reference)
-        .map(|_| ())
+    place::check(reference)
         .map_err(|fact| Fault::written(format!("`{by}.reference` is `{reference}`: {fact}")))
 }
 
