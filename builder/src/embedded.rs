@@ -59,3 +59,19 @@ fn of(arch: Arch) -> &'static [u8] {
         Arch::Arm64 => ARM64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ARCHITECTURES, of};
+
+    /// What the README promises.
+    const LARGEST: usize = 1 << 20;
+
+    #[test]
+    fn firstboot_is_small() {
+        for arch in ARCHITECTURES {
+            let size = of(arch).len();
+            assert!(size <= LARGEST, "firstboot for {arch} has {size} bytes, over the limit of {LARGEST}");
+        }
+    }
+}

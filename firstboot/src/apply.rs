@@ -11,12 +11,28 @@ use fs_err as fs;
 use fs_err::os::unix::fs::FileExt;
 
 use crate::accounts::missing;
+use crate::identity::is_zero;
 use crate::image::Owner;
 use crate::ops::Ops;
 use crate::plan::{Action, Content};
 
 /// Bytes of a device that are looked at and overwritten at once.
 const CHUNK: u64 = 64 << 10;
+
+/// What is to be done under a root.
+#[derive(Debug, Default)]
+pub struct Change<'a> {
+    /// The plan, or a part of it.
+    pub actions: Vec<&'a Action>,
+    /// Files that an earlier plan had and this one has not, absolute.
+    pub stale: Vec<&'a str>,
+    /// The record and its folders: it gets its place when everything else is durable.
+    pub record: Vec<Action>,
+    /// Whether a power cut may undo the record, because the next boot then writes it again.
+    pub passing: bool,
+    /// Whether the running system's host name may be set, too.
+    pub hostname: bool,
+}
 
 /// What [`apply`] found and did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,61 +43,43 @@ pub struct Outcome {
     pub unchanged: usize,
 }
 
-/// Carries out `actions` under `root`. `hostname` is whether the running system's host name may be set, too.
+/// Carries out a change under `root`.
 ///
 /// # Errors
 /// The kernel's, with the path. No file of the plan is in place then when one of them could not be written, and no
 /// temporary file is left as far as these can be removed.
-pub fn apply(root: &Path, actions: &[&Action], hostname: bool, ops: &mut dyn Ops) -> io::Result<Outcome> {
-    let mut outcome = Outcome::default();
-    let mut files = Vec::new();
-    let mut dirs = Vec::new();
-    for action in actions {
-        match action {
-            Action::EnsureDir { path, mode, owner } => {
-                let path = root.join(path);
-                add_dir(&mut dirs, path, *mode, *owner)?;
-            }
-            Action::WriteFile { path, mode, owner, content } => {
-                let path = root.join(path);
-                if is_written(&path, *mode, *owner, content)? {
-                    outcome.unchanged += 1;
-                } else {
-                    files.push(File { temp: beside(&path), path, mode: *mode, owner: *owner, content });
-                }
-            }
-            Action::Account(_) | Action::SetHostname(_) => {}
-        }
+pub fn apply(root: &Path, change: &Change<'_>, ops: &mut dyn Ops) -> io::Result<Outcome> {
+    let mut found = Found::default();
+    for action in &change.actions {
+        found.add(root, action, false)?;
     }
-    let accounts: Vec<_> = actions.iter().filter_map(|action| action.account()).collect();
+    let accounts: Vec<_> = change.actions.iter().filter_map(|action| action.account()).collect();
     let accounts = missing(root, &accounts)?;
     for (path, mode, owner) in accounts.homes {
-        add_dir(&mut dirs, path, mode, owner)?;
+        found.add_dir(path, mode, owner)?;
     }
     let tables: Vec<_> = (accounts.files.into_iter())
         .map(|table| {
             (table.path, table.mode, table.owner, Content { bytes: table.text.into_bytes(), secret: true })
         })
         .collect();
-    files.extend(tables.iter().map(|(path, mode, owner, content)| {
+    found.files.extend(tables.iter().map(|(path, mode, owner, content)| {
         let path = path.clone();
-        File { temp: beside(&path), path, mode: *mode, owner: *owner, content }
+        File { temp: beside(&path), path, mode: *mode, owner: *owner, content, last: false }
     }));
-    for (path, mode, owner) in &dirs {
+    let outcome = Outcome { written: found.files.len(), unchanged: found.unchanged };
+    for action in &change.record {
+        found.add(root, action, true)?;
+    }
+    for (path, mode, owner) in &found.dirs {
         ops.make_dir(path, &beside(path), *mode, *owner)?;
     }
-    if let Err(error) = place(&files, ops) {
-        for file in &files {
+    if let Err(error) = place(root, &found.files, change, ops) {
+        for file in &found.files {
             // The first error is the one to report; what is in place already has no temporary file.
             let _ = ops.remove(&file.temp);
         }
         return Err(error);
-    }
-    outcome.written = files.len();
-    for action in actions {
-        if let (Action::SetHostname(name), true) = (action, hostname) {
-            ops.set_hostname(name)?;
-        }
     }
     Ok(outcome)
 }
@@ -113,7 +111,7 @@ pub fn wipe(device: &Path, ops: &mut dyn Ops) -> io::Result<()> {
         if read == 0 {
             break;
         }
-        if buffer[..read].iter().any(|byte| *byte != 0) {
+        if !is_zero(&buffer[..read]) {
             ops.zero(device, offset, read as u64)?;
         }
         offset += read as u64;
@@ -121,12 +119,39 @@ pub fn wipe(device: &Path, ops: &mut dyn Ops) -> io::Result<()> {
     ops.discard(device, offset)
 }
 
-/// Adds a folder that is missing. Several may want it; the first says how it is.
-fn add_dir(dirs: &mut Vec<(PathBuf, u32, Owner)>, path: PathBuf, mode: u32, owner: Owner) -> io::Result<()> {
-    if !is_dir(&path)? && !dirs.iter().any(|(known, ..)| *known == path) {
-        dirs.push((path, mode, owner));
+/// What is missing.
+#[derive(Default)]
+struct Found<'a> {
+    dirs: Vec<(PathBuf, u32, Owner)>,
+    files: Vec<File<'a>>,
+    unchanged: usize,
+}
+
+impl<'a> Found<'a> {
+    fn add(&mut self, root: &Path, action: &'a Action, last: bool) -> io::Result<()> {
+        match action {
+            Action::EnsureDir { path, mode, owner } => self.add_dir(root.join(path), *mode, *owner),
+            Action::WriteFile { path, mode, owner, content } => {
+                let path = root.join(path);
+                if is_written(&path, *mode, *owner, content)? {
+                    self.unchanged += 1;
+                } else {
+                    let temp = beside(&path);
+                    self.files.push(File { temp, path, mode: *mode, owner: *owner, content, last });
+                }
+                Ok(())
+            }
+            Action::Account(_) | Action::SetHostname(_) => Ok(()),
+        }
     }
-    Ok(())
+
+    /// Adds a folder that is missing. Several may want it; the first says how it is.
+    fn add_dir(&mut self, path: PathBuf, mode: u32, owner: Owner) -> io::Result<()> {
+        if !is_dir(&path)? && !self.dirs.iter().any(|(known, ..)| *known == path) {
+            self.dirs.push((path, mode, owner));
+        }
+        Ok(())
+    }
 }
 
 struct File<'a> {
@@ -135,24 +160,35 @@ struct File<'a> {
     mode: u32,
     owner: Owner,
     content: &'a Content,
+    last: bool,
 }
 
-/// Writes all files beside their places, and only when all are durable moves them there.
-fn place(files: &[File<'_>], ops: &mut dyn Ops) -> io::Result<()> {
+/// Writes all files beside their places, and only when all are durable moves them there; the last ones when the others
+/// are durable in theirs.
+fn place(root: &Path, files: &[File<'_>], change: &Change<'_>, ops: &mut dyn Ops) -> io::Result<()> {
     for file in files {
         ops.write(&file.temp, &file.content.bytes, file.mode, file.owner)?;
     }
     let homes = file_systems(files)?;
-    for home in &homes {
-        ops.sync(home)?;
-    }
-    for file in files {
+    let sync = |ops: &mut dyn Ops| homes.iter().try_for_each(|home| ops.sync(home));
+    sync(ops)?;
+    let (last, first): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.last);
+    for file in &first {
         ops.rename(&file.temp, &file.path)?;
     }
-    for home in &homes {
-        ops.sync(home)?;
+    remove(root, &change.stale, ops)?;
+    if !first.is_empty() || !change.stale.is_empty() {
+        sync(ops)?;
     }
-    Ok(())
+    for action in change.actions.iter().filter(|_| change.hostname) {
+        if let Action::SetHostname(name) = action {
+            ops.set_hostname(name)?;
+        }
+    }
+    for file in &last {
+        ops.rename(&file.temp, &file.path)?;
+    }
+    if last.is_empty() || change.passing { Ok(()) } else { sync(ops) }
 }
 
 /// One folder in each file system that receives files.

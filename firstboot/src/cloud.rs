@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::apply::{apply, remove};
+use crate::apply::{Change, apply, remove};
 use crate::args::Args;
 use crate::console::Console;
 use crate::files::HEADER;
@@ -69,7 +69,8 @@ pub fn leave_word(
     let files = &files[..if network { 2 } else { 1 }];
     let actions: Vec<_> =
         files.iter().flat_map(|(path, text)| public(path, text.clone().into_bytes(), image.owner)).collect();
-    apply(&args.root, &actions.iter().collect::<Vec<_>>(), false, ops).map_err(Error::Apply)?;
+    let change = Change { actions: actions.iter().collect(), ..Change::default() };
+    apply(&args.root, &change, ops).map_err(Error::Apply)?;
     Ok(())
 }
 

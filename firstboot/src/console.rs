@@ -16,9 +16,9 @@ impl<'a> Console<'a> {
 
     /// Writes one message. A console that cannot be written to is no reason to leave the node without its values.
     pub fn say(&mut self, message: &str) {
-        for line in message.lines() {
-            let _ = writeln!(self.out, "firstboot: {line}");
-        }
+        // At once: for whoever reads it, each piece that is written is a reason to wake up.
+        let text: String = message.lines().map(|line| format!("firstboot: {line}\n")).collect();
+        let _ = self.out.write_all(text.as_bytes());
         let _ = self.out.flush();
     }
 }

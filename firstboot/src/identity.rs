@@ -15,6 +15,8 @@ use crate::image::Owner;
 
 /// Size of a tar block in bytes.
 const BLOCK: u64 = 512;
+/// Bytes that are read at once.
+const CHUNK: usize = 64 << 10;
 /// The largest file of an identity, in bytes. Keys and kubeconfigs are a few kilobytes.
 pub const LARGEST_FILE: u64 = 4 << 20;
 /// The largest partition that is read, in bytes.
@@ -103,7 +105,14 @@ fn open(device: &Path) -> io::Result<Option<(fs::File, Vec<u8>)>> {
     // block tells an empty partition, and the usual boot reads no more than that.
     let mut first = Vec::new();
     (&mut file).take(BLOCK).read_to_end(&mut first)?;
-    Ok(first.iter().any(|byte| *byte != 0).then_some((file, first)))
+    Ok((!is_zero(&first)).then_some((file, first)))
+}
+
+/// Whether there is nothing but zeros, looked at 16 at once: they are most of a partition, and byte by byte they are most of
+/// what firstboot does.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks();
+    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }
 
 /// Reads the identity of `node` from a device or file. `None` when there is none: no such device, or zeros.
@@ -112,8 +121,29 @@ fn open(device: &Path) -> io::Result<Option<(fs::File, Vec<u8>)>> {
 /// The device cannot be read, or what it holds is no identity of this node.
 pub fn read(device: &Path, node: &str) -> Result<Option<Identity>, IdentityError> {
     let Some((file, mut stream)) = open(device)? else { return Ok(None) };
-    file.take(LARGEST).read_to_end(&mut stream)?;
-    parse(&stream, node).map(Some)
+    let zeros = read_on(file.take(LARGEST), &mut stream)?;
+    parse_before(&stream, zeros, node).map(Some)
+}
+
+/// Reads to the end. The zeros there are not kept, but counted.
+fn read_on(mut from: impl Read, stream: &mut Vec<u8>) -> io::Result<u64> {
+    let mut zeros = 0;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = match from.read(&mut chunk) {
+            Ok(0) => return Ok(zeros as u64),
+            Ok(read) => &chunk[..read],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if is_zero(read) {
+            zeros += read.len();
+        } else {
+            stream.resize(stream.len() + zeros, 0);
+            stream.extend_from_slice(read);
+            zeros = 0;
+        }
+    }
 }
 
 /// Checks a whole stream and takes the part of `node`.
@@ -121,7 +151,12 @@ pub fn read(device: &Path, node: &str) -> Result<Option<Identity>, IdentityError
 /// # Errors
 /// The stream is damaged, holds something that an identity does not, or nothing for this node.
 pub fn parse(stream: &[u8], node: &str) -> Result<Identity, IdentityError> {
-    let mut archive = Archive::new(stream);
+    parse_before(stream, 0, node)
+}
+
+/// The same, of a stream that so many zeros follow.
+fn parse_before(stream: &[u8], zeros: u64, node: &str) -> Result<Identity, IdentityError> {
+    let mut archive = Archive::new(stream.chain(io::repeat(0).take(zeros)));
     let mut own = BTreeMap::new();
     let mut nodes = BTreeSet::new();
     let mut seen = BTreeSet::new();
@@ -161,7 +196,7 @@ pub fn parse(stream: &[u8], node: &str) -> Result<Identity, IdentityError> {
         last = Some(path);
     }
     let behind = usize::try_from(end).ok().and_then(|end| stream.get(end..)).unwrap_or_default();
-    if behind.iter().any(|byte| *byte != 0) {
+    if !is_zero(behind) {
         let reason = io::Error::other("what follows is neither an entry nor zeros");
         return Err(damaged(last.as_deref(), &reason));
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use ipnet::Ipv4Net;
 
-use crate::apply::apply;
+use crate::apply::{Change, apply};
 use crate::args::Args;
 use crate::console::Console;
 use crate::facts::check_network;
@@ -207,7 +207,8 @@ impl Node {
         let before = fs::read_to_string(self.root.join(ADDRESS_FILE)).ok();
         let mut actions = public(HOSTS_FILE, text.into_bytes(), self.image.owner);
         actions.extend(public(ADDRESS_FILE, variables.clone().into_bytes(), self.image.owner));
-        apply(&self.root, &actions.iter().collect::<Vec<_>>(), false, ops).map_err(Error::Apply)?;
+        let change = Change { actions: actions.iter().collect(), ..Change::default() };
+        apply(&self.root, &change, ops).map_err(Error::Apply)?;
         if before.as_ref() == Some(&variables) {
             return Ok(());
         }

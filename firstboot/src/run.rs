@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::apply::{apply, remove, wipe};
+use crate::apply::{Change, apply, wipe};
 use crate::args::Args;
 use crate::cloud;
 use crate::console::Console;
@@ -104,6 +104,9 @@ impl Error {
     }
 }
 
+/// What the console says of a key that is not applied.
+const IGNORED: &str = "ignored, Kiln's images do nothing with it";
+
 /// Configures the node, or prints the plan to `out`.
 ///
 /// # Errors
@@ -166,17 +169,15 @@ pub fn run(
         return Ok(());
     }
 
-    for ignored in &settings.ignored {
-        console.say(&format!("{name}: ignored, Kiln's images do nothing with it: {ignored}"));
-    }
     let values = facts.values();
-    for value in &values {
-        console.say(&format!("{name}: {} {} ({})", value.key, value.value, value.source));
-    }
     let taken = found.taken(files(&plan.identity), before.as_ref(), device);
-    console.say(&format!("{name}: {}", found.describe(&taken, device)));
-    let actions: Vec<_> = plan.values.iter().chain(&plan.identity).collect();
-    let outcome = apply(&args.root, &actions, args.root == Path::new("/"), ops).map_err(Error::Apply)?;
+    let mut lines: Vec<_> =
+        settings.ignored.iter().map(|ignored| format!("{name}: {IGNORED}: {ignored}")).collect();
+    lines.extend(
+        values.iter().map(|value| format!("{name}: {} {} ({})", value.key, value.value, value.source)),
+    );
+    lines.push(format!("{name}: {}", found.describe(&taken, device)));
+    console.say(&lines.join("\n"));
     let record = Record {
         version: VERSION,
         node: name.to_owned(),
@@ -187,9 +188,15 @@ pub fn run(
         identity: taken,
     };
     let earlier = before.iter().flat_map(|record| &record.files).map(String::as_str);
-    let stale: Vec<_> = earlier.filter(|path| !record.files.iter().any(|file| file == path)).collect();
-    remove(&args.root, &stale, ops).map_err(Error::Apply)?;
-    write_record(&args.root, &image, &record, ops)?;
+    let stale = earlier.filter(|path| !record.files.iter().any(|file| file == path)).collect();
+    let change = Change {
+        actions: plan.values.iter().chain(&plan.identity).collect(),
+        stale,
+        record: recording(&image, &record)?,
+        hostname: args.root == Path::new("/"),
+        passing: false,
+    };
+    let outcome = apply(&args.root, &change, ops).map_err(Error::Apply)?;
     if args.metadata {
         cloud::end_passing_network(args, ops).map_err(Error::Apply)?;
     }
@@ -235,15 +242,16 @@ fn finish(
     if let (State::Wiping, Some(device)) = (record.identity.state, device) {
         wipe(device, ops).map_err(Error::Apply)?;
         record.identity.state = State::Wiped;
-        write_record(root, image, &record, ops)?;
+        // A boot that finds `wiping` and nothing to wipe writes this again.
+        let change = Change { record: recording(image, &record)?, passing: true, ..Change::default() };
+        apply(root, &change, ops).map_err(Error::Apply)?;
     }
     Ok(())
 }
 
-fn write_record(root: &Path, image: &Image, record: &Record, ops: &mut dyn Ops) -> Result<(), Error> {
-    let actions = public(RECORD_FILE, record.to_json()?, image.owner);
-    apply(root, &actions.iter().collect::<Vec<_>>(), false, ops).map_err(Error::Apply)?;
-    Ok(())
+/// The record as a file.
+fn recording(image: &Image, record: &Record) -> Result<Vec<Action>, Error> {
+    Ok(public(RECORD_FILE, record.to_json()?, image.owner))
 }
 
 fn files(actions: &[Action]) -> Vec<String> {
