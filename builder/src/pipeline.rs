@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::identity::{self, IdentityFile};
 use crate::mirror::Mirrors;
 use crate::pki::{Encryption as PkiEncryption, Pki, PkiOptions};
-use crate::plan::{Plan, TOOLS};
+use crate::plan::Plan;
 use crate::profile::{Encryption, Identity};
 use crate::progress::Progress;
 use crate::report::{self, Admin};
@@ -57,7 +57,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     crate::fetch::local::admit(&store, &plan.local_files())?;
     crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
     crate::oci::fetch(&store, &plan.registry_images(&settings.mirrors), settings.offline, progress)?;
-    let tools = roots::unpack(&store, &plan.lock, TOOLS, plan.arch, progress)?;
+    let tools = roots::tools(&store, &plan.lock, plan.arch, progress)?;
     let components = component::gather(plan, &store, progress)?;
     let base = base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress)?;
     let trees = tree::trees(plan, &components)?;
