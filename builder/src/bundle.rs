@@ -19,8 +19,8 @@ use crate::fetch::Item;
 use crate::lock::format::{Arch, Component};
 use crate::mirror::Mirrors;
 use crate::oci;
-use crate::plan::{self, Plan, QEMU};
-use crate::stage::{component, roots, source};
+use crate::plan::{self, Plan};
+use crate::stage::{component, source};
 use crate::store::{Store, record, verify};
 use crate::tree::{Content, Tree, merge};
 pub use home::{Home, MARK, MadeFor};
@@ -70,7 +70,7 @@ impl Explain for BundleError {
 pub fn items(plan: &Plan, mirrors: &Mirrors) -> Vec<Item> {
     let mut items = plan.items(mirrors);
     // QEMU runs on the machine that boots them, whatever they are for.
-    items.extend(plan::root_items(&plan.lock, mirrors, Arch::Amd64, QEMU));
+    items.extend(plan::root_items(&plan.lock, mirrors, Arch::HOST, plan::qemu(plan.arch)));
     items
 }
 
@@ -144,8 +144,7 @@ impl Bundle {
             match component {
                 Component::Build { build: build_name } => {
                     let Some(build) = lock.build.get(build_name) else { continue };
-                    let root = roots::key(lock, &build.root, arch);
-                    let key = source::key(&plan.project, lock, build, &root, arch)?;
+                    let key = source::key(&plan.project, lock, build, arch)?;
                     match store.made(&key) {
                         Some(made) => {
                             let folder = key.folder();

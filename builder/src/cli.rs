@@ -147,7 +147,7 @@ impl Global {
             project: self.project.clone(),
             profile: target.profile.clone(),
             release: target.release.clone().or_else(release),
-            arch: arch.unwrap_or(Arch::Amd64),
+            arch: arch.unwrap_or(Arch::HOST),
             lockfile: target.lockfile.clone().unwrap_or_else(|| crate::plan::lockfile(&self.project)),
         }
     }

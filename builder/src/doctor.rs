@@ -66,6 +66,7 @@ pub fn examine(store: &Path, mirrors: &Result<Mirrors>) -> Vec<Check> {
         check("room for the store", room(store)),
         check("Debian mirror", mirror(mirrors)),
         check("virtualisation", kvm()),
+        check("images of arm64", foreign()),
     ]
 }
 
@@ -121,9 +122,37 @@ fn mirror(mirrors: &Result<Mirrors>) -> Outcome {
     }
 }
 
+/// Their packages' scripts run by an emulator that a user namespace registers for itself.
+fn foreign() -> Outcome {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = release.trim();
+    if version(release) >= Some((6, 7)) {
+        return Outcome::Good { found: format!("Linux {release}") };
+    }
+    Outcome::Weak { fact: format!("cannot be built here: that takes Linux 6.7 or newer, this is {release}") }
+}
+
+/// The first two numbers of a kernel's release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 fn kvm() -> Outcome {
     match fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
         Ok(_) => Outcome::Good { found: "/dev/kvm".to_owned() },
         Err(error) => Outcome::Weak { fact: format!("machines will be emulated, which is slow ({error})") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn a_release_begins_with_two_numbers() {
+        assert_eq!(version("6.12.48+deb13-amd64"), Some((6, 12)));
+        assert_eq!(version("6.7-rc1"), Some((6, 7)));
+        assert_eq!(version("x"), None);
     }
 }

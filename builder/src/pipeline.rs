@@ -11,7 +11,7 @@ use crate::identity::{self, IdentityFile};
 use crate::mirror::Mirrors;
 use crate::parallel;
 use crate::pki::{Encryption as PkiEncryption, Pki, PkiOptions};
-use crate::plan::{Plan, TOOLS};
+use crate::plan::Plan;
 use crate::profile::{Encryption, Identity};
 use crate::progress::Progress;
 use crate::report::{self, Admin};
@@ -58,7 +58,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     crate::fetch::local::admit(&store, &plan.local_files())?;
     crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
     crate::oci::fetch(&store, &plan.registry_images(&settings.mirrors), settings.offline, progress)?;
-    let tools = roots::unpack(&store, &plan.lock, TOOLS, plan.arch, progress)?;
+    let tools = roots::tools(&store, &plan.lock, plan.arch, progress)?;
     let (components, base) = parallel::both(
         || component::gather(plan, &store, progress),
         || base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress),

@@ -14,6 +14,7 @@ use crate::lock::format::{Arch, ContainerImage, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{self, IMAGES, Role};
 pub use inputs::root_items;
+use inputs::roots;
 
 /// What the caller asks for.
 #[derive(Debug, Clone)]
@@ -70,6 +71,16 @@ pub enum PlanError {
         /// What was asked for.
         arch: Arch,
     },
+    /// The lock has no packages for this architecture.
+    #[error("the lockfile has no packages of the root `{root}` for {arch}, which images of {images} need")]
+    NoPackages {
+        /// The root.
+        root: &'static str,
+        /// Of which architecture they are.
+        arch: Arch,
+        /// What was asked for.
+        images: Arch,
+    },
     /// The release lacks a component that a role installs.
     #[error("the release `{release}` has no component `{component}`, which the role `{role}` installs")]
     NoComponent {
@@ -107,6 +118,9 @@ impl Explain for PlanError {
         match self {
             Self::UnknownRelease { hint, .. } => Some(hint.clone()),
             Self::Architecture { .. } => Some("build with `--arch amd64`".to_owned()),
+            Self::NoPackages { root, arch, .. } => Some(format!(
+                "add `{arch}` to `architectures` of `[root.{root}]`, then `builder lock update`"
+            )),
             Self::NoComponent { .. } | Self::NoFile { .. } => None,
         }
     }
@@ -126,6 +140,7 @@ impl Plan {
             Some(release) => release.for_arch(request.arch),
             None => return Err(unknown_release(&lock, name, request.release.is_none().then_some(&profile))),
         };
+        check_packages(&lock, request.arch)?;
         let mut roles: Vec<Role> = Vec::new();
         for (node, line) in profile.cluster.nodes.iter().zip(&profile.lines.roles) {
             if !roles.iter().any(|role| role.name == node.role) {
@@ -214,6 +229,15 @@ pub(crate) fn unknown_release(lock: &Lock, name: String, profile: Option<&Profil
     }
 }
 
+/// The packages that images of another architecture than this machine's need besides: not every lock has them.
+fn check_packages(lock: &Lock, images: Arch) -> Result<(), PlanError> {
+    let missing = roots(images).into_iter().find(|(root, arch)| lock.packages(root, *arch).next().is_none());
+    match missing.filter(|_| images != Arch::HOST) {
+        Some((root, arch)) => Err(PlanError::NoPackages { root, arch, images }),
+        None => Ok(()),
+    }
+}
+
 fn check_roles(roles: &[Role], release: &Release, name: &str, arch: Arch) -> Result<(), PlanError> {
     for role in roles {
         let limited = role.layers.iter().filter_map(|layer| layer.image.architectures.as_ref());
@@ -244,11 +268,29 @@ fn check_roles(roles: &[Role], release: &Release, name: &str, arch: Arch) -> Res
     Ok(())
 }
 
-/// The root of the lock that holds `up`'s QEMU.
+/// The root of the lock that holds `up`'s QEMU for machines like this one.
 pub const QEMU: &str = "qemu";
 
 /// The root of the lock that holds the tools of a build.
 pub const TOOLS: &str = "tools";
+
+/// The root of the lock that is the root file system of every node.
+pub const BASE: &str = "base";
+
+/// The root of the lock with what runs programs of other architectures.
+pub const EMULATOR: &str = "emulator";
+
+/// The root of the lock with the parts of GRUB for other architectures: data, whatever its packages are for.
+pub const GRUB: &str = "grub";
+
+/// The root of the lock that holds `up`'s QEMU for machines of an architecture.
+#[must_use]
+pub fn qemu(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => QEMU,
+        Arch::Arm64 => "qemu-arm64",
+    }
+}
 
 /// The lockfile of a project.
 #[must_use]

@@ -13,11 +13,11 @@ use crate::lock::Lock;
 use crate::lock::format::{Arch, Component, Content};
 use crate::mirror::Mirrors;
 use crate::oci::{self, Contents, Wanted};
-use crate::plan::{Plan, Request, TOOLS, lockfile};
+use crate::plan::{Plan, Request, lockfile};
 use crate::profile;
 use crate::progress::Progress;
 use crate::stage::base::{self, Base};
-use crate::stage::roots::{self, Root};
+use crate::stage::roots::{self, Tools};
 use crate::stage::{component, disk, source, tree};
 use crate::store::Store;
 use crate::store::gc::Reach;
@@ -32,10 +32,9 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
     let mut steps = BTreeSet::new();
     for arch in embedded::ARCHITECTURES {
         steps.extend(lock.root.keys().map(|name| roots::key(&lock, name, arch).folder()));
-        steps.insert(base::key(project, &lock, &roots::key(&lock, TOOLS, arch), arch)?.folder());
+        steps.insert(base::key(project, &lock, &roots::tools_key(&lock, arch), arch)?.folder());
         for build in lock.build.values() {
-            let root = roots::key(&lock, &build.root, arch);
-            steps.insert(source::key(project, &lock, build, &root, arch)?.folder());
+            steps.insert(source::key(project, &lock, build, arch)?.folder());
         }
     }
     for profile in profile::names(&project.join("profiles")) {
@@ -55,7 +54,7 @@ fn plans(project: &Path, lock: &Lock, profile: &str) -> Result<Vec<Plan>> {
         project: project.to_owned(),
         profile: profile.to_owned(),
         release: None,
-        arch: Arch::Amd64,
+        arch: Arch::HOST,
         lockfile: lockfile(project),
     };
     Plan::resolve(&request)?;
@@ -73,7 +72,8 @@ fn plans(project: &Path, lock: &Lock, profile: &str) -> Result<Vec<Plan>> {
 fn ask(plan: &Plan, store: &Store, progress: &Progress) -> Result<()> {
     // Something was not made yet, so what would be made of it was not either.
     let Ok(components) = component::gather(plan, store, progress) else { return Ok(()) };
-    let tools = Root { key: roots::key(&plan.lock, TOOLS, plan.arch), path: PathBuf::new() };
+    let key = roots::tools_key(&plan.lock, plan.arch);
+    let tools = Tools { key, path: PathBuf::new(), foreign: None };
     let key = base::key(&plan.project, &plan.lock, &tools.key, plan.arch)?;
     let base = Base { key, tar: PathBuf::new() };
     for tree in tree::trees(plan, &components)? {

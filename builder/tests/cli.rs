@@ -123,7 +123,27 @@ fn an_unknown_release_is_named_with_the_nearest() {
 
 #[test]
 fn a_role_for_another_architecture_is_refused() {
-    insta::assert_snapshot!(Project::new().refuse(&["--profile", "single", "--arch", "arm64"]));
+    let project = Project::new();
+    fs::remove_file(project.path("images")).unwrap();
+    fs::create_dir_all(project.path("images/single")).unwrap();
+    let recipe = "description = \"x\"\narchitectures = [\"amd64\"]\ncontrol-plane = true\n";
+    fs::write(project.path("images/single/image.toml"), recipe).unwrap();
+    insta::assert_snapshot!(project.refuse(&["--profile", "single", "--arch", "arm64"]));
+}
+
+#[test]
+fn a_release_that_has_no_file_for_an_architecture_is_refused() {
+    let arm64 = ["--profile", "single", "--arch", "arm64", "--release", "v1.21"];
+    insta::assert_snapshot!(Project::new().refuse(&arm64));
+}
+
+#[test]
+fn a_lock_without_packages_for_an_architecture_is_refused() {
+    let project = Project::new();
+    let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
+    let lock: Vec<&str> = lock.lines().filter(|line| !line.contains("arch = \"arm64\"")).collect();
+    fs::write(project.path("lockfile.toml"), lock.join("\n")).unwrap();
+    insta::assert_snapshot!(project.refuse(&["--profile", "single", "--arch", "arm64"]));
 }
 
 #[test]

@@ -20,7 +20,8 @@ const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 
 fn spec() -> Spec {
     let cmdline = "quiet".to_owned();
-    Spec { arch: Arch::Amd64, size: 128 << 20, key: [7; 32], epoch: 1_750_000_000, cmdline }
+    let grub = disk::GRUB.to_owned();
+    Spec { arch: Arch::Amd64, grub, size: 128 << 20, key: [7; 32], epoch: 1_750_000_000, cmdline }
 }
 
 /// A tree with what a disk needs, a name that is not ASCII, an extended header, and `size` bytes that do not compress.

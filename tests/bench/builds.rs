@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use builder::lock::Lock;
 use builder::lock::format::Arch;
-use builder::plan::TOOLS;
 use builder::progress::Progress;
 use builder::sandbox::Sandbox;
 use builder::stage::{base, roots};
@@ -132,7 +131,7 @@ impl Bench {
         let lock = Lock::load(&self.project.join("lockfile.toml")).unwrap();
         let store = Store::open(&self.store).unwrap();
         let progress = Progress::new();
-        let tools = roots::unpack(&store, &lock, TOOLS, Arch::Amd64, &progress).unwrap();
+        let tools = roots::tools(&store, &lock, Arch::Amd64, &progress).unwrap();
         let own = self.folder.join("by-hand");
         // Kiln's own way to call mmdebstrap, in a store that has only the tools' root.
         link(&tools.path, &own.join("steps").join(tools.path.file_name().unwrap()), true);

@@ -45,9 +45,6 @@ pub(super) struct Target {
     lockfile: Option<PathBuf>,
 }
 
-/// The architectures that a lock has packages of.
-const ARCHITECTURES: [Arch; 1] = [Arch::Amd64];
-
 impl Lock {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let path = |target: Target| target.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
@@ -59,7 +56,7 @@ impl Lock {
             Self::Audit(audit) => audit.run(global),
             Self::Check(target) => {
                 let lockfile = path(target);
-                let lock = check(&global.project, &lockfile, &ARCHITECTURES)?;
+                let lock = check(&global.project, &lockfile)?;
                 let packages: usize = lock.deb.values().map(Vec::len).sum();
                 complain(&format!("{} pins {packages} packages and is up to date", lockfile.display()));
                 Ok(ExitCode::SUCCESS)
@@ -70,7 +67,7 @@ impl Lock {
 
 fn update(global: &Global, lockfile: &Path) -> Result<ExitCode> {
     let (changes, _) = with_tools(global, lockfile, "resolving packages", |mirrors, tools| {
-        resolve(&global.project, lockfile, &ARCHITECTURES, mirrors, tools)
+        resolve(&global.project, lockfile, mirrors, tools)
     })?;
     say(&changes.to_string())?;
     if changes.is_empty() {
@@ -88,7 +85,7 @@ fn with_tools(
 ) -> Result<(Changes, Mirrors)> {
     let (mirrors, progress) = (global.mirrors(false)?, Progress::new());
     let draft = Lockfile::load_draft(lockfile)?;
-    let arch = ARCHITECTURES[0];
+    let arch = Arch::HOST;
     let tools = if draft.packages(TOOLS, arch).next().is_some() {
         let store = Store::open(&global.store()?)?;
         crate::fetch::fetch(&store, plan::root_items(&draft, &mirrors, arch, TOOLS), false, &progress)?;

@@ -10,7 +10,7 @@ use super::{Global, complain, say};
 use crate::driver::{self, Accel, DownRequest, Driver, Firmware, Runner, UpRequest, Wait};
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock};
-use crate::plan::{self, QEMU};
+use crate::plan;
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
@@ -66,9 +66,9 @@ pub(super) struct Up {
     /// kvm, tcg (emulation) or auto
     #[arg(long, value_enum, default_value = "auto", hide_possible_values = true)]
     accel: Accel,
-    /// bios or uefi
-    #[arg(long, value_enum, default_value = "bios", hide_possible_values = true)]
-    firmware: Firmware,
+    /// bios or uefi [default: bios; uefi for arm64]
+    #[arg(long, value_enum, hide_possible_values = true)]
+    firmware: Option<Firmware>,
     /// Keep what reaches the gateway: run/_gateway/*.pcap
     #[arg(long)]
     capture: bool,
@@ -174,7 +174,7 @@ impl Up {
         let root;
         let runner = match driver {
             Driver::Qemu => {
-                root = self.qemu(global, &progress)?;
+                root = self.qemu(global, cluster.arch, &progress)?;
                 Runner::Qemu(&root)
             }
             Driver::Libvirt => Runner::Libvirt,
@@ -200,16 +200,15 @@ impl Up {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The lock's QEMU, unpacked.
-    fn qemu(&self, global: &Global, progress: &Progress) -> Result<PathBuf> {
+    /// The lock's QEMU for machines of an architecture, unpacked.
+    fn qemu(&self, global: &Global, machines: Arch, progress: &Progress) -> Result<PathBuf> {
         let lockfile = self.lockfile.clone().unwrap_or_else(|| plan::lockfile(&global.project));
         let (lock, store) = (Lock::load(&lockfile)?, Store::open(&global.store()?)?);
-        // QEMU runs on this machine, whatever the images are for.
-        let host = Arch::Amd64;
         let mirrors = global.mirrors(self.offline)?;
-        let items = plan::root_items(&lock, &mirrors, host, QEMU);
+        let (root, host) = (plan::qemu(machines), Arch::HOST);
+        let items = plan::root_items(&lock, &mirrors, host, root);
         crate::fetch::fetch(&store, items, self.offline, progress)?;
-        Ok(roots::unpack(&store, &lock, QEMU, host, progress)?.path)
+        Ok(roots::unpack(&store, &lock, root, host, progress)?.path)
     }
 }
 
@@ -273,7 +272,7 @@ impl Kubeconfig {
 impl Print {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let cluster = ClusterJson::load(&self.results.folder(global)?)?;
-        say(&driver::print(&cluster, self.driver))?;
+        say(&driver::print(&cluster, self.driver)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

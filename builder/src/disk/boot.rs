@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::layout::{Layout, ROOT_NUMBER, SECTOR};
+use super::layout::{Layout, Partition, SECTOR};
 use super::platform::Platform;
 use super::{DISK, DiskError, Spec, WORK, root};
 use crate::repro;
@@ -64,33 +64,40 @@ pub(super) fn install(
     disk: &mut fs::File,
 ) -> Result<(), DiskError> {
     let platform = Platform::of(spec.arch);
-    // GRUB sets `root` to the partition ROOT_NUMBER of the disk that it was started from; as a hint this decides
+    // GRUB sets `root` to the root partition of the disk that it was started from; as a hint this decides
     // between two disks with the same image.
     let early =
         format!("search.fs_uuid {} root $root\nset prefix=($root)/boot/grub\n", root::file_system_id(spec));
     fs::write(work.join(EARLY), early)?;
     make_esp(tools, layout, spec, platform)?;
-    if let Some(format) = platform.bios_format {
-        make_image(tools, format, "core.img", &["biosdisk"])?;
+    if let (Some(format), Some(partition)) = (platform.bios_format, &layout.bios_boot) {
+        make_image(tools, (layout, spec), format, "core.img", &["biosdisk"])?;
         let core = fs::read(work.join("core.img"))?;
-        let boot = tools.run(["cat".to_owned(), format!("/usr/lib/grub/{format}/boot.img")])?;
-        embed(disk, layout, boot, core)?;
+        let boot = tools.run(["cat".to_owned(), format!("{}/{format}/boot.img", spec.grub)])?;
+        embed(disk, partition, boot, core)?;
     }
     Ok(())
 }
 
 /// One self-contained GRUB program in [`WORK`].
-fn make_image(tools: &Sandbox, format: &str, name: &str, more: &[&str]) -> Result<(), DiskError> {
-    let prefix = format!("(,gpt{ROOT_NUMBER})/boot/grub");
+fn make_image(
+    tools: &Sandbox,
+    (layout, spec): (&Layout, &Spec),
+    format: &str,
+    name: &str,
+    more: &[&str],
+) -> Result<(), DiskError> {
+    let prefix = format!("(,gpt{})/boot/grub", layout.root_number());
+    let parts = format!("{}/{format}", spec.grub);
     let (early, out) = (format!("{WORK}/{EARLY}"), format!("{WORK}/{name}"));
-    let argv = ["grub-mkimage", "-O", format, "-p", &prefix, "-c", &early, "-o", &out];
+    let argv = ["grub-mkimage", "-d", &parts, "-O", format, "-p", &prefix, "-c", &early, "-o", &out];
     tools.run(argv.iter().chain(more).chain(&MODULES))?;
     Ok(())
 }
 
 /// The EFI system partition, made in place: a FAT with the one program.
 fn make_esp(tools: &Sandbox, layout: &Layout, spec: &Spec, platform: &Platform) -> Result<(), DiskError> {
-    make_image(tools, platform.efi_format, platform.efi_file, &["fat"])?;
+    make_image(tools, (layout, spec), platform.efi_format, platform.efi_file, &["fat"])?;
     let start = layout.esp.range.start;
     let serial = hex::encode(&repro::uuid(&spec.key, "esp-fs").as_bytes()[..4]);
     let sector = (start / SECTOR).to_string();
@@ -134,24 +141,24 @@ const LOAD_SEGMENT: u16 = 0x820;
 /// BIOS-boot partition, whose first sector loads the rest.
 fn embed(
     disk: &mut (impl Read + Write + Seek),
-    layout: &Layout,
+    partition: &Partition,
     mut boot: Vec<u8>,
     mut core: Vec<u8>,
 ) -> Result<(), DiskError> {
-    let room = layout.bios_boot.size();
+    let room = partition.size();
     let sectors = core.len().div_ceil(SECTOR as usize);
     let rest = u16::try_from(sectors.saturating_sub(1)).unwrap_or(u16::MAX);
     if boot.len() != SECTOR as usize || rest == 0 || sectors as u64 * SECTOR > room {
         return Err(DiskError::Grub { boot: boot.len(), core: core.len(), room });
     }
-    let first = layout.bios_boot.range.start / SECTOR;
+    let first = partition.range.start / SECTOR;
     boot[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&first.to_le_bytes());
     // Two no-ops over a jump: distrust the drive number of a BIOS that says "floppy".
     boot[DRIVE_CHECK..DRIVE_CHECK + 2].fill(0x90);
     core[BLOCK_LIST..BLOCK_LIST + 8].copy_from_slice(&(first + 1).to_le_bytes());
     core[BLOCK_LIST + 8..BLOCK_LIST + 10].copy_from_slice(&rest.to_le_bytes());
     core[BLOCK_LIST + 10..BLOCK_LIST + 12].copy_from_slice(&LOAD_SEGMENT.to_le_bytes());
-    for (at, bytes) in [(0, &boot[..CODE_END]), (layout.bios_boot.range.start, &core)] {
+    for (at, bytes) in [(0, &boot[..CODE_END]), (partition.range.start, &core)] {
         disk.seek(SeekFrom::Start(at))?;
         disk.write_all(bytes)?;
     }
@@ -164,14 +171,18 @@ mod tests {
 
     use super::embed;
     use crate::disk::DiskError;
-    use crate::disk::layout::Layout;
+    use crate::disk::layout::{Layout, Partition};
     use crate::lock::format::Arch;
+
+    fn bios_boot() -> Partition {
+        Layout::new(Arch::Amd64, 64 << 20, &[7; 32]).unwrap().bios_boot.unwrap()
+    }
 
     #[test]
     fn the_mbr_points_at_the_core_and_the_core_at_its_rest() {
-        let layout = Layout::new(Arch::Amd64, 64 << 20, &[7; 32]).unwrap();
+        let partition = bios_boot();
         let mut disk = Cursor::new(vec![0xee; 2 << 20]);
-        embed(&mut disk, &layout, vec![0xbb; 512], vec![0xcc; 1025]).unwrap();
+        embed(&mut disk, &partition, vec![0xbb; 512], vec![0xcc; 1025]).unwrap();
         let disk = disk.into_inner();
         assert_eq!(disk[0x5c..0x64], 2048u64.to_le_bytes());
         assert_eq!(disk[0x66..0x68], [0x90, 0x90]);
@@ -184,9 +195,9 @@ mod tests {
 
     #[test]
     fn a_core_that_does_not_fit_is_refused() {
-        let layout = Layout::new(Arch::Amd64, 64 << 20, &[7; 32]).unwrap();
+        let partition = bios_boot();
         for (boot, core) in [(512, (1 << 20) + 1), (512, 512), (512, 0), (511, 1024)] {
-            let result = embed(&mut Cursor::new(Vec::new()), &layout, vec![0; boot], vec![0; core]);
+            let result = embed(&mut Cursor::new(Vec::new()), &partition, vec![0; boot], vec![0; core]);
             assert!(matches!(result, Err(DiskError::Grub { .. })), "{boot} {core}");
         }
     }

@@ -103,14 +103,12 @@ impl Partition {
 pub(super) struct Layout {
     pub size: u64,
     pub disk: Uuid,
-    pub bios_boot: Partition,
+    /// Where the architecture has machines without UEFI.
+    pub bios_boot: Option<Partition>,
     pub esp: Partition,
     pub identity: Partition,
     pub root: Partition,
 }
-
-/// The number of the root partition, as GRUB counts.
-pub(super) const ROOT_NUMBER: u32 = 4;
 
 impl Layout {
     /// All ids derive from the key.
@@ -124,30 +122,41 @@ impl Layout {
             id: repro::uuid(key, name),
             range,
         };
+        let platform = Platform::of(arch);
+        let bios_boot = || partition("bios-boot", BIOS_BOOT_TYPE, MIB..2 * MIB);
         // The last MiB holds the table's copy.
         let end = size - MIB;
         Ok(Self {
             size,
             disk: repro::uuid(key, "disk"),
-            bios_boot: partition("bios-boot", BIOS_BOOT_TYPE, MIB..2 * MIB),
+            bios_boot: platform.bios_format.map(|_| bios_boot()),
             esp: partition("esp", ESP_TYPE, 2 * MIB..18 * MIB),
             identity: partition("kiln-identity", IDENTITY_TYPE, 18 * MIB..18 * MIB + IDENTITY_SIZE),
-            root: partition("kiln-root", Platform::of(arch).root_type, 22 * MIB..end),
+            root: partition("kiln-root", platform.root_type, 22 * MIB..end),
         })
+    }
+
+    /// The partitions in the table's order.
+    fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.bios_boot.iter().chain([&self.esp, &self.identity, &self.root])
+    }
+
+    /// The number of the root partition, as GRUB counts.
+    pub(super) fn root_number(&self) -> usize {
+        self.partitions().count()
     }
 
     /// Writes the protective MBR (not its boot code) and both copies of the table to a disk of [`Layout::size`] bytes.
     pub(super) fn write(&self, disk: &mut (impl Read + Write + Seek)) -> Result<(), LayoutError> {
-        let used =
-            [&self.bios_boot, &self.esp, &self.identity, &self.root].map(|partition| GPTPartitionEntry {
-                partition_type_guid: partition.kind.to_bytes_le(),
-                unique_partition_guid: partition.id.to_bytes_le(),
-                starting_lba: partition.range.start / SECTOR,
-                ending_lba: partition.range.end / SECTOR - 1,
-                attribute_bits: 0,
-                partition_name: partition.name.as_str().into(),
-            });
-        let mut entries = used.to_vec();
+        let used = self.partitions().map(|partition| GPTPartitionEntry {
+            partition_type_guid: partition.kind.to_bytes_le(),
+            unique_partition_guid: partition.id.to_bytes_le(),
+            starting_lba: partition.range.start / SECTOR,
+            ending_lba: partition.range.end / SECTOR - 1,
+            attribute_bits: 0,
+            partition_name: partition.name.as_str().into(),
+        });
+        let mut entries: Vec<GPTPartitionEntry> = used.collect();
         entries.resize(ENTRIES as usize, GPTPartitionEntry::empty());
         let mut primary = GPTHeader::new_from(disk, SECTOR, self.disk.to_bytes_le())?;
         // Nothing is usable after root, so systemd-repart has nothing to do on a disk of this size. On an enlarged
@@ -282,18 +291,26 @@ mod tests {
         kiln-identity 9c9ab245-5879-8e81-a399-820274aec1e6 effb51fc-5f44-8b6b-8cb1-b4f48ee04a31 18432+4096
         kiln-root 4f68bce3-e8cd-4db1-96e7-fbcaf984b709 3b8bed19-2cd6-8f2b-9ef4-52750afe6ff4 22528+41984
         ");
-        assert_eq!(found, [layout.bios_boot, layout.esp, layout.identity.clone(), layout.root]);
+        assert_eq!(found, layout.partitions().cloned().collect::<Vec<_>>());
         assert_eq!(identity(&mut Cursor::new(disk())).unwrap(), layout.identity);
     }
 
     #[test]
     fn the_key_decides_every_id() {
         let ids = |key| {
-            let layout = Layout::new(Arch::Arm64, SIZE, &[key; 32]).unwrap();
-            [layout.disk, layout.bios_boot.id, layout.esp.id, layout.identity.id, layout.root.id]
+            let layout = Layout::new(Arch::Amd64, SIZE, &[key; 32]).unwrap();
+            let partitions = layout.partitions().map(|partition| partition.id);
+            partitions.chain([layout.disk]).collect::<Vec<_>>()
         };
         assert_eq!(ids(1), ids(1));
         assert!(ids(1).iter().all(|id| !ids(2).contains(id)));
+    }
+
+    #[test]
+    fn without_a_bios_there_is_no_partition_for_it() {
+        let layout = Layout::new(Arch::Arm64, SIZE, &[7; 32]).unwrap();
+        let names: Vec<&str> = layout.partitions().map(|partition| partition.name.as_str()).collect();
+        assert_eq!((names.join(" ").as_str(), layout.root_number()), ("esp kiln-identity kiln-root", 3));
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub use content::content_sha256;
 pub use layout::LayoutError;
 pub use qcow2::{to_qcow2, to_raw};
 
+/// Debian's folder of GRUB's parts.
+pub const GRUB: &str = "/usr/lib/grub";
+
 /// Where the tools see the folder of a step's files, and the disk in it.
 const WORK: &str = "/kiln/work";
 const DISK: &str = "/kiln/work/disk.raw";
@@ -32,6 +35,8 @@ const DISK: &str = "/kiln/work/disk.raw";
 pub struct Spec {
     /// The machines that it boots on.
     pub arch: Arch,
+    /// Where the tools see GRUB's parts for them, a folder for each kind of firmware.
+    pub grub: String,
     /// Its size in bytes, whole MiB.
     pub size: u64,
     /// The key of the step that makes it: every id on it derives from this, so it must depend on no secret.

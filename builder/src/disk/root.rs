@@ -128,7 +128,8 @@ mod tests {
 
     fn spec() -> Spec {
         let cmdline = "quiet".to_owned();
-        Spec { arch: Arch::Amd64, size: 64 << 20, key: [7; 32], epoch: 1_750_000_000, cmdline }
+        let grub = crate::disk::GRUB.to_owned();
+        Spec { arch: Arch::Amd64, grub, size: 64 << 20, key: [7; 32], epoch: 1_750_000_000, cmdline }
     }
 
     fn tree(paths: &[&str]) -> Vec<u8> {

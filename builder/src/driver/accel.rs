@@ -10,6 +10,7 @@ use fs_err as fs;
 use super::poll::until;
 use super::process::{Control, Process};
 use super::{Accel, Accelerator, DriverError, qemu};
+use crate::lock::format::Arch;
 use crate::sandbox::Sandbox;
 
 /// What the firmware says goes here.
@@ -32,9 +33,18 @@ pub(super) fn clean(run: &Path) -> Result<(), DriverError> {
     Ok(())
 }
 
-/// Settles how the processors run; `run` is the folder for the attempt.
-pub(super) fn choose(wanted: Accel, qemu_root: &Path, run: &Path) -> Result<Accelerator, DriverError> {
+/// Settles how the processors of an architecture run; `run` is the folder for the attempt.
+pub(super) fn choose(
+    wanted: Accel,
+    arch: Arch,
+    qemu_root: &Path,
+    run: &Path,
+) -> Result<Accelerator, DriverError> {
     match wanted {
+        Accel::Kvm if arch != Arch::HOST => {
+            Err(DriverError::NoKvm(format!("it is {}, and the machines are {arch}", Arch::HOST)))
+        }
+        Accel::Auto if arch != Arch::HOST => Ok(Accelerator::Tcg),
         Accel::Tcg => Ok(Accelerator::Tcg),
         Accel::Kvm => match try_kvm(qemu_root, run)? {
             None => Ok(Accelerator::Kvm),
@@ -60,8 +70,9 @@ fn try_kvm(qemu_root: &Path, run: &Path) -> Result<Option<String>, DriverError> 
     super::make_private(&process.folder)?;
     const INSIDE: &str = "/kiln/probe";
     let log = format!("file,id=firmware,path={INSIDE}/{DEBUG_LOG}");
-    let mut argv = vec![qemu::PROGRAM, "-machine", "q35", "-nodefaults", "-m", "64M"];
-    argv.extend(qemu::processors(Accelerator::Kvm));
+    let board = qemu::Board::of(Arch::HOST);
+    let mut argv = vec![board.program, "-machine", "q35", "-nodefaults", "-m", "64M"];
+    argv.extend(board.processors(Accelerator::Kvm));
     // SeaBIOS's debug console.
     argv.extend(["-chardev", &log, "-device", "isa-debugcon,iobase=0x402,chardev=firmware"]);
     let mut argv: Vec<String> = argv.into_iter().map(str::to_owned).collect();

@@ -8,6 +8,7 @@ use fs_err as fs;
 
 use super::error::DriverError;
 use super::{Folders, qemu};
+use crate::lock::format::Arch;
 use crate::report::cluster::NodeJson;
 
 /// Makes the node's disk when it has none.
@@ -28,13 +29,18 @@ pub(super) fn ensure(folders: &Folders, node: &NodeJson, qemu_root: &Path) -> Re
 }
 
 /// Makes UEFI's settings when the node has none.
-pub(super) fn ensure_firmware(folders: &Folders, node: &NodeJson, root: &Path) -> Result<(), DriverError> {
+pub(super) fn ensure_firmware(
+    folders: &Folders,
+    arch: Arch,
+    node: &NodeJson,
+    root: &Path,
+) -> Result<(), DriverError> {
     let settings = folders.node(&node.name).join(qemu::FIRMWARE_VARIABLES);
     if settings.exists() {
         return Ok(());
     }
     let unfinished = settings.with_extension("new");
-    fs::copy(root.join(qemu::FIRMWARE_TEMPLATE), &unfinished)?;
+    fs::copy(root.join(qemu::Board::of(arch).firmware_template), &unfinished)?;
     Ok(fs::rename(unfinished, settings)?)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Driver, libvirt};
 use crate::error::{Class, Explain};
+use crate::lock::format::Arch;
 use crate::report::cluster::ClusterJsonError;
 use crate::sandbox::SandboxError;
 
@@ -30,14 +31,19 @@ pub enum DriverError {
         /// The nodes that it has.
         nodes: Vec<String>,
     },
-    /// The pinned QEMU has no emulator for the images.
-    #[error("the drivers run amd64 images; the cluster `{cluster}` was built for {arch}")]
+    /// The host's programs are not made to run these images.
+    #[error("the driver {driver} runs {} images; the cluster `{cluster}` was built for {arch}", Arch::HOST)]
     Arch {
         /// The cluster.
         cluster: String,
         /// Its architecture.
-        arch: String,
+        arch: Arch,
+        /// What should run it.
+        driver: Driver,
     },
+    /// BIOS was asked for.
+    #[error("machines of {0} have no BIOS")]
+    NoBios(Arch),
     /// libvirt's network is defined with the nodes' addresses.
     #[error(
         "the nodes of the cluster `{0}` get their addresses by DHCP; the driver libvirt needs to know them"
@@ -240,6 +246,7 @@ impl Explain for DriverError {
             Self::Cluster(error) => error.class(),
             Self::NoSuchNode { .. }
             | Self::Arch { .. }
+            | Self::NoBios(_)
             | Self::Dhcp(_)
             | Self::Busy(_)
             | Self::NoImage { .. }
@@ -265,7 +272,8 @@ impl Explain for DriverError {
                 "use `--driver qemu` or `--driver multipass`, or `network.mode = \"static\"` in the profile"
                     .to_owned(),
             ),
-            Self::Arch { .. } => Some("build with `--arch amd64`".to_owned()),
+            Self::Arch { .. } => Some("`builder up --driver qemu` runs them".to_owned()),
+            Self::NoBios(_) => Some("leave out `--firmware`".to_owned()),
             Self::State { path, .. } => {
                 Some(format!("stop the QEMU processes by hand, then remove {}", path.display()))
             }

@@ -197,7 +197,7 @@ fn refuse(request: &UpRequest<'_>, cluster: &ClusterJson) -> Result<(), DriverEr
     let cannot = |what: &str, hint: &str| {
         Err(DriverError::Cannot { program: "multipass", what: what.to_owned(), hint: hint.to_owned() })
     };
-    if request.firmware != Firmware::Bios || request.accel != Accel::Auto {
+    if request.firmware == Some(Firmware::Uefi) || request.accel != Accel::Auto {
         return cannot("let one choose firmware or accelerator", "leave out `--firmware` and `--accel`");
     }
     match cluster.nodes.iter().find(|node| node.seed.is_some()) {

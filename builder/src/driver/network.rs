@@ -156,7 +156,8 @@ pub(super) fn gateway(
         }
     }
     let switch = format!("vde,id=switch,sock={}", places.switch());
-    let mut argv = vec![qemu::PROGRAM, "-name", "kiln-gateway", "-machine", "none", "-nodefaults"];
+    let program = qemu::Board::of(cluster.arch).program;
+    let mut argv = vec![program, "-name", "kiln-gateway", "-machine", "none", "-nodefaults"];
     argv.extend(["-netdev", &user, "-netdev", "hubport,id=hub-host,hubid=0,netdev=host"]);
     argv.extend(["-netdev", &switch, "-netdev", "hubport,id=hub-switch,hubid=0,netdev=switch"]);
     let dump = format!("filter-dump,id=capture,netdev=switch,file={}/{GATEWAY}/{CAPTURE}", places.run);

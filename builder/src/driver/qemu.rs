@@ -2,10 +2,59 @@
 //! 10 ("Invocation" in QEMU's documentation); it starts nothing.
 
 use super::{Accelerator, Firmware, network, vde};
+use crate::lock::format::Arch;
 use crate::report::cluster::NodeJson;
 
-/// The emulator.
-pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+/// What differs between the architectures of machines.
+pub(super) struct Board {
+    /// The emulator.
+    pub(super) program: &'static str,
+    /// The machine, without the controllers that nothing hangs on: for each, the kernel would load drivers and probe.
+    machine: &'static str,
+    /// The emulated processor.
+    processor: &'static str,
+    /// Debian's place of the UEFI firmware.
+    firmware_code: &'static str,
+    /// Empty settings for it, relative to the root.
+    pub(super) firmware_template: &'static str,
+}
+
+/// Package ovmf. A fifth level of page tables costs an emulated processor time at every miss, and serves terabytes;
+/// nested virtualisation makes the kernel load KVM.
+const AMD64: Board = Board {
+    program: "qemu-system-x86_64",
+    machine: "q35,sata=off,smbus=off,i8042=off",
+    processor: "max,la57=off,svm=off",
+    firmware_code: "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    firmware_template: "usr/share/OVMF/OVMF_VARS_4M.fd",
+};
+
+/// Package qemu-efi-aarch64. A server's processor without pointer authentication and scalable vectors, which cost an
+/// emulated one time at every call and every change of the thread.
+const ARM64: Board = Board {
+    program: "qemu-system-aarch64",
+    machine: "virt",
+    processor: "neoverse-n1",
+    firmware_code: "/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd",
+    firmware_template: "usr/share/AAVMF/AAVMF_VARS.fd",
+};
+
+impl Board {
+    pub(super) fn of(arch: Arch) -> &'static Self {
+        match arch {
+            Arch::Amd64 => &AMD64,
+            Arch::Arm64 => &ARM64,
+        }
+    }
+
+    /// How its processors run. QEMU 10 emulates several in parallel, faithfully.
+    pub(super) fn processors(&self, accelerator: Accelerator) -> [&'static str; 4] {
+        match accelerator {
+            Accelerator::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", self.processor],
+        }
+    }
+}
 
 /// Where a machine's files are, as QEMU sees them.
 #[derive(Debug, Clone)]
@@ -34,22 +83,25 @@ pub(super) const QMP_SOCKET: &str = "qmp.sock";
 
 /// A node's machine: virtio disk, network card and random numbers, the serial port to a file.
 pub(super) fn machine(
+    arch: Arch,
     node: &NodeJson,
     accelerator: Accelerator,
     firmware: Firmware,
     places: &Places,
 ) -> Vec<String> {
     let folder = format!("{}/{}", places.run, node.name);
-    let mut argv: Vec<String> = [PROGRAM, "-name", &node.name, "-machine", BOARD, "-nodefaults"]
-        .into_iter()
-        .chain(processors(accelerator))
-        .map(str::to_owned)
-        .collect();
+    let board = Board::of(arch);
+    let mut argv: Vec<String> =
+        [board.program, "-name", &node.name, "-machine", board.machine, "-nodefaults"]
+            .into_iter()
+            .chain(board.processors(accelerator))
+            .map(str::to_owned)
+            .collect();
     let mut add = |option: &str, value: String| argv.extend([option.to_owned(), value]);
     add("-smp", node.cpus.to_string());
     add("-m", format!("{}M", node.memory_mib));
     if firmware == Firmware::Uefi {
-        add("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE_CODE}"));
+        add("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={}", board.firmware_code));
         add("-drive", format!("if=pflash,unit=1,format=raw,file={folder}/{FIRMWARE_VARIABLES}"));
     }
     add("-drive", format!("if=none,id=disk,format=qcow2,discard=unmap,file={folder}/{DISK}"));
@@ -67,30 +119,11 @@ pub(super) fn machine(
     argv
 }
 
-/// Without the controllers that nothing hangs on: for each, the kernel would load drivers and probe.
-const BOARD: &str = "q35,sata=off,smbus=off,i8042=off";
-
 /// The node's disk in its folder.
 pub(super) const DISK: &str = "disk.qcow2";
 
 /// UEFI's settings in the node's folder.
 pub(super) const FIRMWARE_VARIABLES: &str = "efivars.fd";
-
-/// Debian's place of the UEFI firmware (package ovmf).
-const FIRMWARE_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-
-/// Empty settings for it, relative to the root.
-pub(super) const FIRMWARE_TEMPLATE: &str = "usr/share/OVMF/OVMF_VARS_4M.fd";
-
-/// How the processors run. QEMU 10 emulates several in parallel, faithfully.
-pub(super) fn processors(accelerator: Accelerator) -> [&'static str; 4] {
-    match accelerator {
-        Accelerator::Kvm => ["-accel", "kvm", "-cpu", "host"],
-        // A fifth level of page tables costs an emulated processor time at every miss, and serves terabytes; nested
-        // virtualisation makes the kernel load KVM.
-        Accelerator::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off,svm=off"],
-    }
-}
 
 /// A comma in a path is doubled inside an option.
 fn escape(path: &str) -> String {
@@ -104,11 +137,19 @@ mod tests {
     use super::machine;
     use crate::driver::tests::{cluster, lines};
     use crate::driver::{Accelerator, Firmware, places};
+    use crate::lock::format::Arch;
 
     #[test]
     fn a_machine_under_emulation() {
         let cluster = cluster();
-        let argv = machine(&cluster.nodes[0], Accelerator::Tcg, Firmware::Bios, &places());
+        let argv = machine(Arch::Amd64, &cluster.nodes[0], Accelerator::Tcg, Firmware::Bios, &places());
+        insta::assert_snapshot!(lines(&argv));
+    }
+
+    #[test]
+    fn a_machine_of_another_architecture() {
+        let cluster = cluster();
+        let argv = machine(Arch::Arm64, &cluster.nodes[0], Accelerator::Tcg, Firmware::Uefi, &places());
         insta::assert_snapshot!(lines(&argv));
     }
 
@@ -116,7 +157,7 @@ mod tests {
     fn a_machine_with_a_seed_under_uefi_and_kvm() {
         let mut node = cluster().nodes.remove(1);
         node.seed = Some(PathBuf::from("seeds/a,b.iso"));
-        let argv = machine(&node, Accelerator::Kvm, Firmware::Uefi, &places());
+        let argv = machine(Arch::Amd64, &node, Accelerator::Kvm, Firmware::Uefi, &places());
         insta::assert_snapshot!(lines(&argv));
     }
 

@@ -28,8 +28,8 @@ pub struct UpRequest<'a> {
     pub node: Option<&'a str>,
     /// How the processors are to run.
     pub accel: Accel,
-    /// What the machines boot with.
-    pub firmware: Firmware,
+    /// What the machines boot with; when absent, BIOS where the architecture has it.
+    pub firmware: Option<Firmware>,
     /// Whether everything that reaches the gateway is kept.
     pub capture: bool,
     /// More options for QEMU, of the machines that are started now.
@@ -43,7 +43,7 @@ pub struct UpRequest<'a> {
 /// What runs the machines.
 #[derive(Debug, Clone, Copy)]
 pub enum Runner<'a> {
-    /// The unpacked root `qemu` of the lock: QEMU, its firmware and qemu-img.
+    /// The unpacked root of the lock for the machines' architecture: QEMU, its firmware and qemu-img.
     Qemu(&'a Path),
     /// The host's libvirt.
     Libvirt,
@@ -70,17 +70,17 @@ pub(super) type Started = BTreeMap<String, Stopwatch>;
 /// [`DriverError`]; what was started until then keeps running, and `down` ends it.
 pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, DriverError> {
     let cluster = ClusterJson::load(request.results)?;
-    if cluster.arch != Arch::Amd64 {
-        let arch = cluster.arch.to_string();
-        return Err(DriverError::Arch { cluster: cluster.name, arch });
+    let driver = request.runner.driver();
+    if driver != Driver::Qemu {
+        refuse_foreign(&cluster, driver)?;
     }
+    let firmware = firmware(request.firmware, cluster.arch)?;
     // Its network is one of fixed addresses.
     if cluster.network.cidr.is_none() && matches!(request.runner, Runner::Libvirt) {
         return Err(DriverError::Dhcp(cluster.name));
     }
     let nodes = super::select(&cluster, request.node)?;
     let folders = Folders::of(request.results)?;
-    let driver = request.runner.driver();
     if driver != Driver::Qemu {
         refuse_what_is_for_qemu(request, driver)?;
     }
@@ -94,7 +94,7 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
             Runner::Qemu(root) => {
                 network::ensure(&cluster, &folders, root, request.capture, &mut state)?;
                 let (cluster, folders, state) = (&cluster, &folders, &mut state);
-                Starter { request, root, cluster, folders, state }.nodes(&nodes, progress)?
+                Starter { request, firmware, root, cluster, folders, state }.nodes(&nodes, progress)?
             }
             Runner::Libvirt => libvirt::start(request, &cluster, &folders, &nodes, &mut state, progress)?,
             Runner::Multipass => multipass::start(request, &cluster, &folders, &nodes, &mut state, progress)?,
@@ -102,6 +102,23 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
     };
     wait::wait(request, &cluster, &folders, &nodes, &started, progress)?;
     report(&cluster, &folders)
+}
+
+/// Only the lock's QEMU runs machines of another architecture than this machine's.
+pub(super) fn refuse_foreign(cluster: &ClusterJson, driver: Driver) -> Result<(), DriverError> {
+    if cluster.arch == Arch::HOST {
+        return Ok(());
+    }
+    Err(DriverError::Arch { cluster: cluster.name.clone(), arch: cluster.arch, driver })
+}
+
+/// What machines boot with: what was asked for, else what comes first with the architecture.
+fn firmware(wanted: Option<Firmware>, arch: Arch) -> Result<Firmware, DriverError> {
+    match (arch, wanted) {
+        (Arch::Amd64, wanted) => Ok(wanted.unwrap_or(Firmware::Bios)),
+        (Arch::Arm64, Some(Firmware::Bios)) => Err(DriverError::NoBios(arch)),
+        (Arch::Arm64, _) => Ok(Firmware::Uefi),
+    }
 }
 
 fn refuse_what_is_for_qemu(request: &UpRequest<'_>, driver: Driver) -> Result<(), DriverError> {
@@ -138,6 +155,7 @@ pub(super) fn image_of<'a>(
 
 struct Starter<'a> {
     request: &'a UpRequest<'a>,
+    firmware: Firmware,
     root: &'a Path,
     cluster: &'a ClusterJson,
     folders: &'a Folders,
@@ -160,7 +178,7 @@ impl Starter<'_> {
                 Some(known) => known,
                 None => {
                     let run = &self.folders.run;
-                    *accelerator.insert(accel::choose(self.request.accel, self.root, run)?)
+                    *accelerator.insert(accel::choose(self.request.accel, self.cluster.arch, self.root, run)?)
                 }
             };
             self.node(node, &process, accelerator)?;
@@ -184,7 +202,7 @@ impl Starter<'_> {
         let below = disk.exists().then_some(below);
         let image = image_of(self.cluster, self.folders, node, below)?;
         super::make_private(&process.folder)?;
-        let firmware = self.request.firmware;
+        let (arch, firmware) = (self.cluster.arch, self.firmware);
         let image_sha256 = image.sha256.clone();
         let entry =
             NodeState { pid: None, image_sha256, accelerator: Some(accelerator), firmware: Some(firmware) };
@@ -192,10 +210,10 @@ impl Starter<'_> {
         self.state.save(&self.folders.run)?;
         disk::ensure(self.folders, node, self.root)?;
         if firmware == Firmware::Uefi {
-            disk::ensure_firmware(self.folders, node, self.root)?;
+            disk::ensure_firmware(self.folders, arch, node, self.root)?;
         }
         serial::begin(&process.folder)?;
-        let mut argv = qemu::machine(node, accelerator, firmware, &super::places());
+        let mut argv = qemu::machine(arch, node, accelerator, firmware, &super::places());
         argv.extend_from_slice(self.request.options);
         let sandbox = self.folders.sandbox(self.root);
         let pid = process.start_qemu(&sandbox, argv, &node.name)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::changes::Changes;
-use super::format::{Arch, Lock};
+use super::format::Lock;
 use super::{edit, resolve};
 use crate::error::{Class, Explain, Result};
 
@@ -28,26 +28,28 @@ impl Explain for Stale {
     }
 }
 
-/// Verifies the lockfile against the project for some architectures, and returns it.
+/// Verifies the lockfile against the project, and returns it.
 ///
 /// # Errors
 /// [`LockError`](super::LockError) when it is malformed, [`Stale`] with the differences when it is not up to date.
-pub fn check(project: &Path, lockfile: &Path, architectures: &[Arch]) -> Result<Lock> {
+pub fn check(project: &Path, lockfile: &Path) -> Result<Lock> {
     let text = Lock::read(lockfile)?;
     let lock = Lock::parse(lockfile, &text)?;
     let mut wanted = lock.clone();
-    resolve::derive(project, &mut wanted, architectures)?;
+    resolve::derive(project, &mut wanted)?;
     let mut findings = Changes::between(&lock, &wanted).to_string();
-    for arch in architectures {
-        for (name, root) in &lock.root {
-            for package in &root.request {
-                if !lock.packages(name, *arch).any(|deb| deb.name == *package) {
+    for (name, root) in &lock.root {
+        for arch in &root.architectures {
+            for package in root.request_for(*arch) {
+                if !lock.packages(name, *arch).any(|deb| deb.name == package) {
                     let _ = writeln!(findings, "! root {name}: `{package}` has no package for {arch}");
                 }
             }
         }
-        for (name, build) in &lock.build {
-            if build.output.get(arch).is_none_or(std::collections::BTreeMap::is_empty) {
+    }
+    for (name, build) in &lock.build {
+        for arch in lock.architectures() {
+            if build.output.get(&arch).is_none_or(std::collections::BTreeMap::is_empty) {
                 let _ = writeln!(findings, "! build {name}: no expected output for {arch}");
             }
         }

@@ -54,10 +54,13 @@ impl Lock {
         for (name, source) in &self.source {
             known("suite", &source.suite, &self.suite, &format!("source.{name}"))?;
         }
-        for (name, Build { source, recipe, root, output, .. }) in &self.build {
+        for (name, Build { source, recipe, root, cross, output, .. }) in &self.build {
             let by = format!("build.{name}");
             known("source", source, &self.source, &by)?;
-            known("root", root, &self.root, &by)?;
+            [root]
+                .into_iter()
+                .chain(cross.values())
+                .try_for_each(|root| known("root", root, &self.root, &by))?;
             plain(recipe, &format!("{by}.recipe"))?;
             output
                 .values()

@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::component::with_arch;
 pub use super::component::{Chosen, Component, Download, Unpack};
 pub use super::container::{ContainerImage, Content, Program};
 pub use super::hash::{Digest, Hash, Sha256Hex, Sha512Hex};
@@ -70,12 +71,27 @@ pub struct Suite {
 pub struct Root {
     /// The suite that it is resolved in.
     pub suite: String,
-    /// The packages that are asked for. Of `base` (from `images/base/image.toml`) and of `components` (from the
-    /// releases) the update writes it.
+    /// The packages that are asked for; `{arch}` in a name stands for the architecture. Of `base` (from
+    /// `images/base/image.toml`) and of `components` (from the releases) the update writes it.
     #[serde(default)]
     pub request: Vec<String>,
+    /// The architectures that it has packages of; when absent that of the machines that build, where its programs run.
+    #[serde(default = "host_only")]
+    pub architectures: BTreeSet<Arch>,
     /// Which packages it has.
     pub closure: Closure,
+}
+
+fn host_only() -> BTreeSet<Arch> {
+    BTreeSet::from([Arch::HOST])
+}
+
+impl Root {
+    /// What is asked for, for an architecture.
+    #[must_use]
+    pub fn request_for(&self, arch: Arch) -> Vec<String> {
+        self.request.iter().map(|package| with_arch(package, arch)).collect()
+    }
 }
 
 /// How a root's package list follows from its request.
@@ -151,11 +167,22 @@ pub struct Build {
     pub recipe: String,
     /// The root that it runs in.
     pub root: String,
+    /// The root that it runs in when its files are for another architecture than that of the machine that builds.
+    #[serde(default)]
+    pub cross: BTreeMap<Arch, String>,
     /// Environment of the recipe.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// The SHA-256 of every file that it makes, by name, per architecture.
     pub output: BTreeMap<Arch, BTreeMap<String, Sha256Hex>>,
+}
+
+impl Build {
+    /// The root in which the files for an architecture are made.
+    #[must_use]
+    pub fn root_for(&self, arch: Arch) -> &str {
+        self.cross.get(&arch).unwrap_or(&self.root)
+    }
 }
 
 /// Component versions that go together.
@@ -197,6 +224,12 @@ pub enum Arch {
     Arm64,
 }
 
+impl Arch {
+    /// That of the machines that build and that run what was built: programs of the lock that do not end up in images
+    /// are for it.
+    pub const HOST: Self = Self::Amd64;
+}
+
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -218,6 +251,12 @@ impl Lock {
             _ => &[],
         });
         debs.chain(sources).chain(downloads.flat_map(|download| download.size.values().copied())).sum()
+    }
+
+    /// The architectures that images are for: those of all the roots.
+    #[must_use]
+    pub fn architectures(&self) -> BTreeSet<Arch> {
+        self.root.values().flat_map(|root| &root.architectures).copied().collect()
     }
 
     /// The packages of a root for an architecture, in the lock's order.

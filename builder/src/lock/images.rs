@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::format::{Component, Lock, Release};
 use crate::error::Result;
-use crate::plan::TOOLS;
+use crate::plan::{BASE, EMULATOR, GRUB, TOOLS};
 use crate::profile::{self, Profile};
 use crate::role::{IMAGES, Role};
 use crate::stage::component::closure;
@@ -76,7 +76,7 @@ fn inputs(lock: &Lock, release: &Release, role: &Role) -> Inputs {
         ("firstboot".to_owned(), text(&lock.firstboot)),
         ("versions".to_owned(), versions),
     ]);
-    for root in ["base", TOOLS] {
+    for root in [BASE, TOOLS, EMULATOR, GRUB] {
         inputs.insert(format!("root {root}"), packages(lock, root));
     }
     let wanted = role.components();
@@ -84,7 +84,9 @@ fn inputs(lock: &Lock, release: &Release, role: &Role) -> Inputs {
         let beneath = match component {
             Component::Build { build } => lock.build.get(build).map(|build| {
                 let source = lock.source.get(&build.source).map(|source| text(&source.files));
-                format!("{} {} {}", text(build), source.unwrap_or_default(), packages(lock, &build.root))
+                let roots = [&build.root].into_iter().chain(build.cross.values());
+                let roots: String = roots.map(|root| packages(lock, root)).collect();
+                format!("{} {} {}", text(build), source.unwrap_or_default(), roots)
             }),
             Component::Deb { deb, .. } => Some(package(lock, deb)),
             Component::Url(_) | Component::Path { .. } => None,

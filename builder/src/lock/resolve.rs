@@ -22,15 +22,9 @@ use crate::role::Role;
 /// # Errors
 /// When the lockfile or the base recipe cannot be read, an index is not what the archive signed, or a request has
 /// no answer. The lockfile is then as it was.
-pub fn update(
-    project: &Path,
-    lockfile: &Path,
-    architectures: &[Arch],
-    mirrors: &Mirrors,
-    tools: Option<&Path>,
-) -> Result<Changes> {
+pub fn update(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<&Path>) -> Result<Changes> {
     let text = Lock::read(lockfile)?;
-    let (old, lock) = anew(project, lockfile, &text, architectures, mirrors, tools)?;
+    let (old, lock) = anew(project, lockfile, &text, mirrors, tools)?;
     let written = edit::write(&text, &lock).map_err(|error| {
         crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
     })?;
@@ -44,14 +38,8 @@ pub fn update(
 ///
 /// # Errors
 /// As [`update`].
-pub fn changes(
-    project: &Path,
-    lockfile: &Path,
-    architectures: &[Arch],
-    mirrors: &Mirrors,
-    tools: Option<&Path>,
-) -> Result<Changes> {
-    let (old, new) = anew(project, lockfile, &Lock::read(lockfile)?, architectures, mirrors, tools)?;
+pub fn changes(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<&Path>) -> Result<Changes> {
+    let (old, new) = anew(project, lockfile, &Lock::read(lockfile)?, mirrors, tools)?;
     Ok(Changes::between(&old, &new))
 }
 
@@ -60,14 +48,13 @@ fn anew(
     project: &Path,
     lockfile: &Path,
     text: &str,
-    architectures: &[Arch],
     mirrors: &Mirrors,
     tools: Option<&Path>,
 ) -> Result<(Lock, Lock)> {
     let old = Lock::draft(lockfile, text)?;
     let mut lock = old.clone();
-    derive(project, &mut lock, architectures)?;
-    resolve(&mut lock, architectures, mirrors, tools)?;
+    derive(project, &mut lock)?;
+    resolve(&mut lock, mirrors, tools)?;
     lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
     Ok((old, lock))
 }
@@ -77,7 +64,7 @@ fn anew(
 ///
 /// # Errors
 /// When the base recipe cannot be read.
-pub(super) fn derive(project: &Path, lock: &mut Lock, architectures: &[Arch]) -> Result<()> {
+pub(super) fn derive(project: &Path, lock: &mut Lock) -> Result<()> {
     let layers = Role::load(project, "base")?.layers;
     let base: BTreeSet<String> = layers.into_iter().flat_map(|layer| layer.image.packages.include).collect();
     let components = lock.release.values().flat_map(|release| release.component.values());
@@ -93,7 +80,7 @@ pub(super) fn derive(project: &Path, lock: &mut Lock, architectures: &[Arch]) ->
         }
     }
     // Those that the lock has packages for, and those that it has a hash for already.
-    let known: BTreeSet<Arch> = lock.firstboot.keys().chain(architectures).copied().collect();
+    let known: BTreeSet<Arch> = lock.firstboot.keys().copied().chain(lock.architectures()).collect();
     for arch in known {
         let hash = embedded::sha256(arch).parse().map_err(std::io::Error::other)?;
         lock.firstboot.insert(arch, hash);
@@ -102,7 +89,7 @@ pub(super) fn derive(project: &Path, lock: &mut Lock, architectures: &[Arch]) ->
 }
 
 /// Fills in everything that the archive decides.
-fn resolve(lock: &mut Lock, architectures: &[Arch], mirrors: &Mirrors, tools: Option<&Path>) -> Result<()> {
+fn resolve(lock: &mut Lock, mirrors: &Mirrors, tools: Option<&Path>) -> Result<()> {
     let work = Work::new(tools)?;
     lock.deb.clear();
     lock.epoch = 0;
@@ -110,16 +97,23 @@ fn resolve(lock: &mut Lock, architectures: &[Arch], mirrors: &Mirrors, tools: Op
         let mut debs: BTreeMap<(Arch, String), Deb> = BTreeMap::new();
         let mut sources: Vec<_> =
             lock.source.iter_mut().filter(|(_, source)| source.suite == *name).collect();
+        let roots = || lock.root.iter().filter(|(_, root)| root.suite == *name);
+        let mut architectures: BTreeSet<Arch> =
+            roots().flat_map(|(_, root)| &root.architectures).copied().collect();
+        if architectures.is_empty() {
+            // A suite of sources alone: their index is the same for every architecture.
+            architectures.insert(Arch::HOST);
+        }
         for arch in architectures {
-            let opened = work.open(name, suite, *arch, !sources.is_empty(), mirrors)?;
+            let opened = work.open(name, suite, arch, !sources.is_empty(), mirrors)?;
             suite.snapshot = snapshot(opened.date);
             lock.epoch = lock.epoch.max(opened.date.unix_timestamp());
-            for (root_name, root) in lock.root.iter().filter(|(_, root)| root.suite == *name) {
-                for found in opened.packages(root_name, &root.request, root.closure)? {
-                    let entry = debs.entry((*arch, found.name.clone())).or_insert_with(|| Deb {
+            for (root_name, root) in roots().filter(|(_, root)| root.architectures.contains(&arch)) {
+                for found in opened.packages(root_name, &root.request_for(arch), root.closure)? {
+                    let entry = debs.entry((arch, found.name.clone())).or_insert_with(|| Deb {
                         name: found.name,
                         version: found.version,
-                        arch: *arch,
+                        arch,
                         roots: BTreeSet::new(),
                         file: found.file,
                         size: found.size,

@@ -5,31 +5,37 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml_edit::Key;
 
-use super::Plan;
+use super::{BASE, EMULATOR, GRUB, Plan, TOOLS};
 use crate::fetch::local::LocalFile;
 use crate::fetch::{Item, Origin};
 use crate::lock::component::with_arch;
-use crate::lock::format::{Arch, Build, Component, Content, Download, Lock, Release};
+use crate::lock::format::{Arch, Component, Content, Deb, Download, Lock, Release};
 use crate::mirror::Mirrors;
 use crate::oci::Wanted;
 
-/// The package roots that every build uses.
-const ROOTS: [&str; 2] = ["tools", "base"];
+/// The package roots that every build of images for an architecture uses, with that of their packages.
+pub(super) fn roots(arch: Arch) -> Vec<(&'static str, Arch)> {
+    let mut roots = vec![(TOOLS, Arch::HOST), (BASE, arch)];
+    if arch != Arch::HOST {
+        roots.extend([(EMULATOR, Arch::HOST), (GRUB, arch)]);
+    }
+    roots
+}
 
 impl Plan {
     /// Every file that the build reads from outside.
     #[must_use]
     pub fn items(&self, mirrors: &Mirrors) -> Vec<Item> {
-        let mut roots: BTreeSet<&str> = ROOTS.into();
+        let mut roots: BTreeSet<(&str, Arch)> = roots(self.arch).into_iter().collect();
         let mut items = Vec::new();
         let used = used_components(&self.release, &self.components());
         let builds = used.values().filter_map(|component| match component {
             Component::Build { build } => self.lock.build.get(build),
             _ => None,
         });
-        for Build { source, root, .. } in builds {
-            roots.insert(root);
-            let Some(source) = self.lock.source.get(source) else { continue };
+        for build in builds {
+            roots.insert((build.root_for(self.arch), Arch::HOST));
+            let Some(source) = self.lock.source.get(&build.source) else { continue };
             for file in &source.files {
                 let subject = file.file.rsplit('/').next().unwrap_or_default().to_owned();
                 let urls = self.urls(mirrors, &source.suite, &file.file);
@@ -44,11 +50,13 @@ impl Plan {
                 _ => None,
             })
             .collect();
-        let wanted = |deb: &crate::lock::format::Deb| {
-            roots.iter().any(|root| deb.roots.contains(*root))
-                || deb.roots.contains("components") && taken_apart.contains(deb.name.as_str())
+        let wanted = |deb: &Deb| {
+            roots.iter().any(|(root, arch)| deb.arch == *arch && deb.roots.contains(*root))
+                || deb.arch == self.arch
+                    && deb.roots.contains("components")
+                    && taken_apart.contains(deb.name.as_str())
         };
-        items.extend(package_items(&self.lock, mirrors, self.arch, wanted));
+        items.extend(package_items(&self.lock, mirrors, wanted));
         for (name, component) in used {
             if let Component::Url(downloads) = component {
                 items.extend(
@@ -101,17 +109,16 @@ impl Plan {
 /// The packages of one root as items to fetch.
 #[must_use]
 pub fn root_items(lock: &Lock, mirrors: &Mirrors, arch: Arch, root: &str) -> Vec<Item> {
-    package_items(lock, mirrors, arch, |deb| deb.roots.contains(root)).collect()
+    package_items(lock, mirrors, |deb| deb.arch == arch && deb.roots.contains(root)).collect()
 }
 
 fn package_items<'a>(
     lock: &'a Lock,
     mirrors: &'a Mirrors,
-    arch: Arch,
-    wanted: impl Fn(&crate::lock::format::Deb) -> bool + 'a,
+    wanted: impl Fn(&Deb) -> bool + 'a,
 ) -> impl Iterator<Item = Item> + 'a {
     let debs = lock.deb.iter().flat_map(|(suite, debs)| debs.iter().map(move |deb| (suite, deb)));
-    debs.filter(move |(_, deb)| deb.arch == arch && wanted(deb)).map(move |(suite, deb)| Item {
+    debs.filter(move |(_, deb)| wanted(deb)).map(move |(suite, deb)| Item {
         subject: format!("{} {}", deb.name, deb.version),
         urls: urls(lock, mirrors, suite, &deb.file),
         size: Some(deb.size),

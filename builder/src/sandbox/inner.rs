@@ -11,10 +11,13 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
-use super::{Bind, INNER, Order};
+use super::{Bind, INNER, Order, emulation};
 
 /// What the child says when its namespaces stand.
 pub(super) const READY: &str = "kiln-sandbox-ready";
+
+/// What it says when programs of another architecture are emulated.
+pub(super) const EMULATES: &str = "kiln-sandbox-emulates";
 
 /// Set for a program that outlives its parent.
 pub(super) const DETACH: &str = "KILN_DETACH";
@@ -100,6 +103,15 @@ fn second_entry(order: &Order) -> Result<ExitStatus, String> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(say("prctl"))?;
     nix::unistd::sethostname("kiln").map_err(say("sethostname"))?;
     build_root(order).map_err(|error| format!("making its file system: {error}"))?;
+    if let Some(arch) = order.sandbox.emulate {
+        // The parent waits for a line: the cause, when it cannot be done.
+        let registered = emulation::register(arch)
+            .map_err(|error| format!("programs of {arch} cannot be emulated here: {error}"));
+        let mut stdout = io::stdout();
+        let told = registered.as_ref().map_or_else(String::as_str, |()| EMULATES);
+        writeln!(stdout, "{told}").and_then(|()| stdout.flush()).map_err(|error| error.to_string())?;
+        registered?;
+    }
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let sandbox = &order.sandbox;
     let (program, args) = order.argv.split_first().ok_or("no program was named")?;

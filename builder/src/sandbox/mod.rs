@@ -3,8 +3,9 @@
 //!
 //! The parent side is here; [`inner`] is the child side, entered by re-executing this program. It does not know what
 //! the programs do. As an ordinary user it takes a user namespace with the ranges of /etc/subuid (shadow's
-//! newuidmap), as root it needs none: both see uid 0 to 65535.
+//! newuidmap), as root it needs none: both see uid 0 to 65535. Root takes one only for programs of another architecture.
 
+mod emulation;
 pub mod host;
 mod idmap;
 pub mod inner;
@@ -18,6 +19,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Class, Explain};
+use crate::lock::format::Arch;
 
 /// The hidden argument that turns this program into the child side.
 pub const INNER: &str = "__sandbox";
@@ -33,6 +35,8 @@ pub struct Sandbox {
     share_network: bool,
     env: Vec<(String, String)>,
     cwd: PathBuf,
+    /// The architecture whose programs are emulated.
+    emulate: Option<Arch>,
 }
 
 /// One path of the host inside the sandbox.
@@ -119,6 +123,7 @@ impl Sandbox {
             share_network: false,
             env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
             cwd: PathBuf::from("/"),
+            emulate: None,
         }
     }
 
@@ -149,6 +154,13 @@ impl Sandbox {
     pub fn cwd(mut self, path: impl Into<PathBuf>) -> Self {
         self.cwd = path.into();
         self
+    }
+
+    /// Has programs of another architecture run by the emulator in a root of Debian's package qemu-user.
+    #[must_use]
+    pub fn emulate(mut self, arch: Arch, emulator: &Path) -> Self {
+        self.emulate = Some(arch);
+        self.show(emulator, emulation::EMULATOR)
     }
 
     /// Lets the program use the host's network: only `up`'s QEMU and `lock update` do.
@@ -225,7 +237,8 @@ impl Sandbox {
             message,
             hint: "run `builder doctor` to see what this host lacks".to_owned(),
         };
-        let user_namespace = !nix::unistd::geteuid().is_root();
+        // What is emulated holds in a user namespace: the host's own programs stay as they are.
+        let user_namespace = !nix::unistd::geteuid().is_root() || self.emulate.is_some();
         let order = Order { sandbox: self.clone(), argv, user_namespace };
         let order = serde_json::to_string(&order).map_err(|error| start(error.to_string()))?;
         let mut child = Command::new(launcher())
@@ -237,11 +250,23 @@ impl Sandbox {
             .spawn()
             .map_err(|error| start(error.to_string()))?;
         match handshake(&mut child, user_namespace) {
-            Ok(()) => Ok(child),
+            Ok(()) => Ok(()),
             Err(message) => {
                 let _ = child.kill();
                 let _ = child.wait();
                 Err(start(message))
+            }
+        }?;
+        if self.emulate.is_none() {
+            return Ok(child);
+        }
+        match line(&mut child) {
+            Ok(line) if line == inner::EMULATES => Ok(child),
+            told => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let message = told.unwrap_or_else(|error| error.to_string());
+                Err(SandboxError::Start { message, hint: emulation::HINT.to_owned() })
             }
         }
     }
@@ -260,24 +285,30 @@ pub fn probe() -> Result<(), SandboxError> {
 
 /// The child says one line when its namespaces stand; as an ordinary user it then waits until its ids are mapped.
 fn handshake(child: &mut Child, user_namespace: bool) -> Result<(), String> {
-    let id = child.id();
-    let (Some(stdin), Some(stdout)) = (child.stdin.as_mut(), child.stdout.as_mut()) else {
-        return Err("its pipes are missing".to_owned());
-    };
+    let line = line(child).map_err(|error| error.to_string())?;
+    if line != inner::READY {
+        return Err(line);
+    }
+    if user_namespace {
+        idmap::map(child.id())?;
+    }
+    let stdin = child.stdin.as_mut().ok_or("its pipe is missing")?;
+    stdin.write_all(b"\n").map_err(|error| error.to_string())
+}
+
+/// The next line of the child's standard output.
+fn line(child: &mut Child) -> io::Result<String> {
+    let stdout = child.stdout.as_mut().ok_or_else(|| io::Error::other("its pipe is missing"))?;
     let mut line = Vec::new();
     let mut byte = [0];
     // Byte by byte: what follows the line belongs to the program.
-    while stdout.read(&mut byte).map_err(|error| error.to_string())? == 1 && byte[0] != b'\n' {
+    while stdout.read(&mut byte)? == 1 && byte[0] != b'\n' {
         line.push(byte[0]);
     }
-    let line = String::from_utf8_lossy(&line);
-    if line != inner::READY {
-        return Err(if line.is_empty() { "it ended at once".to_owned() } else { line.into_owned() });
+    if line.is_empty() {
+        return Err(io::Error::other("it ended at once"));
     }
-    if user_namespace {
-        idmap::map(id)?;
-    }
-    stdin.write_all(b"\n").map_err(|error| error.to_string())
+    Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
 /// This program, or the one that a test names. The link works also when the file has been replaced since.

@@ -8,7 +8,7 @@ use crate::fetch::Item;
 use crate::lock::format::{Arch, Build, Component, Hash, Sha256Hex};
 use crate::mirror::Mirrors;
 use crate::plan::Plan;
-use crate::stage::{component, roots, source};
+use crate::stage::{component, source};
 use crate::store::{StepKey, Store};
 
 /// What may be shared, and appears at once.
@@ -60,8 +60,7 @@ pub(super) fn entries(plan: &Plan) -> Result<Vec<Entry<'_>>> {
     for component in component::closure(&plan.release, &plan.components()).into_values() {
         let Component::Build { build: name } = component else { continue };
         let Some(build) = plan.lock.build.get(name) else { continue };
-        let root = roots::key(&plan.lock, &build.root, plan.arch);
-        let key = source::key(&plan.project, &plan.lock, build, &root, plan.arch)?;
+        let key = source::key(&plan.project, &plan.lock, build, plan.arch)?;
         let kind = Kind::Build { name, build, key: key.clone() };
         entries.push(Entry { name: format!("steps/{}", key.folder()), bytes: 0, kind });
     }

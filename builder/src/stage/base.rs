@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::roots::{self, Root};
+use super::roots::{self, Tools};
 use crate::deb;
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock};
+use crate::plan::BASE;
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
 use crate::sandbox::Sandbox;
@@ -19,9 +20,6 @@ use crate::store::{StepKey, Store};
 
 /// Raised when what this stage makes of the same packages changes.
 const VERSION: u32 = 2;
-
-/// The root of the lock that holds its packages.
-const ROOT: &str = "base";
 
 /// What prepares the empty root file system, in the project's folder: mmdebstrap's setup hook.
 const HOOK: &str = "images/base/setup-hook";
@@ -35,20 +33,20 @@ pub struct Base {
     pub tar: PathBuf,
 }
 
-/// The key of the base root file system; `tools` is that of the tool root.
+/// The key of the base root file system; `tools` is that of what makes it.
 ///
 /// # Errors
 /// When the setup hook cannot be read.
 pub fn key(project: &Path, lock: &Lock, tools: &StepKey, arch: Arch) -> Result<StepKey> {
-    let (suite, request) = names(lock);
+    let (suite, request) = names(lock, arch);
     let hook = sha256_hex(fs::read(project.join(HOOK))?);
-    let description = (tools, lock.epoch, suite, request, roots::hashes(lock.packages(ROOT, arch)), hook);
+    let description = (tools, lock.epoch, suite, request, roots::hashes(lock.packages(BASE, arch)), hook);
     Ok(StepKey::new("base", VERSION, &description))
 }
 
 /// The suite and what was asked for; the lock was checked, so it has the root.
-fn names(lock: &Lock) -> (&str, &[String]) {
-    lock.root.get(ROOT).map(|root| (root.suite.as_str(), root.request.as_slice())).unwrap_or_default()
+fn names(lock: &Lock, arch: Arch) -> (&str, Vec<String>) {
+    lock.root.get(BASE).map(|root| (root.suite.as_str(), root.request_for(arch))).unwrap_or_default()
 }
 
 /// Makes the base root file system.
@@ -59,19 +57,19 @@ pub fn make(
     project: &Path,
     store: &Store,
     lock: &Lock,
-    tools: &Root,
+    tools: &Tools,
     arch: Arch,
     progress: &Progress,
 ) -> Result<Base> {
     let key = key(project, lock, &tools.key, arch)?;
-    let (suite, request) = names(lock);
+    let (suite, request) = names(lock, arch);
     let folder = store.step(&key, |folder| {
         let task = progress.task("installing the base root file system");
         let repository = folder.join("repository");
         fs::create_dir(&repository)?;
         let mut index = String::new();
         let mut sandbox = Sandbox::new(&tools.path).lend(folder, "/kiln/out");
-        for package in lock.packages(ROOT, arch) {
+        for package in lock.packages(BASE, arch) {
             let name = format!("{}_{}_{arch}.deb", package.name, package.version.replace(':', "%3a"));
             let path = store.file(&package.sha256);
             let _ = write!(index, "{}", deb::control(&path)?.trim_end());
@@ -91,6 +89,9 @@ pub fn make(
         fs::create_dir(&work)?;
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&work, std::fs::Permissions::from_mode(0o755))?;
+        if let Some(foreign) = &tools.foreign {
+            sandbox = sandbox.emulate(arch, &foreign.emulator);
+        }
         let sandbox = sandbox
             .show(&project.join(HOOK), "/kiln/setup-hook")
             .lend(&work, "/kiln/work")
@@ -104,6 +105,8 @@ pub fn make(
             "--variant=minbase",
             "--format=tar",
             "--dpkgopt=force-unsafe-io",
+            // It asks a program that the tools lack whether the packages' programs can run here; they can.
+            "--skip=check/qemu",
             "--aptopt=APT::Sandbox::User \"root\"",
             "--aptopt=Acquire::Languages \"none\"",
             // By `sh`: a checkout may have lost its execute bit.

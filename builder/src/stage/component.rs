@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::{container, roots, source};
+use super::{container, source};
 use crate::archive::{ArchiveError, listing, read_tar_gz};
 use crate::deb::{self, DebError};
 use crate::error::Result;
@@ -33,8 +33,7 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
             Component::Build { build: build_name } => {
                 // The lock was checked: its names lead somewhere.
                 let Some(build) = lock.build.get(build_name) else { continue };
-                let root = roots::unpack(store, lock, &build.root, arch, progress)?;
-                let folder = source::build(project, store, lock, (build_name, build), &root, arch, progress)?;
+                let folder = source::build(project, store, lock, (build_name, build), arch, progress)?;
                 let outputs = build.output.get(&arch).into_iter().flat_map(BTreeMap::keys);
                 outputs.map(|file| (file.clone(), folder.join(file))).collect()
             }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fs_err as fs;
 
 use super::base::Base;
-use super::roots::Root;
+use super::roots::Tools;
 use super::tree::RoleTree;
 use crate::disk::{self, Spec};
 use crate::error::Result;
@@ -46,7 +46,7 @@ pub struct Disk {
 /// When a tool fails.
 fn make(
     store: &Store,
-    tools: &Root,
+    tools: &Tools,
     base: &Base,
     tree: &RoleTree,
     (arch, epoch): (Arch, i64),
@@ -56,8 +56,16 @@ fn make(
     let key = StepKey::new("disk", VERSION, &parts);
     let folder = store.step(&key, |folder| {
         let task = progress.task(&format!("making the disk of `{}`", tree.role));
+        let mut sandbox = Sandbox::new(&tools.path);
+        let mut grub = disk::GRUB.to_owned();
+        if let Some(foreign) = &tools.foreign {
+            const FOREIGN: &str = "/kiln/grub";
+            sandbox = sandbox.show(&foreign.grub, FOREIGN);
+            grub.insert_str(0, FOREIGN);
+        }
         let spec = Spec {
             arch,
+            grub,
             size: tree.disk_mib << 20,
             key: key.bytes(),
             epoch: epoch.unsigned_abs(),
@@ -70,7 +78,7 @@ fn make(
         std::thread::scope(|scope| {
             let merging =
                 scope.spawn(|| merge(tar, &tree.overlay, &removed, epoch, std::io::BufWriter::new(writer)));
-            let made = disk::build(&Sandbox::new(&tools.path), reader, &spec, &raw);
+            let made = disk::build(&sandbox, reader, &spec, &raw);
             let merged = merging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             // A reader that gave up breaks the pipe: its own error is the one that tells.
             made.map_err(crate::error::Error::from)?;
@@ -92,7 +100,7 @@ fn make(
 pub fn all(
     plan: &Plan,
     store: &Store,
-    tools: &Root,
+    tools: &Tools,
     base: &Base,
     trees: &[RoleTree],
     progress: &Progress,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
-use super::roots::Root;
+use super::roots::Tools;
 use crate::disk;
 use crate::error::Result;
 use crate::lock::format::Sha256Hex;
@@ -73,7 +73,7 @@ impl Seen {
 /// # Errors
 /// When qemu-img fails or the folder cannot be written.
 pub fn finish(
-    tools: &Root,
+    tools: &Tools,
     disks: &[Disk],
     identities: &BTreeMap<String, Vec<u8>>,
     out: &Path,

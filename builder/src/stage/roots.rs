@@ -1,10 +1,12 @@
-//! Package roots: a locked closure of binary packages, unpacked, in which the sandbox runs programs.
+//! Package roots: a locked closure of binary packages, unpacked, in which the sandbox runs programs; and which of them
+//! make the images of an architecture.
 
 use std::path::PathBuf;
 
 use crate::deb;
 use crate::error::Result;
 use crate::lock::format::{Arch, Deb, Lock};
+use crate::plan::{EMULATOR, GRUB, TOOLS};
 use crate::progress::Progress;
 use crate::store::{StepKey, Store};
 
@@ -50,4 +52,51 @@ pub fn unpack(store: &Store, lock: &Lock, name: &str, arch: Arch, progress: &Pro
         Ok(())
     })?;
     Ok(Root { key, path })
+}
+
+/// What makes the images of an architecture.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// Part of the keys of what it makes.
+    pub key: StepKey,
+    /// The root that programs run in.
+    pub path: PathBuf,
+    /// What images of another architecture than this machine's take besides.
+    pub foreign: Option<Foreign>,
+}
+
+/// What images of another architecture take.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    /// The root with the emulator that runs the programs in them.
+    pub emulator: PathBuf,
+    /// The root with GRUB's parts for them.
+    pub grub: PathBuf,
+}
+
+/// The key of what makes the images of an architecture.
+#[must_use]
+pub fn tools_key(lock: &Lock, arch: Arch) -> StepKey {
+    let tools = key(lock, TOOLS, Arch::HOST);
+    if arch == Arch::HOST {
+        return tools;
+    }
+    StepKey::new("tools", VERSION, &(tools, key(lock, EMULATOR, Arch::HOST), key(lock, GRUB, arch)))
+}
+
+/// Unpacks what makes the images of an architecture.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn tools(store: &Store, lock: &Lock, arch: Arch, progress: &Progress) -> Result<Tools> {
+    let path = unpack(store, lock, TOOLS, Arch::HOST, progress)?.path;
+    let foreign = if arch == Arch::HOST {
+        None
+    } else {
+        Some(Foreign {
+            emulator: unpack(store, lock, EMULATOR, Arch::HOST, progress)?.path,
+            grub: unpack(store, lock, GRUB, arch, progress)?.path,
+        })
+    };
+    Ok(Tools { key: tools_key(lock, arch), path, foreign })
 }

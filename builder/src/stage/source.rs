@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use walkdir::WalkDir;
 
-use super::roots::Root;
+use super::roots;
 use crate::error::{Class, Explain, InputError, Result};
 use crate::lock::format::{Arch, Build, Lock, Sha256Hex};
 use crate::progress::Progress;
@@ -77,8 +77,9 @@ impl Explain for BuildError {
 ///
 /// # Errors
 /// When the recipe's folder cannot be read.
-pub fn key(project: &Path, lock: &Lock, build: &Build, root: &StepKey, arch: Arch) -> Result<StepKey> {
+pub fn key(project: &Path, lock: &Lock, build: &Build, arch: Arch) -> Result<StepKey> {
     let recipe = recipe(project, build)?;
+    let root = roots::key(lock, build.root_for(arch), Arch::HOST);
     let sources = lock.source.get(&build.source).map(|source| &source.files);
     Ok(StepKey::new("source", VERSION, &(recipe, sources, root, &build.env, lock.epoch, arch)))
 }
@@ -112,11 +113,11 @@ pub fn build(
     store: &Store,
     lock: &Lock,
     (name, build): (&str, &Build),
-    root: &Root,
     arch: Arch,
     progress: &Progress,
 ) -> Result<PathBuf> {
-    let key = key(project, lock, build, &root.key, arch)?;
+    let key = key(project, lock, build, arch)?;
+    let root = roots::unpack(store, lock, build.root_for(arch), Arch::HOST, progress)?;
     let folder = store.step(&key, |folder| {
         let task = progress.task(&format!("compiling {name} from source"));
         let (work, out) = (folder.join(".work"), folder.join(".out"));

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use builder::driver::{
-    Accel, DownRequest, DriverError, Firmware, Runner, Running, StatusReport, UpRequest, Wait, down, logs,
-    status, up,
+    Accel, DownRequest, DriverError, Runner, Running, StatusReport, UpRequest, Wait, down, logs, status, up,
 };
 use builder::lock::Lock;
 use builder::lock::format::Arch;
@@ -123,7 +122,7 @@ impl Lab {
             runner: Runner::Qemu(&self.root),
             node,
             accel: Accel::Auto,
-            firmware: Firmware::Bios,
+            firmware: None,
             capture,
             options: &[],
             wait: Wait::Login,

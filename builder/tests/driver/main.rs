@@ -168,7 +168,7 @@ fn the_printed_commands_for_qemu_run_the_machines() {
     let text = fs::read_to_string(lab.path("cluster.json")).unwrap().replace("22\n", "");
     let cluster = ClusterJson::parse(Path::new("cluster.json"), &text).unwrap();
     // A host may have a KVM that does not work; `up` finds out, a script cannot.
-    let script = print(&cluster, Driver::Qemu).replace("  -accel kvm \\\n", "");
+    let script = print(&cluster, Driver::Qemu).unwrap().replace("  -accel kvm \\\n", "");
     let until = "for i in $(seq 100); do grep -q login: qemu/b/serial.log && break; sleep 0.1; done; cat qemu/*/serial.log";
     let sandbox = Sandbox::new(&lab.root).lend(lab.folder.path(), "/kiln/lab").cwd("/kiln/lab");
     let said = sandbox.run(["sh", "-ec", &format!("{script}\n{until}")]).unwrap();

@@ -10,7 +10,7 @@ use builder::embedded;
 use builder::lock::Lock;
 use builder::lock::format::Arch;
 use builder::repro::sha256_hex;
-use builder::stage::{roots, source};
+use builder::stage::source;
 use builder::store::{StepKey, Store};
 use fs_err as fs;
 
@@ -124,7 +124,7 @@ impl Project {
     fn key(&self) -> StepKey {
         let (root, lock, arch) = (self.path(""), self.lock(), Arch::Amd64);
         let build = &lock.build["hello"];
-        source::key(&root, &lock, build, &roots::key(&lock, &build.root, arch), arch).unwrap()
+        source::key(&root, &lock, build, arch).unwrap()
     }
 
     /// The source build of `hello`, as if it had been compiled; the name of its step.

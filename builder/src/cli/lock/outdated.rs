@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::super::{Global, complain, say};
-use super::{ARCHITECTURES, with_tools};
+use super::with_tools;
 use crate::error::Result;
 use crate::lock::upstream::{self, Newer};
 use crate::lock::{Lock, changes};
@@ -13,7 +13,7 @@ use crate::lock::{Lock, changes};
 pub(super) fn run(global: &Global, lockfile: &Path) -> Result<ExitCode> {
     let (packages, mirrors) =
         with_tools(global, lockfile, "looking what the archive has", |mirrors, tools| {
-            changes(&global.project, lockfile, &ARCHITECTURES, mirrors, tools)
+            changes(&global.project, lockfile, mirrors, tools)
         })?;
     let (newer, failed) = upstream::newer(&Lock::load(lockfile)?, &mirrors);
     say(&packages.to_string())?;

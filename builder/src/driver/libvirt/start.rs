@@ -11,7 +11,7 @@ use crate::driver::machines::Machines;
 use crate::driver::poll::Stopwatch;
 use crate::driver::state::{LibvirtState, NodeState, State};
 use crate::driver::up::{Started, UpRequest, image_of};
-use crate::driver::{Accel, Accelerator, Folders};
+use crate::driver::{Accel, Accelerator, Firmware, Folders};
 use crate::driver::{host, serial};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
@@ -90,7 +90,7 @@ impl Starter<'_> {
         }
         let folder = folders.node(&node.name);
         crate::driver::make_private(&folder)?;
-        let firmware = self.request.firmware;
+        let firmware = self.request.firmware.unwrap_or(Firmware::Bios);
         let entry = NodeState {
             pid: None,
             image_sha256: image.sha256.clone(),

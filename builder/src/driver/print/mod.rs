@@ -5,18 +5,22 @@ mod libvirt;
 mod multipass;
 mod qemu;
 
-use super::Driver;
+use super::up::refuse_foreign;
+use super::{Driver, DriverError};
 use crate::report::cluster::{ClusterJson, NodeJson};
 
 /// A shell script that runs every node of a cluster; its working directory is the folder of results. It is for QEMU 7.2
 /// or newer, virt-install with libvirt's system instance, or multipass.
-#[must_use]
-pub fn print(cluster: &ClusterJson, driver: Driver) -> String {
-    match driver {
+///
+/// # Errors
+/// [`DriverError::Arch`] when the images are for another architecture than this machine.
+pub fn print(cluster: &ClusterJson, driver: Driver) -> Result<String, DriverError> {
+    refuse_foreign(cluster, driver)?;
+    Ok(match driver {
         Driver::Qemu => qemu::script(cluster),
         Driver::Libvirt => libvirt::script(cluster),
         Driver::Multipass => multipass::script(cluster),
-    }
+    })
 }
 
 /// A command over several lines: the program, then an option with its value on each line.
@@ -55,6 +59,7 @@ mod tests {
     use super::{print, quote};
     use crate::driver::Driver;
     use crate::driver::tests::cluster;
+    use crate::lock::format::Arch;
 
     #[test]
     fn words_are_quoted_when_they_must_be() {
@@ -64,18 +69,26 @@ mod tests {
     }
 
     #[test]
+    fn machines_of_another_architecture_are_refused() {
+        let mut cluster = cluster();
+        cluster.arch = Arch::Arm64;
+        let error = print(&cluster, Driver::Libvirt).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @"the driver libvirt runs amd64 images; the cluster `kiln` was built for arm64");
+    }
+
+    #[test]
     fn commands_for_qemu() {
-        insta::assert_snapshot!(print(&cluster(), Driver::Qemu));
+        insta::assert_snapshot!(print(&cluster(), Driver::Qemu).unwrap());
     }
 
     #[test]
     fn commands_for_multipass() {
-        insta::assert_snapshot!(print(&cluster(), Driver::Multipass));
+        insta::assert_snapshot!(print(&cluster(), Driver::Multipass).unwrap());
     }
 
     #[test]
     fn commands_for_virt_install_on_its_default_network() {
-        insta::assert_snapshot!(print(&cluster(), Driver::Libvirt));
+        insta::assert_snapshot!(print(&cluster(), Driver::Libvirt).unwrap());
     }
 
     #[test]
@@ -86,6 +99,6 @@ mod tests {
         cluster.nodes.truncate(1);
         cluster.nodes[0].seed = Some(PathBuf::from("seeds/server.iso"));
         cluster.nodes[0].disk_mib = None;
-        insta::assert_snapshot!(print(&cluster, Driver::Libvirt));
+        insta::assert_snapshot!(print(&cluster, Driver::Libvirt).unwrap());
     }
 }

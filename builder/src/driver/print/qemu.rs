@@ -40,7 +40,7 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
             "[ -e {FOLDER}/{name}/{DISK} ] || qemu-img create -f qcow2 -F qcow2 -b {image} {FOLDER}/{name}/{DISK}{}\n",
             size(node)
         );
-        text += &daemon(&machine(node, Accelerator::Tcg, Firmware::Bios, &places), name);
+        text += &daemon(&machine(cluster.arch, node, Accelerator::Tcg, Firmware::Bios, &places), name);
     }
     text += &format!(
         "\n# The consoles: tail -f {FOLDER}/*/serial.log. The end, once the nodes are shut\n# down: kill $(cat {FOLDER}/{GATEWAY}/qemu.pid {FOLDER}/{SWITCH}/switch.pid)\n"
