@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::changes::Changes;
-use super::format::Lock;
+use super::format::{Arch, Lock};
 use super::{edit, resolve};
 use crate::error::{Class, Explain, Result};
 
@@ -48,8 +48,8 @@ pub fn check(project: &Path, lockfile: &Path) -> Result<Lock> {
         }
     }
     for (name, build) in &lock.build {
-        for arch in lock.architectures() {
-            if build.output.get(&arch).is_none_or(std::collections::BTreeMap::is_empty) {
+        for arch in [&Arch::HOST].into_iter().chain(build.cross.keys()) {
+            if build.output.get(arch).is_none_or(std::collections::BTreeMap::is_empty) {
                 let _ = writeln!(findings, "! build {name}: no expected output for {arch}");
             }
         }
