@@ -14,8 +14,9 @@ use builder::report::cluster::ClusterJson;
 use fs_err as fs;
 use support::{builder, debugfs, fresh, project, raw, run, secret, text, tools};
 
-/// Of Debian and firstboot alone: nothing is compiled for it, so it is for every run.
+/// Of Debian and firstboot alone: nothing is compiled for it.
 #[test]
+#[ignore = "the long tier: `./test long`"]
 fn a_bare_image_has_its_content_and_boots() {
     let out = fresh("arm64");
     let lab = Lab { project: bare(&out), profile: "bare", out };
