@@ -10,7 +10,7 @@ use firstboot::schema;
 
 use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::input::nearest;
-use crate::lock::format::{Arch, ContainerImage, Lock, Release};
+use crate::lock::format::{Arch, Component, ContainerImage, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{self, IMAGES, Role};
 pub use inputs::root_items;
@@ -147,7 +147,7 @@ impl Plan {
                 roles.push(load_role(&request.project, &profile, &node.role, *line)?);
             }
         }
-        check_roles(&roles, &release, &name, request.arch)?;
+        check_roles(&roles, &lock, (&name, &release), request.arch)?;
         let mut cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
         for node in &mut cluster.nodes {
             let mut own = roles.iter().filter(|role| role.name == node.role);
@@ -238,7 +238,12 @@ fn check_packages(lock: &Lock, images: Arch) -> Result<(), PlanError> {
     }
 }
 
-fn check_roles(roles: &[Role], release: &Release, name: &str, arch: Arch) -> Result<(), PlanError> {
+fn check_roles(
+    roles: &[Role],
+    lock: &Lock,
+    (name, release): (&str, &Release),
+    arch: Arch,
+) -> Result<(), PlanError> {
     for role in roles {
         let limited = role.layers.iter().filter_map(|layer| layer.image.architectures.as_ref());
         if limited.into_iter().any(|architectures| !architectures.contains(&arch)) {
@@ -254,8 +259,17 @@ fn check_roles(roles: &[Role], release: &Release, name: &str, arch: Arch) -> Res
             let lacks = match component {
                 IMAGES => !file.strip_suffix(".tar").is_some_and(|image| release.image.contains_key(image)),
                 _ => {
-                    let names = release.component.get(component).and_then(|component| component.names(arch));
-                    names.is_some_and(|names| !names.contains(file))
+                    let component = release.component.get(component);
+                    match component {
+                        // What is not expected of a source build is not compiled for in vain.
+                        Some(Component::Build { build }) => {
+                            let output = lock.build.get(build).and_then(|build| build.output.get(&arch));
+                            !output.is_some_and(|output| output.contains_key(file))
+                        }
+                        from => {
+                            from.and_then(|from| from.names(arch)).is_some_and(|names| !names.contains(file))
+                        }
+                    }
                 }
             };
             if file != "*" && lacks {

@@ -133,8 +133,10 @@ fn a_role_for_another_architecture_is_refused() {
 
 #[test]
 fn a_release_that_has_no_file_for_an_architecture_is_refused() {
-    let arm64 = ["--profile", "single", "--arch", "arm64", "--release", "v1.21"];
-    insta::assert_snapshot!(Project::new().refuse(&arm64));
+    let arm64 = ["--profile", "single", "--arch", "arm64", "--release"];
+    for release in ["v1.21", "debian"] {
+        insta::assert_snapshot!(release, Project::new().refuse(&[&arm64[..], &[release]].concat()));
+    }
 }
 
 #[test]
