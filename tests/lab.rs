@@ -10,7 +10,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use serde_json::Value;
 
-use crate::support::{End, builder, debugfs, fresh, say, secret, text, tools};
+use crate::support::{BUILDER, End, builder, debugfs, fresh, project, say, secret, text, tools};
 
 /// Two pods, one on each worker, that tell who asks them; a Service; a Secret; a pod's log to read.
 pub const WORKLOAD: &str = include_str!("cluster/workload.yaml");
@@ -44,9 +44,18 @@ pub struct Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell_why();
+        }
         drop(End(&self.profile, &self.out));
     }
 }
+
+/// What a control plane says of its services: what waits, what failed, and the last of each journal.
+const WHY: &str = "systemctl --no-pager list-jobs; systemctl --no-pager --failed; \
+    for unit in kiln-firstboot etcd kube-apiserver kube-controller-manager kiln-bootstrap kubelet; do \
+    echo \"== $unit\"; systemctl show --property ActiveState,SubState,NRestarts $unit; \
+    journalctl --no-pager --boot --output short-monotonic --lines 25 --unit $unit; done";
 
 impl Lab {
     /// A figure for people; `./test` shows the file.
@@ -96,6 +105,17 @@ impl Lab {
 
     pub fn ssh(&self, node: &str, command: &str) -> String {
         self.run(&["ssh"], &[node, "--", command])
+    }
+
+    /// Shown with a failure: the machines are gone after it.
+    #[expect(clippy::print_stderr, reason = "the harness shows it when the test fails")]
+    fn tell_why(&self) {
+        let mut ssh = assert_cmd::Command::new(BUILDER);
+        ssh.current_dir(project()).args(["ssh", "--profile", &self.profile, "--out", text(&self.out)]);
+        let said = ssh.args(["server", "--", WHY]).timeout(Duration::from_secs(120)).output();
+        let said =
+            said.map(|output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned());
+        eprintln!("{}", said.unwrap_or_else(|error| error.to_string()));
     }
 
     pub fn kubectl(&self, arguments: &[&str]) -> assert_cmd::Command {
@@ -174,6 +194,23 @@ impl Lab {
             .collect();
         pods.sort();
         Ok(pods)
+    }
+
+    /// Writes objects until the last moment; each that the API server acknowledged has to outlive a power cut.
+    pub fn write_records(&self, count: usize) -> Vec<String> {
+        let create = |number: usize| {
+            let name = format!("record-{number}");
+            self.ask(&["create", "configmap", &name, "--from-literal=written=yes"], |_| true);
+            name
+        };
+        (0..count).map(create).collect()
+    }
+
+    pub fn expect_records(&self, names: &[String]) {
+        let said = self.ask(&["get", "configmaps", "--output", "name"], |_| true);
+        for name in names {
+            assert!(said.lines().any(|line| line == format!("configmap/{name}")), "{name} is lost: {said}");
+        }
     }
 
     pub fn busybox(&self) -> String {

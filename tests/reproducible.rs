@@ -11,15 +11,10 @@ use std::process::Command;
 use builder::report::cluster::ClusterJson;
 use fs_err as fs;
 use nix::unistd::{Uid, User};
-use support::{BUILDER, PROFILE, build, builder, fresh, project, run, secret, text};
+use support::{BUILDER, PROFILE, build, builder, fresh, long, project, run, secret, text};
 
 /// The ordinary user of the second build; made when it is not there.
 const USER: &str = "kiln-test";
-
-/// Builds from source are compiled anew by the second build in the long tier only.
-fn long() -> bool {
-    std::env::var("KILN_TIER").is_ok_and(|tier| tier == "long")
-}
 
 #[test]
 fn an_unchanged_build_is_a_look() {

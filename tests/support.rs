@@ -35,6 +35,11 @@ pub fn store() -> PathBuf {
     PathBuf::from(store)
 }
 
+/// Whether this is the long tier: `./test long`.
+pub fn long() -> bool {
+    std::env::var("KILN_TIER").is_ok_and(|tier| tier == "long")
+}
+
 /// A folder for results that stays after the test, empty at its start.
 pub fn fresh(name: &str) -> PathBuf {
     let folder = project().join("target/e2e").join(name);
