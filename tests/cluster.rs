@@ -18,7 +18,6 @@ fn three_machines_become_a_cluster_and_stay_one() {
     let took = lab.up(&["--capture"]);
     lab.say(&format!("three nodes Ready after power-on: {took}"));
     expect_no_egress(&lab);
-    lab.expect_checks();
     lab.say(&where_the_time_went(&lab));
     expect_workload(&lab);
 
