@@ -18,7 +18,6 @@ fn three_machines_become_a_cluster_and_stay_one() {
     let took = lab.up(&["--capture"]);
     lab.say(&format!("three nodes Ready after power-on: {took}"));
     expect_no_egress(&lab);
-    lab.say(&where_the_time_went(&lab));
     expect_workload(&lab);
 
     // One worker's disk is gone: a fresh machine takes its place.
@@ -50,19 +49,6 @@ fn machines_become_a_cluster_in_every_order() {
         lab.say(&format!("{} Ready: {took}", order.join(", ")));
         lab.down(&["--grace", "0", "--delete"]);
     }
-}
-
-/// Each node's own account of its boot.
-fn where_the_time_went(lab: &Lab) -> String {
-    let nodes = ["server", "node-0", "node-1"];
-    nodes
-        .map(|node| {
-            format!(
-                "{node}: {}",
-                lab.ssh(node, "systemd-analyze time; systemd-analyze blame --no-pager | head -8")
-            )
-        })
-        .concat()
 }
 
 /// From power-on to Ready nothing left the nodes' network; and the counter counts, when something does.
