@@ -1,5 +1,5 @@
 //! A real cluster: the machines of the profile from power-on to Ready in QEMU, and what must hold from then on, with a
-//! machine replaced and in every order of starting them.
+//! machine replaced, through a power cut and in every order of starting them.
 
 mod lab;
 mod pcap;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use lab::{Lab, WORKLOAD, eventually};
-use support::PROFILE;
+use support::{PROFILE, long};
 
 #[test]
 fn three_machines_become_a_cluster_and_stay_one() {
@@ -19,13 +19,29 @@ fn three_machines_become_a_cluster_and_stay_one() {
     lab.say(&format!("three nodes Ready after power-on: {took}"));
     expect_no_egress(&lab);
     expect_workload(&lab);
+    if long() {
+        lose_power(&lab);
+    }
 
     // One worker's disk is gone: a fresh machine takes its place.
     lab.down(&["--node", "node-1", "--grace", "0", "--delete"]);
     let took = lab.up(&["--node", "node-1"]);
     lab.say(&format!("a fresh node-1 Ready after power-on: {took}"));
     lab.expect_pods_talk();
+    if long() {
+        lab.expect_checks();
+    }
     lab.down(&["--grace", "0", "--delete"]);
+}
+
+/// Power fails for all of them at once; what ran runs again. tests/moving.rs cuts the power in every tier.
+fn lose_power(lab: &Lab) {
+    let written = lab.write_records(5);
+    lab.down(&["--grace", "0"]);
+    let took = lab.up(&[]);
+    lab.say(&format!("Ready again after all machines lost their power: {took}"));
+    lab.expect_records(&written);
+    lab.expect_pods_talk();
 }
 
 #[test]
