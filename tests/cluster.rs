@@ -11,6 +11,12 @@ use fs_err as fs;
 use lab::{Lab, WORKLOAD, eventually};
 use support::{PROFILE, long};
 
+/// What etcd holds of the workload's Secret. etcdctl gives up after five seconds by itself, less than an emulated machine takes.
+const STORED: &str = "ETCDCTL_API=3 etcdctl --dial-timeout=60s --command-timeout=60s --endpoints=https://127.0.0.1:2379 \
+    --cacert=/etc/etcd/ca.crt --cert=/var/lib/kubernetes/apiserver-etcd-client.crt \
+    --key=/var/lib/kubernetes/apiserver-etcd-client.key get /registry/secrets/default/who --print-value-only | \
+    head -c 40 | tr -cd '[:print:]'";
+
 #[test]
 fn three_machines_become_a_cluster_and_stay_one() {
     let lab = Lab::build("cluster", PROFILE);
@@ -81,9 +87,7 @@ fn expect_no_egress(lab: &Lab) {
 fn expect_workload(lab: &Lab) {
     lab.apply(&WORKLOAD.replace("@image@", &lab.busybox()));
     lab.expect_pods_talk();
-    let stored = lab.ssh("server", "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 \
-        --cacert=/etc/etcd/ca.crt --cert=/var/lib/kubernetes/apiserver-etcd-client.crt \
-        --key=/var/lib/kubernetes/apiserver-etcd-client.key get /registry/secrets/default/who --print-value-only | head -c 40 | tr -cd '[:print:]'");
+    let stored = lab.ssh("server", STORED);
     assert!(stored.starts_with("k8s:enc:"), "a Secret is stored as {stored}");
 
     let pods = eventually(|| lab.pods());
