@@ -34,13 +34,11 @@ fn three_machines_become_a_cluster_and_stay_one() {
     let took = lab.up(&["--node", "node-1"]);
     lab.say(&format!("a fresh node-1 Ready after power-on: {took}"));
     lab.expect_pods_talk();
-    if long() {
-        lab.expect_checks();
-    }
+    lab.expect_checks();
     lab.down(&["--grace", "0", "--delete"]);
 }
 
-/// Power fails for all of them at once; what ran runs again. tests/moving.rs cuts the power in every tier.
+/// Power fails for all of them at once; what ran runs again.
 fn lose_power(lab: &Lab) {
     let written = lab.write_records(5);
     lab.down(&["--grace", "0"]);

@@ -10,7 +10,7 @@ use firstboot::schema;
 
 use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::input::nearest;
-use crate::lock::format::{Arch, Component, ContainerImage, Lock, Release};
+use crate::lock::format::{Arch, ContainerImage, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{self, IMAGES, Role};
 pub use inputs::root_items;
@@ -258,19 +258,11 @@ fn check_roles(
         for (component, file) in role.files() {
             let lacks = match component {
                 IMAGES => !file.strip_suffix(".tar").is_some_and(|image| release.image.contains_key(image)),
-                _ => {
-                    let component = release.component.get(component);
-                    match component {
-                        // What is not expected of a source build is not compiled for in vain.
-                        Some(Component::Build { build }) => {
-                            let output = lock.build.get(build).and_then(|build| build.output.get(&arch));
-                            !output.is_some_and(|output| output.contains_key(file))
-                        }
-                        from => {
-                            from.and_then(|from| from.names(arch)).is_some_and(|names| !names.contains(file))
-                        }
-                    }
-                }
+                _ => release
+                    .component
+                    .get(component)
+                    .and_then(|component| lock.names(component, arch))
+                    .is_some_and(|names| !names.contains(file)),
             };
             if file != "*" && lacks {
                 let (release, role) = (name.to_owned(), role.name.clone());

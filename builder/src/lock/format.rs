@@ -263,4 +263,17 @@ impl Lock {
     pub fn packages<'a>(&'a self, root: &'a str, arch: Arch) -> impl Iterator<Item = &'a Deb> {
         self.deb.values().flatten().filter(move |deb| deb.arch == arch && deb.roots.contains(root))
     }
+
+    /// The names of the files that a component has for an architecture; none where only a download tells.
+    #[must_use]
+    pub fn names<'a>(&'a self, component: &'a Component, arch: Arch) -> Option<BTreeSet<&'a str>> {
+        match component {
+            // What is not expected of a source build is not compiled for in vain.
+            Component::Build { build } => {
+                let output = self.build.get(build).and_then(|build| build.output.get(&arch));
+                Some(output.into_iter().flatten().map(|(name, _)| name.as_str()).collect())
+            }
+            component => component.names(arch),
+        }
+    }
 }

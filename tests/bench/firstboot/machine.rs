@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::project::{self, Project};
 use crate::support::text;
 
+/// How often a machine is asked whether it has booted, five seconds apart.
+const ATTEMPTS: u32 = 180;
+
 /// What a unit cost.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
@@ -57,11 +60,21 @@ impl<'a> Machine<'a> {
         self.project.run(&self.arguments(command, more))
     }
 
-    /// Boots it until somebody may log in.
+    /// Boots it until everything that starts with it has started.
     pub fn up(&self, options: &[String]) {
-        let mut more = vec!["--node", self.node, "--wait", "login", "--timeout", "900", "--"];
+        let mut more = vec!["--node", self.node, "--wait", "none", "--"];
         more.extend(options.iter().map(String::as_str));
         self.run("up", &more);
+        // Its login prompt may never come: on a busy host systemd gives the serial line up before udev has named it.
+        for _ in 0..ATTEMPTS {
+            let wait = self.arguments("ssh", &[self.node, "--", "systemctl is-system-running --wait"]);
+            // A unit may have failed. Without SSH there is no answer at all.
+            if !self.project.command(&wait).output().unwrap().stdout.is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_secs(5));
+        }
+        panic!("{} did not boot: {}", self.node, self.run("logs", &[self.node]));
     }
 
     /// Boots it again.
