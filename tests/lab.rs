@@ -26,7 +26,7 @@ pub fn eventually<T>(attempt: impl Fn() -> Result<T, String>) -> T {
     loop {
         match attempt() {
             Ok(result) => return result,
-            Err(error) => assert!(since.elapsed() < Duration::from_secs(300), "{error}"),
+            Err(error) => assert!(since.elapsed() < Duration::from_secs(600), "{error}"),
         }
         std::thread::sleep(Duration::from_secs(3));
     }
