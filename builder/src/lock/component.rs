@@ -95,9 +95,8 @@ pub enum Unpack {
 }
 
 impl Component {
-    /// The names of the files that it has for an architecture, as far as the lock alone tells.
-    #[must_use]
-    pub fn names(&self, arch: Arch) -> Option<BTreeSet<&str>> {
+    /// The names of the files that its own table gives it for an architecture; `Lock::names` knows source builds too.
+    pub(super) fn names(&self, arch: Arch) -> Option<BTreeSet<&str>> {
         match self {
             Self::Build { .. } => None,
             Self::Deb { chosen, .. } => chosen.folder.is_none().then(|| keys(&chosen.files)),
