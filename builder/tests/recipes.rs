@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use builder::lock::format::{Arch, Component};
+use builder::lock::format::Arch;
 use builder::plan::{Plan, Request};
 use builder::role::IMAGES;
 use builder::role::{Components, Role};
@@ -62,14 +62,9 @@ fn components(plan: &Plan) -> Components {
     for (name, component) in &plan.release.component {
         put(
             name,
-            match component {
-                Component::Build { build } => {
-                    plan.lock.build[build].output[&plan.arch].keys().cloned().collect()
-                }
-                other => match other.names(plan.arch) {
-                    Some(names) => names.into_iter().map(str::to_owned).collect(),
-                    None => wanted(name),
-                },
+            match plan.lock.names(component, plan.arch) {
+                Some(names) => names.into_iter().map(str::to_owned).collect(),
+                None => wanted(name),
             },
         );
     }
