@@ -23,8 +23,8 @@ use crate::report::cluster::{ClusterJson, NodeJson};
 /// The API server's port on a control plane node.
 const PORT: u16 = 6443;
 
-/// How long an answer may take; under emulation a TLS handshake alone takes seconds on a busy host.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer may take, as for wait-for-api in the images: on a busy host a healthy emulated server took more than ten seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the API server says of a node: its condition `Ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
