@@ -1,5 +1,5 @@
 //! `builder status --checks`: what the nodes find when they look at themselves and at the cluster. The checks are the
-//! images' own scripts, /usr/lib/kiln/check-node and check-cluster; this runs them by SSH and reads what they print.
+//! images' own scripts; this runs them by SSH and reads what they print.
 
 use std::fmt;
 use std::path::Path;
@@ -9,8 +9,15 @@ use serde::Serialize;
 use super::error::DriverError;
 use super::state::State;
 use super::{Folders, access, api, machines};
+use crate::parallel;
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
+
+/// What a node finds out of itself.
+const NODE: &str = "/usr/lib/kiln/check-node";
+
+/// What a control plane finds out of the cluster.
+const CLUSTER: &str = "/usr/lib/kiln/check-cluster";
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,7 +47,7 @@ impl Checks {
     }
 }
 
-/// Looks. A node that does not run or does not answer is a failing check, not an error.
+/// Looks, at several nodes at once. A node that does not run or does not answer is a failing check, not an error.
 ///
 /// # Errors
 /// [`DriverError`] when the results cannot be read or the host has no ssh.
@@ -48,26 +55,22 @@ pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
     let running = machines::of(&folders, &State::load(&folders.run)?).running()?;
-    let mut found = Vec::new();
-    for node in &cluster.nodes {
-        let task = progress.task(&format!("checking {}", node.name));
-        if running.contains(&node.name) {
-            found.extend(run(results, &node.name, "/usr/lib/kiln/check-node")?);
-        } else {
+    let mut looks: Vec<(&str, &str)> = cluster.nodes.iter().map(|node| (&*node.name, NODE)).collect();
+    let plane = api::planes(&cluster).find(|plane| running.contains(&plane.name));
+    looks.extend(plane.map(|plane| (&*plane.name, CLUSTER)));
+    let found = parallel::map(&looks, |&(node, script)| {
+        if !running.contains(node) {
             let fix = format!("builder up --profile {}", folders.profile());
-            found.push(failed(&node.name, "machine", "it does not run".to_owned(), fix));
+            return Ok(vec![failed(node, "machine", "it does not run".to_owned(), fix)]);
         }
+        let task =
+            progress.task(&format!("checking {}", if script == CLUSTER { "the cluster" } else { node }));
+        let found = run(results, node, script);
         task.finish();
-    }
-    for plane in api::planes(&cluster) {
-        if running.contains(&plane.name) {
-            let task = progress.task("checking the cluster");
-            found.extend(run(results, &plane.name, "/usr/lib/kiln/check-cluster")?);
-            task.finish();
-            break;
-        }
-    }
-    Ok(Checks(found))
+        found
+    });
+    let found: Vec<Vec<Check>> = found.into_iter().collect::<Result<_, _>>()?;
+    Ok(Checks(found.concat()))
 }
 
 fn run(results: &Path, node: &str, script: &str) -> Result<Vec<Check>, DriverError> {

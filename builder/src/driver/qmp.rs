@@ -2,22 +2,28 @@
 //! documentation). It knows no commands.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
 use serde_json::{Value, json};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// How long a program may take to answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects to the socket `name` in a folder, through the open folder: the path of a socket may have 107 bytes, the
-/// folder's may be longer.
+/// folder's may be longer. Connecting, each read and each write take at most [`PATIENCE`].
 pub(super) fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
     let folder = fs::File::open(folder)?;
-    UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.file().as_raw_fd()))
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Set before: the time to write is also the time to wait for room in the listener's queue (unix(7), socket(7)).
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.connect(&SockAddr::unix(format!("/proc/self/fd/{}/{name}", folder.file().as_raw_fd()))?)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 /// A connection that has been negotiated.
@@ -27,10 +33,7 @@ pub(super) struct Qmp(BufReader<UnixStream>);
 impl Qmp {
     /// Connects to the socket `name` in a folder.
     pub(super) fn connect(folder: &Path, name: &str) -> io::Result<Self> {
-        let stream = connect(folder, name)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut qmp = Self(BufReader::new(stream));
+        let mut qmp = Self(BufReader::new(connect(folder, name)?));
         qmp.read()?;
         qmp.run("qmp_capabilities")?;
         Ok(qmp)
@@ -63,10 +66,12 @@ impl Qmp {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::{BufRead, BufReader, ErrorKind, Write};
     use std::os::unix::net::UnixListener;
 
-    use super::Qmp;
+    use socket2::{Domain, SockAddr, Socket, Type};
+
+    use super::{Qmp, connect};
 
     #[test]
     fn events_are_skipped_and_refusals_named() {
@@ -90,5 +95,16 @@ mod tests {
         let refusal = qmp.run("quit").unwrap_err().to_string();
         assert_eq!(refusal, r#"QEMU refused `quit`: {"desc":"no"}"#);
         server.join().unwrap();
+    }
+
+    #[test]
+    fn a_program_that_takes_no_connection_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(folder.path().join("qmp.sock")).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let _waiting = connect(folder.path(), "qmp.sock").unwrap();
+        let error = connect(folder.path(), "qmp.sock").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
     }
 }

@@ -34,8 +34,6 @@ pub(super) fn answers(folder: &Path) -> bool {
 /// Tells it to end. It says farewell and hangs up, and takes its sockets along.
 pub(super) fn shut_down(folder: &Path) -> io::Result<()> {
     let mut control = qmp::connect(folder, CONTROL)?;
-    control.set_read_timeout(Some(qmp::PATIENCE))?;
-    control.set_write_timeout(Some(qmp::PATIENCE))?;
     control.write_all(b"shutdown\n")?;
     control.read_to_end(&mut Vec::new()).map(drop)
 }
