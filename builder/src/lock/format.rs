@@ -163,7 +163,7 @@ pub struct SourceFile {
 pub struct Build {
     /// The source package that is built.
     pub source: String,
-    /// The folder below `recipes/` whose `build.sh` builds it.
+    /// The folder below `recipes/` whose `build.sh` builds it, for the architecture in `KILN_ARCH`.
     pub recipe: String,
     /// The root that it runs in.
     pub root: String,
