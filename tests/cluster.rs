@@ -53,14 +53,8 @@ fn lose_power(lab: &Lab) {
 fn machines_become_a_cluster_in_every_order() {
     let lab = Lab::build("orders", PROFILE);
     let [server, node_0, node_1] = ["server", "node-0", "node-1"];
-    for order in [
-        [server, node_0, node_1],
-        [server, node_1, node_0],
-        [node_0, server, node_1],
-        [node_0, node_1, server],
-        [node_1, server, node_0],
-        [node_1, node_0, server],
-    ] {
+    // The workers are equals: the control plane's place makes the order.
+    for order in [[server, node_0, node_1], [node_0, server, node_1], [node_1, node_0, server]] {
         for node in order {
             lab.run(&["up"], &["--node", node, "--wait", "none"]);
             std::thread::sleep(Duration::from_secs(20));

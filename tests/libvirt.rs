@@ -1,13 +1,14 @@
-//! A worker in a real libvirt, made by virt-install: it comes up, is reached, and goes without a trace.
+//! Machines in a real libvirt, made by virt-install: they come up, are reached, and go without a trace.
 
 #![expect(clippy::disallowed_methods, reason = "unshare is the host's, as libvirt is")]
 
 mod support;
 
+use std::path::Path;
 use std::process::Command;
 
 use nix::unistd::Uid;
-use support::{BUILDER, PROFILE, build, fresh, project, run, text};
+use support::{BUILDER, PROFILE, build, builder, fresh, project, run, secret, text};
 
 /// Beside libvirt: up, a look from all sides, down.
 const VISIT: &str = r#"
@@ -21,16 +22,20 @@ builder down --delete
 echo "left: $(virsh --connect qemu:///system list --all --name | xargs) $(virsh --connect qemu:///system net-list --all --name | xargs) $(virsh --connect qemu:///system pool-list --all --name | xargs)"
 "#;
 
+/// A whole cluster in one machine, which gets its identity from a seed.
+const CLUSTER: &str = r#"
+builder() { command=$1; shift; "$BUILDER" "$command" --profile "$PROFILE" --out "$OUT" "$@"; }
+builder up --driver libvirt --accel tcg --timeout 1500
+virsh --connect qemu:///system domblklist kiln-kiln-single-server
+builder status --checks
+builder down --delete --grace 0
+"#;
+
 #[test]
 fn a_worker_comes_up_in_libvirt_and_goes() {
-    assert!(Uid::effective().is_root(), "this test starts a libvirt of its own: run it as root");
     let out = fresh("libvirt");
     build(&out);
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"]);
-    unshare.arg(project().join("tests/libvirt.sh")).args(["sh", "-ec", VISIT]);
-    unshare.env("BUILDER", BUILDER).env("PROFILE", PROFILE).env("OUT", text(&out));
-    let said = run(unshare.current_dir(project())).stdout;
+    let said = beside_libvirt(VISIT, PROFILE, &out);
     for line in [
         "domains: kiln-kiln-node-0\n",
         "it is node-0, firstboot is active\n",
@@ -39,4 +44,26 @@ fn a_worker_comes_up_in_libvirt_and_goes() {
         assert!(said.contains(line), "no `{line}` in {said}");
     }
     assert_eq!(said.lines().last().map(str::trim_end), Some("left:"), "{said}");
+}
+
+#[test]
+#[ignore = "the long tier: `./test long`"]
+fn a_cluster_turns_ready_in_libvirt_by_a_seed() {
+    let out = fresh("libvirt-seed");
+    let key = secret(&out, 7);
+    let seed = ["--identity", "seed", "--out", text(&out), "--secret", text(&key)];
+    builder(&[&["build", "--profile", "single"], &seed[..]].concat());
+    let said = beside_libvirt(CLUSTER, "single", &out);
+    assert!(said.contains("server.iso"), "the machine has its seed: {said}");
+    assert!(said.contains("pod-to-Service") && !said.contains("FAIL"), "{said}");
+}
+
+/// What a script says beside a libvirt of its own.
+fn beside_libvirt(script: &str, profile: &str, out: &Path) -> String {
+    assert!(Uid::effective().is_root(), "this test starts a libvirt of its own: run it as root");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"]);
+    unshare.arg(project().join("tests/libvirt.sh")).args(["sh", "-ec", script]);
+    unshare.env("BUILDER", BUILDER).env("PROFILE", profile).env("OUT", text(out));
+    run(unshare.current_dir(project())).stdout
 }
