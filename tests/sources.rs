@@ -1,6 +1,6 @@
 //! A real machine that the node table does not know learns who it is: from the kernel's command line, from the
 //! firmware, from QEMU, from NoCloud disks as cloud-localds and multipass lay them out, and from the metadata servers of
-//! clouds.
+//! clouds; also with a clock that is decades wrong. A value that is none is named.
 
 #![expect(clippy::disallowed_methods, reason = "genisoimage is the host's, as for multipass")]
 
@@ -16,16 +16,22 @@ use builder::sandbox::Sandbox;
 use fs_err as fs;
 use support::{PROFILE, build, debugfs, fresh, raw, root, run, text, tools};
 
-/// Turns the machine off as soon as firstboot has done its work.
-const END: &str = "[Service]\nExecStartPost=/usr/bin/systemctl poweroff --force --force\n";
+/// Turns the machine off as soon as firstboot has done its work or failed, with the year of its clock and of its image.
+const END: &str = "[Service]\nExecStopPost=/usr/bin/systemctl poweroff --force --force\n\
+    ExecStartPost=/bin/sh -c '{ date --utc \"+clock: %%Y\"; \
+    date --utc --reference /usr/lib/clock-epoch \"+clock: %%Y\"; } >/dev/ttyS0'\n\
+    ExecStartPost=/usr/bin/systemctl poweroff --force --force\n";
 
-/// A way to tell a machine that it is node-1.
+/// A machine whose clock has stopped long ago, and one whose clock is too far ahead for any certificate.
+const CLOCKS: [&str; 2] = ["1970-01-01", "2099-01-01"];
+
+/// A way to tell a machine which node it is.
 struct Way {
     name: &'static str,
     /// More options of QEMU.
     options: Vec<String>,
-    /// What the record names as the origin of the host name.
-    origin: &'static str,
+    /// What its console says then.
+    says: Vec<String>,
     /// The network that the machine is in, as a user network of QEMU.
     network: String,
     /// The unit that makes it its node.
@@ -33,8 +39,27 @@ struct Way {
 }
 
 impl Way {
+    /// `origin` is what firstboot names as the origin of the host name.
     fn new(name: &'static str, options: Vec<String>, origin: &'static str) -> Self {
-        Self { name, options, origin, network: String::new(), unit: "kiln-firstboot" }
+        let says =
+            [&format!("hostname node-1 ({origin}"), "address 192.168.122.12/24", "identity ", "applied "];
+        let says = says.map(|line| format!("firstboot: node-1: {line}")).to_vec();
+        Self { name, options, says, network: String::new(), unit: "kiln-firstboot" }
+    }
+
+    /// With a value that is none.
+    fn wrong() -> Self {
+        let options = words(&[
+            "-smbios",
+            "type=11,value=kiln.node=node-1",
+            "-smbios",
+            "type=11,value=kiln.pod-cidr=10.300.0.0/24",
+        ]);
+        let says = words(&[
+            "firstboot: SMBIOS: `kiln.pod-cidr` is `10.300.0.0/24`; write a range of addresses",
+            "firstboot: nothing was written; correct this and boot again",
+        ]);
+        Self { says, ..Self::new("wrong", options, "") }
     }
 
     /// By the metadata server of a cloud. Its address has to be in QEMU's network, which is half of all addresses.
@@ -44,21 +69,30 @@ impl Way {
             ",net=128.0.0.0/128.0.0.0,host=192.168.122.1,dhcpstart=192.168.122.99,\
              guestfwd=tcp:169.254.169.254:80-cmd:sh /kiln/lab/metadata.sh {cloud}"
         );
-        Self { name: cloud, options, origin, network, unit: "kiln-firstboot-net" }
+        Self { network, unit: "kiln-firstboot-net", ..Self::new(cloud, options, origin) }
     }
 }
 
 #[test]
-fn each_source_makes_an_unknown_machine_its_node() {
+fn each_source_makes_an_unknown_machine_its_node_and_a_wrong_value_none() {
     let lab = Lab::build();
     let way = Way::new;
     let smbios = |value: &str| words(&["-smbios", value]);
     let credential = "type=11,value=io.systemd.credential:kiln.node=node-1";
     let seed = "#cloud-config\nkiln:\n  node: node-1\n";
+    let [stopped, ahead] = CLOCKS.map(|base| words(&["-rtc", &format!("base={base}")]));
     let ways = [
         way("command-line", lab.kernel("kiln.node=node-1"), "node table, by kernel command line, kiln.node"),
-        way("oem-string", smbios("type=11,value=kiln.node=node-1"), "node table, by SMBIOS, kiln.node"),
-        way("serial-number", smbios("type=1,serial=kiln.node=node-1"), "node table, by SMBIOS, kiln.node"),
+        way(
+            "oem-string",
+            [smbios("type=11,value=kiln.node=node-1"), stopped].concat(),
+            "node table, by SMBIOS, kiln.node",
+        ),
+        way(
+            "serial-number",
+            [smbios("type=1,serial=kiln.node=node-1"), ahead].concat(),
+            "node table, by SMBIOS, kiln.node",
+        ),
         way(
             "fw-cfg",
             words(&["-fw_cfg", "name=opt/kiln/node,string=node-1"]),
@@ -69,6 +103,7 @@ fn each_source_makes_an_unknown_machine_its_node() {
         way("multipass", lab.multipass(), "NoCloud, meta-data, local-hostname)"),
         Way::cloud("ec2", "ec2 metadata, meta-data, local-hostname)"),
         Way::cloud("gce", "gce metadata, meta-data, local-hostname)"),
+        Way::wrong(),
     ];
     // Two cores: two machines at once.
     for pair in ways.chunks(2) {
@@ -139,8 +174,25 @@ impl Lab {
         words(&["-cdrom", "/kiln/lab/multipass.iso"])
     }
 
-    /// Boots a machine until firstboot has done its work; its console says what came from where.
+    /// Boots a machine; its console says what came from where.
     fn expect(&self, way: &Way) {
+        let console = self.boot(way);
+        for line in &way.says {
+            let said: Vec<&str> = console.lines().filter(|line| line.contains("firstboot: ")).collect();
+            assert!(console.contains(line), "{}: no `{line}` on the console: {said:#?}", way.name);
+        }
+        if way.options.iter().any(|option| option == "-rtc") {
+            let years: Vec<&str> = console.lines().filter_map(|line| line.split("clock: ").nth(1)).collect();
+            assert!(
+                years.len() == 2 && years[0] == years[1],
+                "{}: the clock and the image are of {years:?}",
+                way.name
+            );
+        }
+    }
+
+    /// What the console of a machine said until firstboot was through.
+    fn boot(&self, way: &Way) -> String {
         let end = format!(
             "type=11,value=io.systemd.credential.binary:systemd.unit-dropin.{}.service={}",
             way.unit,
@@ -160,17 +212,8 @@ impl Lab {
             // QEMU talks to the metadata server over the loopback.
             qemu = qemu.share_network();
         }
-        let console = qemu.run(&argv).unwrap();
-        let console = String::from_utf8_lossy(&console);
-        fs::write(self.folder.join(format!("{}.log", way.name)), console.as_bytes()).unwrap();
-        for line in [
-            format!("firstboot: node-1: hostname node-1 ({}", way.origin),
-            "firstboot: node-1: address 192.168.122.12/24".to_owned(),
-            "firstboot: node-1: identity ".to_owned(),
-            "firstboot: node-1: applied ".to_owned(),
-        ] {
-            let said: Vec<&str> = console.lines().filter(|line| line.contains("firstboot: ")).collect();
-            assert!(console.contains(&line), "{}: no `{line}` on the console: {said:#?}", way.name);
-        }
+        let console = String::from_utf8_lossy(&qemu.run(&argv).unwrap()).into_owned();
+        fs::write(self.folder.join(format!("{}.log", way.name)), &console).unwrap();
+        console
     }
 }
