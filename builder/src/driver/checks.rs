@@ -55,16 +55,17 @@ pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
     let running = machines::of(&folders, &State::load(&folders.run)?).running()?;
-    let mut looks: Vec<(&str, &str)> = cluster.nodes.iter().map(|node| (&*node.name, NODE)).collect();
+    // What is looked at, the node that looks, its script.
+    let mut looks: Vec<[&str; 3]> =
+        cluster.nodes.iter().map(|node| [&*node.name, &*node.name, NODE]).collect();
     let plane = api::planes(&cluster).find(|plane| running.contains(&plane.name));
-    looks.extend(plane.map(|plane| (&*plane.name, CLUSTER)));
-    let found = parallel::map(&looks, |&(node, script)| {
+    looks.extend(plane.map(|plane| ["the cluster", &*plane.name, CLUSTER]));
+    let found = parallel::map(&looks, |&[what, node, script]| {
         if !running.contains(node) {
             let fix = format!("builder up --profile {}", folders.profile());
             return Ok(vec![failed(node, "machine", "it does not run".to_owned(), fix)]);
         }
-        let task =
-            progress.task(&format!("checking {}", if script == CLUSTER { "the cluster" } else { node }));
+        let task = progress.task(&format!("checking {what}"));
         let found = run(results, node, script);
         task.finish();
         found
