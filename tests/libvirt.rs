@@ -10,9 +10,12 @@ use std::process::Command;
 use nix::unistd::Uid;
 use support::{BUILDER, PROFILE, build, builder, fresh, project, run, secret, text};
 
+/// Kiln's command line, with what all scripts give to it.
+const BUILDER_FUNCTION: &str =
+    r#"builder() { command=$1; shift; "$BUILDER" "$command" --profile "$PROFILE" --out "$OUT" "$@"; }"#;
+
 /// Beside libvirt: up, a look from all sides, down.
 const VISIT: &str = r#"
-builder() { command=$1; shift; "$BUILDER" "$command" --profile "$PROFILE" --out "$OUT" "$@"; }
 builder up --driver libvirt --accel tcg --node node-0 --wait login --timeout 600
 echo "domains: $(virsh --connect qemu:///system list --name | xargs)"
 echo "it is $(builder ssh node-0 -- hostname), firstboot is $(builder ssh node-0 -- systemctl is-active kiln-firstboot)"
@@ -24,7 +27,6 @@ echo "left: $(virsh --connect qemu:///system list --all --name | xargs) $(virsh 
 
 /// A whole cluster in one machine, which gets its identity from a seed.
 const CLUSTER: &str = r#"
-builder() { command=$1; shift; "$BUILDER" "$command" --profile "$PROFILE" --out "$OUT" "$@"; }
 builder up --driver libvirt --accel tcg --timeout 1500
 virsh --connect qemu:///system domblklist kiln-kiln-single-server
 builder status --checks
@@ -63,7 +65,11 @@ fn beside_libvirt(script: &str, profile: &str, out: &Path) -> String {
     assert!(Uid::effective().is_root(), "this test starts a libvirt of its own: run it as root");
     let mut unshare = Command::new("unshare");
     unshare.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"]);
-    unshare.arg(project().join("tests/libvirt.sh")).args(["sh", "-ec", script]);
+    unshare.arg(project().join("tests/libvirt.sh")).args([
+        "sh",
+        "-ec",
+        &format!("{BUILDER_FUNCTION}\n{script}"),
+    ]);
     unshare.env("BUILDER", BUILDER).env("PROFILE", profile).env("OUT", text(out));
     run(unshare.current_dir(project())).stdout
 }
