@@ -228,7 +228,7 @@ pub fn stream(nodes_files: &[(String, Vec<IdentityFile>)], epoch: i64) -> Result
     archive.into_inner().map_err(|source| IdentityError::Stream { path: "end of the stream".into(), source })
 }
 
-/// The content of an identity partition of `size` bytes: the [`stream`], then zeros.
+/// What an identity partition of `size` bytes begins with: the [`stream`]. Zeros are behind it.
 ///
 /// # Errors
 /// [`IdentityError::TooSmall`] when the stream does not fit.
@@ -239,15 +239,10 @@ pub fn partition(
 ) -> Result<Vec<u8>, IdentityError> {
     let stream = stream(nodes_files, epoch)?;
     let needed = stream.len() as u64;
-    match usize::try_from(size) {
-        Ok(length) if needed <= size => {
-            // Memory that is zero from the start is not touched; most of it never is.
-            let mut partition = vec![0; length];
-            partition[..stream.len()].copy_from_slice(&stream);
-            Ok(partition)
-        }
-        _ => Err(IdentityError::TooSmall { nodes: nodes_files.len(), needed, size }),
+    if needed > size {
+        return Err(IdentityError::TooSmall { nodes: nodes_files.len(), needed, size });
     }
+    Ok(stream)
 }
 
 fn append(

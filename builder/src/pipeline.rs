@@ -18,7 +18,7 @@ use crate::report::{self, Admin};
 use crate::secret::ClusterSecret;
 use crate::seed::{self, SeedError};
 use crate::stage::image::Image;
-use crate::stage::{base, component, disk, image, roots, tree};
+use crate::stage::{base, component, disk, image, roots, stock, tree};
 use crate::store::Store;
 
 /// Where a build reads and writes besides its plan.
@@ -64,10 +64,11 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
         || base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress),
     )?;
     let trees = tree::trees(plan, &components)?;
-    let disks = disk::all(plan, &store, &tools, &base, &trees, progress)?;
+    let stocks = stock::all(plan, &store, &tools, &base, &trees, progress)?;
+    let disks = disk::all(plan, &store, &tools, stocks, &trees, progress)?;
     let identities = identities(plan, settings.identity, &pki(plan, given)?)?;
     let folder = output_folder(plan, settings)?;
-    let images = image::finish(&tools, &disks, &identities.partitions, &folder, progress)?;
+    let images = image::finish(&store, &tools, &disks, &identities.partitions, &folder, progress)?;
     seed::write(&folder, &identities.seeds)?;
     report::write(plan, &folder, &images, settings.identity, &identities.admin)?;
     Ok(Built { folder, images })

@@ -18,7 +18,7 @@ use crate::profile;
 use crate::progress::Progress;
 use crate::stage::base::{self, Base};
 use crate::stage::roots::{self, Tools};
-use crate::stage::{component, disk, source, tree};
+use crate::stage::{component, disk, source, stock, tree};
 use crate::store::Store;
 use crate::store::gc::Reach;
 
@@ -78,7 +78,12 @@ fn ask(plan: &Plan, store: &Store, progress: &Progress) -> Result<()> {
     let base = Base { key, tar: PathBuf::new() };
     for tree in tree::trees(plan, &components)? {
         // Each on its own: one disk that is not there says nothing about the next.
-        let _ = disk::all(plan, store, &tools, &base, std::slice::from_ref(&tree), progress);
+        let trees = std::slice::from_ref(&tree);
+        let Ok(stocks) = stock::all(plan, store, &tools, &base, trees, progress) else { continue };
+        let disks = disk::all(plan, store, &tools, stocks, trees, progress).unwrap_or_default();
+        for disk in disks {
+            let _ = disk.content_sha256(store);
+        }
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// In a file of the store.
     Path(PathBuf),
+    /// Written once the file system is there: a merge makes only its folders.
+    Later,
 }
 
 /// What is at a path.
@@ -90,6 +92,29 @@ impl Tree {
         }
     }
 
+    /// The same overlay, in which every file whose bytes are here comes later.
+    #[must_use]
+    pub fn without_bytes(&self) -> Self {
+        let entries = self.entries.iter().map(|(path, entry)| {
+            let node = match &entry.node {
+                Node::File { mode, content: Content::Bytes(_) } => {
+                    Node::File { mode: *mode, content: Content::Later }
+                }
+                node => node.clone(),
+            };
+            (path.clone(), Entry { node, why: entry.why.clone() })
+        });
+        Self { entries: entries.collect() }
+    }
+
+    /// The files whose bytes are here, sorted: path, permission bits and bytes.
+    pub fn bytes(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
+        self.entries().filter_map(|(path, entry)| match &entry.node {
+            Node::File { mode, content: Content::Bytes(bytes) } => Some((path, *mode, bytes.as_slice())),
+            _ => None,
+        })
+    }
+
     /// A hash of everything in the overlay, for step keys: path, mode and content of each entry.
     ///
     /// # Errors
@@ -103,6 +128,7 @@ impl Tree {
                 Node::File { mode, content: Content::Path(at) } => {
                     format!("store {mode:o} {path} {}", store_name(at))
                 }
+                Node::File { content: Content::Later, .. } => format!("later {path}"),
                 Node::File { mode, content: Content::Bytes(bytes) } => {
                     format!("file {mode:o} {path} {}", crate::repro::sha256_hex(bytes))
                 }
@@ -114,8 +140,9 @@ impl Tree {
     }
 }
 
-/// The last two parts of a path in the store, `<name>-<key>` and the file, without the host's part.
-fn store_name(path: &std::path::Path) -> String {
+/// The last two parts of a path in the store, `<name>-<key>` and the file, without the host's part: they name its
+/// content.
+pub(crate) fn store_name(path: &std::path::Path) -> String {
     let parts: Vec<_> =
         path.components().rev().take(2).map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("<")
@@ -230,6 +257,7 @@ fn append(out: &mut Builder<impl Write>, path: &str, node: &Node, epoch: i64) ->
             let mut header = header(EntryType::Regular, *mode, bytes.len() as u64, epoch);
             out.append_data(&mut header, name, bytes.as_slice())
         }
+        Node::File { content: Content::Later, .. } => Ok(()),
         Node::File { mode, content: Content::Path(path) } => {
             let file = fs::File::open(path)?;
             let mut header = header(EntryType::Regular, *mode, file.metadata()?.len(), epoch);

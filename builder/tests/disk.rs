@@ -7,7 +7,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use builder::disk::{self, Spec, layout};
+use builder::disk::changes::{self, CLUSTER, Changes, changes};
+use builder::disk::{self, Spec, Stock, layout};
 use builder::error::Error;
 use builder::lock::format::Arch;
 use builder::sandbox::Sandbox;
@@ -68,6 +69,15 @@ fn built(tools: &Sandbox, folder: &Path) -> PathBuf {
     raw
 }
 
+/// The disk in all forms, in an empty folder.
+fn stock(tools: &Sandbox, folder: &Path) -> Stock {
+    let raw = built(tools, folder);
+    let stock = Stock { raw, skeleton: folder.join("skeleton.raw"), qcow2: folder.join("disk.qcow2") };
+    changes::skeleton(tools, &stock.raw, &stock.skeleton).unwrap();
+    disk::to_qcow2(tools, &stock.raw, &stock.qcow2).unwrap();
+    stock
+}
+
 fn sha256(path: &Path) -> [u8; 32] {
     Sha256::digest(fs::read(path).unwrap()).into()
 }
@@ -89,7 +99,11 @@ fn a_disk_is_sound_and_the_same_again() {
     let again = folder.path().join("another place");
     fs::create_dir(&again).unwrap();
     assert_eq!(sha256(&built(&tools, &again)), sha256(&raw));
-    assert_eq!(disk::content_sha256(&raw).unwrap(), sha256(&raw), "an empty identity is already zeros");
+    assert_eq!(
+        disk::content_sha256(&raw, &Changes::new()).unwrap(),
+        sha256(&raw),
+        "an empty identity is already zeros"
+    );
     assert_eq!(fs::read_dir(&again).unwrap().count(), 1, "nothing is left beside the disk");
 
     let entry = debugfs(&tools, &raw, "stat /usr/gr\u{fc}n");
@@ -110,49 +124,104 @@ fn a_disk_is_sound_and_the_same_again() {
 fn the_identity_joins_the_image_only() {
     let tools = tools();
     let folder = tempfile::tempdir().unwrap();
-    let raw = built(&tools, folder.path());
-    let before = sha256(&raw);
-    let image = |name: &str, raw: &Path, identity: Option<&[u8]>| {
+    let stock = stock(&tools, folder.path());
+    let before = (sha256(&stock.raw), sha256(&stock.qcow2));
+    let image = |name: &str, identity: Option<&[u8]>| {
         let out = folder.path().join(name);
-        disk::to_qcow2(&tools, raw, identity, &out).unwrap();
+        disk::image(&tools, &stock, &Changes::new(), identity, &out).unwrap();
         out
     };
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let seed = image("seed.qcow2", &raw, None);
-    let baked = image("baked.qcow2", &raw, Some(b"secret"));
+    let seed = image("seed.qcow2", None);
+    // More than one cluster, and one in the middle that is zeros.
+    let secret = [&b"secret"[..], &[0; 2 * CLUSTER as usize], b"s", &[0; 9]].concat();
+    let baked = image("baked.qcow2", Some(&secret));
     assert_eq!((mode(&seed), mode(&baked)), (0o644, 0o600));
-    assert_eq!(sha256(&raw), before);
+    assert_eq!((sha256(&stock.raw), sha256(&stock.qcow2)), before);
     assert_ne!(sha256(&seed), sha256(&baked));
-    assert_eq!(sha256(&image("again.qcow2", &raw, Some(b"secret"))), sha256(&baked));
-    assert_eq!(
-        sha256(&image("empty.qcow2", &raw, Some(b""))),
-        sha256(&seed),
-        "three sources make the same image"
-    );
+    assert_eq!(sha256(&image("again.qcow2", Some(&secret))), sha256(&baked));
+    assert_eq!(sha256(&image("empty.qcow2", Some(b""))), sha256(&seed));
 
     let back = folder.path().join("back.raw");
     disk::to_raw(&tools, &baked, &back).unwrap();
-    assert_eq!(disk::content_sha256(&back).unwrap(), disk::content_sha256(&raw).unwrap());
+    let content = |raw: &Path| disk::content_sha256(raw, &Changes::new()).unwrap();
+    assert_eq!(content(&back), content(&stock.raw));
     let mut disk = fs::File::open(&back).unwrap();
     let identity = layout::identity(&mut disk).unwrap();
     disk.seek(SeekFrom::Start(identity.range.start)).unwrap();
     let mut bytes = vec![1; identity.size() as usize];
     disk.read_exact(&mut bytes).unwrap();
-    assert!(bytes.starts_with(b"secret") && bytes[6..].iter().all(|byte| *byte == 0));
+    assert!(bytes.starts_with(&secret) && bytes[secret.len()..].iter().all(|byte| *byte == 0));
 
     // Which blocks of a sparse file are holes depends on the file system that it lies on.
-    let full = folder.path().join("full.raw");
-    fs::File::create(&full).unwrap().write_all(&fs::read(&raw).unwrap()).unwrap();
-    assert_eq!(sha256(&image("full.qcow2", &full, None)), sha256(&seed));
+    let (full, full_qcow2) = (folder.path().join("full.raw"), folder.path().join("full.qcow2"));
+    fs::File::create(&full).unwrap().write_all(&fs::read(&stock.raw).unwrap()).unwrap();
+    disk::to_qcow2(&tools, &full, &full_qcow2).unwrap();
+    assert_eq!(sha256(&full_qcow2), sha256(&stock.qcow2));
 
     let huge = vec![1; identity.size() as usize + 1];
-    let error = disk::to_qcow2(&tools, &raw, Some(&huge), &folder.path().join("huge.qcow2")).unwrap_err();
+    let out = folder.path().join("huge.qcow2");
+    let error = disk::image(&tools, &stock, &Changes::new(), Some(&huge), &out).unwrap_err();
     insta::assert_snapshot!(Error::from(error), @r"
     the nodes' identities take 4194305 bytes, and their partition has 4194304
 
     hint: build with `--identity seed`, which keeps identities outside the image
     ");
     assert!(!folder.path().join("huge.qcow2").exists());
+}
+
+#[test]
+fn files_join_a_disk_as_if_they_had_been_written_to_it() {
+    let tools = tools();
+    let folder = tempfile::tempdir().unwrap();
+    let stock = stock(&tools, folder.path());
+    let noise = tree(1 << 20);
+    let zeros = vec![0; 40_000];
+    let files = [
+        ("boot/a \"name\"", 0o600, &b"quoted"[..]),
+        ("usr/noise", 0o755, &noise),
+        ("usr/nothing", 0o644, b""),
+        ("usr/zeros", 0o644, &zeros),
+    ];
+    let found = changes(&tools, &stock, files.into_iter(), 1_750_000_000).unwrap();
+    let bytes = found.len() as u64 * CLUSTER;
+    assert!((1 << 20..3 << 20).contains(&bytes), "{bytes} bytes change");
+    let whole = Stock { skeleton: stock.raw.clone(), ..stock.clone() };
+    assert!(
+        found == changes(&tools, &whole, files.into_iter(), 1_750_000_000).unwrap(),
+        "not the metadata alone"
+    );
+
+    let image = folder.path().join("image.qcow2");
+    disk::image(&tools, &stock, &found, None, &image).unwrap();
+    tools.clone().show(&image, "/kiln/image").run(["qemu-img", "check", "/kiln/image"]).unwrap();
+    let back = folder.path().join("back.raw");
+    disk::to_raw(&tools, &image, &back).unwrap();
+    let content = disk::content_sha256(&stock.raw, &found).unwrap();
+    assert_eq!(disk::content_sha256(&back, &Changes::new()).unwrap(), content);
+    let entry = debugfs(&tools, &back, "stat /usr/noise");
+    let size = format!("Size: {}", noise.len());
+    for part in ["Mode:  0755", "User:     0   Group:     0", "mtime: 0x684ee180", &size] {
+        assert!(entry.contains(part), "{part} is missing in\n{entry}");
+    }
+    assert_eq!(debugfs(&tools, &back, r#"cat "/boot/a ""name""""#), "quoted");
+    assert!(debugfs(&tools, &back, "cat /usr/zeros") == String::from_utf8(zeros).unwrap());
+
+    let again = folder.path().join("again");
+    fs::create_dir(&again).unwrap();
+    changes::save(&found, &again).unwrap();
+    assert!(changes::load(&again).unwrap() == found);
+
+    let fault = |path, bytes: &[u8]| {
+        let error = changes(&tools, &stock, [(path, 0o644, bytes)].into_iter(), 1_750_000_000).unwrap_err();
+        Error::from(error).to_string()
+    };
+    insta::assert_snapshot!(fault("etc/absent", b""), @r"
+    putting a file into the root file system; debugfs said: /etc: File not found by ext2_lookup
+
+    hint: if it ran out of room, raise `disk` of the role
+    ");
+    insta::assert_snapshot!(fault("usr/large", &vec![1; 150 << 20]), @"");
 }
 
 #[test]

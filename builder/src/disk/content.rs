@@ -5,51 +5,58 @@ use std::ops::Range;
 use std::path::Path;
 
 use fs_err as fs;
-use nix::errno::Errno;
-use nix::unistd::{Whence, lseek};
 use sha2::{Digest, Sha256};
 
-use super::{DiskError, layout};
+use super::changes::Changes;
+use super::{DiskError, layout, sparse};
 
 const CHUNK: usize = 1 << 20;
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
-/// SHA-256 over all bytes of a raw disk, those of its identity partition taken as zeros.
+/// SHA-256 over all bytes of a raw disk with some of its clusters replaced, those of its identity partition taken as
+/// zeros.
 ///
 /// # Errors
 /// [`DiskError`] when the disk cannot be read or has no identity partition.
-pub fn content_sha256(raw: &Path) -> Result<[u8; 32], DiskError> {
+pub fn content_sha256(raw: &Path, changes: &Changes) -> Result<[u8; 32], DiskError> {
     let mut disk = fs::File::open(raw)?;
     let identity = layout::identity(&mut disk).map_err(|source| DiskError::layout(raw, source))?.range;
     let size = disk.seek(SeekFrom::End(0))?;
     let mut hash = Sha256::new();
-    update(&mut hash, &mut disk, 0..identity.start)?;
+    update(&mut hash, &mut disk, changes, 0..identity.start)?;
     update_zeros(&mut hash, identity.end - identity.start);
-    update(&mut hash, &mut disk, identity.end..size)?;
+    update(&mut hash, &mut disk, changes, identity.end..size)?;
     Ok(hash.finalize().into())
 }
 
-/// Hashes a range of a file; its holes are not read.
-fn update(hash: &mut Sha256, file: &mut fs::File, range: Range<u64>) -> io::Result<()> {
+/// Hashes a range of a file, whose ends are ends of clusters.
+fn update(hash: &mut Sha256, file: &mut fs::File, changes: &Changes, range: Range<u64>) -> io::Result<()> {
     let mut at = range.start;
-    while at < range.end {
-        let data = next(file, at, Whence::SeekData)?.unwrap_or(range.end).min(range.end);
-        update_zeros(hash, data - at);
-        at = data;
-        if at < range.end {
-            let hole = next(file, at, Whence::SeekHole)?.unwrap_or(range.end).min(range.end);
-            file.seek(SeekFrom::Start(at))?;
-            let mut left = hole - at;
-            let mut buffer = vec![0; CHUNK];
-            while left > 0 {
-                let part = &mut buffer[..left.min(CHUNK as u64) as usize];
-                file.read_exact(part)?;
-                hash.update(&*part);
-                left -= part.len() as u64;
-            }
-            at = hole;
+    for (start, cluster) in changes.range(range.clone()) {
+        unchanged(hash, file, at..*start)?;
+        hash.update(cluster);
+        at = start + cluster.len() as u64;
+    }
+    unchanged(hash, file, at..range.end)
+}
+
+/// Hashes a range of a file; its holes are not read.
+fn unchanged(hash: &mut Sha256, file: &mut fs::File, range: Range<u64>) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let mut at = range.start;
+    for data in sparse::data(file, range.clone())? {
+        update_zeros(hash, data.start - at);
+        at = data.end;
+        file.seek(SeekFrom::Start(data.start))?;
+        let mut left = data.end - data.start;
+        while left > 0 {
+            let part = &mut buffer[..left.min(CHUNK as u64) as usize];
+            file.read_exact(part)?;
+            hash.update(&*part);
+            left -= part.len() as u64;
         }
     }
+    update_zeros(hash, range.end - at);
     Ok(())
 }
 
@@ -61,15 +68,6 @@ fn update_zeros(hash: &mut Sha256, mut count: u64) {
     }
 }
 
-/// Where the next data or hole begins, if any does before the end of the file.
-fn next(file: &fs::File, at: u64, whence: Whence) -> io::Result<Option<u64>> {
-    match lseek(file, at.cast_signed(), whence) {
-        Ok(found) => Ok(Some(found.cast_unsigned())),
-        Err(Errno::ENXIO) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Seek, SeekFrom, Write};
@@ -77,6 +75,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::content_sha256;
+    use crate::disk::changes::{CLUSTER, Changes};
     use crate::disk::layout::Layout;
     use crate::lock::format::Arch;
 
@@ -95,18 +94,25 @@ mod tests {
         };
         put(layout.root.range.start + 12_345, b"data");
         let expected: [u8; 32] = Sha256::digest(fs_err::read(&path).unwrap()).into();
-        assert_eq!(content_sha256(&path).unwrap(), expected);
+        assert_eq!(content_sha256(&path, &Changes::new()).unwrap(), expected);
 
         put(layout.identity.range.start, b"secret");
         put(layout.identity.range.end - 1, b"x");
-        assert_eq!(content_sha256(&path).unwrap(), expected);
+        assert_eq!(content_sha256(&path, &Changes::new()).unwrap(), expected);
 
         put(40 << 20, &[0; 5 << 20]);
-        assert_eq!(content_sha256(&path).unwrap(), expected);
+        assert_eq!(content_sha256(&path, &Changes::new()).unwrap(), expected);
+
+        let cluster = vec![7; CLUSTER as usize];
+        let changed = content_sha256(&path, &[(23 << 20, cluster.clone())].into()).unwrap();
+        assert_ne!(changed, expected);
+        put(23 << 20, &cluster);
+        assert_eq!(content_sha256(&path, &Changes::new()).unwrap(), changed, "as if it had been written");
+        put(23 << 20, &[0; CLUSTER as usize]);
 
         for at in [layout.identity.range.start - 1, layout.identity.range.end, SIZE - 1024] {
             put(at, b"x");
-            assert_ne!(content_sha256(&path).unwrap(), expected, "byte {at}");
+            assert_ne!(content_sha256(&path, &Changes::new()).unwrap(), expected, "byte {at}");
             put(at, b"\0");
         }
     }

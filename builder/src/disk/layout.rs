@@ -64,6 +64,9 @@ pub enum LayoutError {
         /// Its last sector.
         last: u64,
     },
+    /// There is no partition.
+    #[error("the disk has no partitions")]
+    Empty,
     /// There is not exactly one identity partition.
     #[error("the disk has {found} `kiln-identity` partitions instead of one")]
     Identity {
@@ -213,6 +216,14 @@ fn parse(disk: &mut (impl Read + Seek), size: u64) -> Result<Vec<Partition>, Lay
         })
     })
     .collect()
+}
+
+/// The root partition of one of Kiln's disks: the last one.
+///
+/// # Errors
+/// As [`read`]; [`LayoutError::Empty`] when there is none.
+pub(super) fn root(disk: &mut (impl Read + Seek)) -> Result<Partition, LayoutError> {
+    read(disk)?.pop().ok_or(LayoutError::Empty)
 }
 
 /// The identity partition of a disk.

@@ -1,15 +1,17 @@
-//! Disks: from the tree of a role to a bootable raw disk without secrets, to its content hash, and to the qcow2 image
-//! with the identities of its nodes.
+//! Disks: from the tree of a role to a bootable raw disk without secrets, to the files that join it later, to its content
+//! hash, and to the qcow2 image with the identities of its nodes.
 //!
 //! Everything random on a disk (partition ids, UUIDs, serials, hash seeds) derives from one key that depends on no
 //! secret. What is in the tree, and where results are kept, is others' business.
 
 mod boot;
+pub mod changes;
 mod content;
 pub mod layout;
 mod platform;
 mod qcow2;
 mod root;
+mod sparse;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use crate::lock::format::Arch;
 use crate::sandbox::{Sandbox, SandboxError};
 pub use content::content_sha256;
 pub use layout::LayoutError;
-pub use qcow2::{to_qcow2, to_raw};
+pub use qcow2::{image, to_qcow2, to_raw};
 
 /// Debian's folder of GRUB's parts.
 pub const GRUB: &str = "/usr/lib/grub";
@@ -45,6 +47,17 @@ pub struct Spec {
     pub epoch: u64,
     /// Kernel arguments after those for the root file system and the consoles.
     pub cmdline: String,
+}
+
+/// A disk that images are made of, in three forms.
+#[derive(Debug, Clone)]
+pub struct Stock {
+    /// The raw disk that [`build`] makes.
+    pub raw: PathBuf,
+    /// The metadata of its root file system, which [`changes::skeleton`] makes.
+    pub skeleton: PathBuf,
+    /// The raw disk compressed, which [`to_qcow2`] makes.
+    pub qcow2: PathBuf,
 }
 
 /// Why a disk or an image was not made or read.
@@ -71,6 +84,12 @@ pub enum DiskError {
     /// The root file system was not made.
     #[error("making the root file system")]
     Root(#[source] SandboxError),
+    /// A file did not join the root file system.
+    #[error("putting a file into the root file system; debugfs said: {said}")]
+    Files {
+        /// Its first complaint.
+        said: String,
+    },
     /// GRUB's parts are not what they should be.
     #[error("GRUB's boot.img of {boot} bytes and core image of {core} bytes do not fit 512 and {room} bytes")]
     Grub {
@@ -116,7 +135,9 @@ impl Explain for DiskError {
             Self::Layout { source: LayoutError::Size { .. }, .. } => {
                 Some("set `disk` of the role to a size such as \"4GiB\"".to_owned())
             }
-            Self::Root(_) => Some("if it ran out of room, raise `disk` of the role".to_owned()),
+            Self::Root(_) | Self::Files { .. } => {
+                Some("if it ran out of room, raise `disk` of the role".to_owned())
+            }
             Self::IdentityTooLarge { .. } => {
                 Some("build with `--identity seed`, which keeps identities outside the image".to_owned())
             }

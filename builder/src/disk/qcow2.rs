@@ -1,51 +1,72 @@
-//! Raw disk to qcow2 and back. The identity of an image is joined while it is converted: the raw disk in the store is
-//! never written, never copied, and never holds a secret.
+//! Raw disk to qcow2 and back. Compressing a disk takes seconds, and most of it is the same for every cluster's images:
+//! so it is done once, and an image is a copy in which the clusters that differ are written anew, each compressed by
+//! itself. The disks in the store are never written and never hold a secret.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 
-use super::{DiskError, WORK, layout, work_folder};
+use super::changes::{CLUSTER, Changes};
+use super::{DiskError, Stock, WORK, layout, work_folder};
 use crate::sandbox::Sandbox;
 
 /// Where the tools see the disk that they read.
 const INPUT: &str = "/kiln/input";
 
-/// Writes a disk as zstd-compressed qcow2 at `out`, with the bytes of its identity partition replaced by `identity`
-/// (and zeros after it). With an identity the file is readable by its owner only.
+/// Where they see the image that they write.
+const IMAGE: &str = "/kiln/work/image.qcow2";
+
+/// Writes a disk as zstd-compressed qcow2 at `out`.
+///
+/// # Errors
+/// [`DiskError`] when qemu-img fails. Nothing is at `out` then that was not there before.
+pub fn to_qcow2(tools: &Sandbox, raw: &Path, out: &Path) -> Result<(), DiskError> {
+    let work = work_folder(out)?;
+    let tools = tools.clone().show(raw, INPUT).lend(work.path(), WORK);
+    let options = ["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"];
+    tools.run(options.into_iter().chain([INPUT, IMAGE]))?;
+    fs::rename(work.path().join("image.qcow2"), out)?;
+    Ok(())
+}
+
+/// Writes the image of a stock disk with some of its clusters replaced at `out`, with the bytes of its identity partition
+/// replaced by `identity` (and zeros after it). With an identity the file is readable by its owner only.
 ///
 /// # Errors
 /// [`DiskError`] when the disk has no identity partition, the identity is larger than that, or a tool fails. Nothing
 /// is at `out` then that was not there before.
-pub fn to_qcow2(tools: &Sandbox, raw: &Path, identity: Option<&[u8]>, out: &Path) -> Result<(), DiskError> {
-    let mut disk = fs::File::open(raw)?;
-    let partition = layout::identity(&mut disk).map_err(|source| DiskError::layout(raw, source))?;
-    let size = disk.metadata()?.len();
+pub fn image(
+    tools: &Sandbox,
+    stock: &Stock,
+    changes: &Changes,
+    identity: Option<&[u8]>,
+    out: &Path,
+) -> Result<(), DiskError> {
+    let partition = layout::identity(&mut fs::File::open(&stock.raw)?);
+    let partition = partition.map_err(|source| DiskError::layout(&stock.raw, source))?.range;
+    let mut clusters = changes.clone();
+    clusters.extend(split(identity.unwrap_or_default(), partition)?);
     let work = work_folder(out)?;
-    let tools = tools.clone().show(raw, INPUT).lend(work.path(), WORK);
-    // qemu-img joins several sources: the disk before the partition, the identity, the disk after it.
-    let slice = |start: u64, end: u64| {
-        let length = end - start;
-        format!(
-            r#"json:{{"driver":"raw","offset":{start},"size":{length},"file":{{"driver":"file","filename":"{INPUT}"}}}}"#
-        )
-    };
-    let sources = match identity {
-        None => vec![slice(0, size)],
-        Some(identity) => {
-            write_identity(&work.path().join("identity"), identity, partition.size())?;
-            let identity =
-                format!(r#"json:{{"driver":"raw","file":{{"driver":"file","filename":"{WORK}/identity"}}}}"#);
-            vec![slice(0, partition.range.start), identity, slice(partition.range.end, size)]
-        }
-    };
-    let result = format!("{WORK}/image.qcow2");
-    let options = ["qemu-img", "convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd"];
-    tools.run(options.into_iter().chain(sources.iter().map(String::as_str)).chain([result.as_str()]))?;
     let result = work.path().join("image.qcow2");
+    let new = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    // Where the file system can, the copy shares the stock's blocks (copy_file_range(2)).
+    std::io::copy(&mut fs::File::open(&stock.qcow2)?, &mut new(&result)?)?;
+    let mut script = String::new();
+    for (offset, cluster) in &clusters {
+        std::io::copy(&mut cluster.as_slice(), &mut new(&work.path().join(offset.to_string()))?)?;
+        // QEMU compresses into clusters that nothing is in. One at a time: several are compressed at the same time, and
+        // take their places in the order in which that ends. Writing to a String has no errors.
+        let _ = writeln!(script, "discard {offset} {CLUSTER}");
+        let _ = writeln!(script, "write -c -s {WORK}/{offset} {offset} {CLUSTER}");
+    }
+    let tools = tools.clone().lend(work.path(), WORK);
+    tools.run_with(["qemu-io", "-d", "unmap", "-f", "qcow2", IMAGE], |stdin| {
+        stdin.write_all(script.as_bytes())
+    })?;
     let mode = if identity.is_some() { 0o600 } else { 0o644 };
     fs::set_permissions(&result, std::fs::Permissions::from_mode(mode))?;
     // A power cut must not leave an image with a name and without bytes.
@@ -54,17 +75,18 @@ pub fn to_qcow2(tools: &Sandbox, raw: &Path, identity: Option<&[u8]>, out: &Path
     Ok(())
 }
 
-/// The identity partition's bytes as a sparse file.
-fn write_identity(path: &Path, identity: &[u8], room: u64) -> Result<(), DiskError> {
-    if identity.len() as u64 > room {
-        return Err(DiskError::IdentityTooLarge { size: identity.len(), room });
+/// The clusters of an identity at the beginning of its partition, whose ends are ends of clusters.
+fn split(identity: &[u8], partition: Range<u64>) -> Result<Changes, DiskError> {
+    let (size, room) = (identity.len(), partition.end - partition.start);
+    if size as u64 > room {
+        return Err(DiskError::IdentityTooLarge { size, room });
     }
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(path)?;
-    file.write_all(identity)?;
-    file.set_len(room)?;
-    Ok(())
+    let parts = identity.chunks(CLUSTER as usize).map(|part| {
+        let mut cluster = part.to_vec();
+        cluster.resize(CLUSTER as usize, 0);
+        cluster
+    });
+    Ok((partition.start..).step_by(CLUSTER as usize).zip(parts).collect())
 }
 
 /// Writes the raw disk of a qcow2 image at `out`, readable by its owner only: the image may carry secrets.

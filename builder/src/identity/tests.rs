@@ -104,7 +104,6 @@ fn a_stranger_is_refused() {
 fn the_partition_reads_back_and_is_the_same_every_time() {
     let nodes = [("node-0".to_owned(), of(1)), ("node-1".to_owned(), of(2))];
     let bytes = partition(&nodes, 1_767_225_600, 1 << 20).unwrap();
-    assert_eq!(bytes.len(), 1 << 20);
     assert!(bytes == partition(&nodes, 1_767_225_600, 1 << 20).unwrap());
     let mut names = Vec::new();
     let mut read = Vec::new();

@@ -15,7 +15,7 @@ use crate::lock::format::{Arch, ContainerImage, Content, Program};
 use crate::repro::sha256_hex;
 use crate::role::Components;
 use crate::store::{StepKey, Store};
-use crate::tree::header;
+use crate::tree::{header, store_name};
 
 /// Raised when what this stage makes of the same program changes.
 const VERSION: u32 = 1;
@@ -54,10 +54,9 @@ fn of_program(
             path: PathBuf::from(&made.program),
             hint: "`program` is `component:file`".to_owned(),
         })?;
-    let program = fs::read(program)?;
-    let key = StepKey::new("container", VERSION, &(image, sha256_hex(&program), arch, epoch));
+    let key = StepKey::new("container", VERSION, &(image, store_name(program), arch, epoch));
     let folder = store.step(&key, |folder| {
-        let layer = layer(made, &program, epoch)?;
+        let layer = layer(made, &fs::read(program)?, epoch)?;
         let config = json!({
             "architecture": arch,
             "os": "linux",

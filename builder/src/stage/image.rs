@@ -19,6 +19,7 @@ use crate::parallel;
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
 use crate::sandbox::Sandbox;
+use crate::store::Store;
 use crate::store::room::Need;
 
 /// Remembers, beside the images, what they were made of, so that an unchanged build reads none of them.
@@ -73,6 +74,7 @@ impl Seen {
 /// # Errors
 /// When qemu-img fails or the folder cannot be written.
 pub fn finish(
+    store: &Store,
     tools: &Tools,
     disks: &[Disk],
     identities: &BTreeMap<String, Vec<u8>>,
@@ -85,41 +87,39 @@ pub fn finish(
     known.retain(|file, stamp| Seen::look(&out.join(file)).is_ok_and(|seen| seen == stamp.seen));
     // The new files, each under a name that nothing takes for an image until all are there.
     let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(out)?;
-    // Holes take nothing, and compression makes it less: it is the most that they take.
-    let raws = disks.iter().filter_map(|disk| fs::metadata(&disk.raw).ok());
-    let bytes = raws.map(|raw| raw.blocks() * 512).sum();
+    let stocks = disks.iter().filter_map(|disk| fs::metadata(&disk.stock.disk.qcow2).ok());
+    let bytes = stocks.map(|stock| stock.len()).sum();
     let need = Need { bytes, what: "the images", folder: out, option: "--out" };
     let make = |disk: &Disk| -> Result<Option<(PathBuf, Stamp)>> {
         let file = file_of(disk);
         let identity = identities.get(&disk.role);
-        // The zeros behind it are most of a partition, and say nothing.
-        let stream = identity.map(|partition| {
-            let length = partition.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-            sha256_hex(&partition[..length])
-        });
-        let inputs = sha256_hex(format!("{}{}", disk.key.digest(), stream.unwrap_or_default()));
+        let identity_sha256 = identity.map(sha256_hex).unwrap_or_default();
+        let inputs = sha256_hex(format!("{}{identity_sha256}", disk.key.digest()));
         if known.get(&file).is_some_and(|stamp| stamp.inputs == inputs) {
             return Ok(None);
         }
-        let task = progress.task(&format!("compressing the image of `{}`", disk.role));
+        let task = progress.task(&format!("writing the image of `{}`", disk.role));
         let path = fresh.path().join(&file);
-        disk::to_qcow2(&Sandbox::new(&tools.path), &disk.raw, identity.map(Vec::as_slice), &path)
+        let identity = identity.map(Vec::as_slice);
+        disk::image(&Sandbox::new(&tools.path), &disk.stock.disk, &disk.changes()?, identity, &path)
             .map_err(|error| need.explain(error.into()))?;
         let sha256 = hash(&path)?.parse().map_err(std::io::Error::other)?;
         let stamp = Stamp { inputs, sha256, seen: Seen::look(&path)? };
         task.finish();
         Ok(Some((path, stamp)))
     };
+    // The hash is over the whole disk, most of which is no work for the image: so both at the same time.
+    let make = |disk: &Disk| parallel::both(|| make(disk), || disk.content_sha256(store));
     let results = parallel::map(disks, make).into_iter().collect::<Result<Vec<_>>>()?;
     let mut made: Vec<PathBuf> = Vec::new();
     let mut images = Vec::new();
-    for (disk, result) in disks.iter().zip(results) {
+    for (disk, (result, content)) in disks.iter().zip(results) {
         let file = file_of(disk);
         if let Some((path, stamp)) = result {
             known.insert(file.clone(), stamp);
             made.push(path);
         }
-        images.push((disk, file));
+        images.push((disk, file, content));
     }
     for path in &made {
         let file = path.file_name().unwrap_or_default();
@@ -128,17 +128,17 @@ pub fn finish(
             stamp.seen = Seen::look(&out.join(file))?;
         }
     }
-    known.retain(|file, _| images.iter().any(|(_, image)| image == file));
+    known.retain(|file, _| images.iter().any(|(_, image, _)| image == file));
     if !made.is_empty() {
         private(&stamps, &serde_json::to_vec(&known).map_err(std::io::Error::from)?)?;
     }
-    let finished = images.into_iter().filter_map(|(disk, file)| {
+    let finished = images.into_iter().filter_map(|(disk, file, content_sha256)| {
         let stamp = known.get(&file)?;
         Some(Image {
             role: disk.role.clone(),
             size: stamp.seen.size,
             sha256: stamp.sha256.clone(),
-            content_sha256: disk.content_sha256.clone(),
+            content_sha256,
             file,
         })
     });

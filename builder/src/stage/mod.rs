@@ -7,4 +7,5 @@ pub mod disk;
 pub mod image;
 pub mod roots;
 pub mod source;
+pub mod stock;
 pub mod tree;

@@ -132,6 +132,27 @@ fn the_same_files_give_the_same_bytes_in_any_order() {
 }
 
 #[test]
+fn what_comes_later_has_its_folders_and_nothing_of_the_base() {
+    let base = base(&["etc/", "etc/a"]);
+    let overlay = overlay(&["etc/a", "etc/l -> a", "x/b"]);
+    let text = listing(&merged(&base, &overlay.without_bytes(), &[]).unwrap());
+    assert_eq!(text, "etc/ 700 0 995\netc/l 777 0 1000 -> a\nx/ 755 0 1000\n");
+    let later: Vec<_> = overlay.bytes().map(|(path, mode, bytes)| (path, mode, bytes.len())).collect();
+    assert_eq!(later, [("etc/a", 0o755, 4), ("x/b", 0o755, 4)]);
+}
+
+#[test]
+fn only_the_names_count_of_what_comes_later() {
+    let digest = |name: &str, mode, bytes: &[u8]| {
+        let mut tree = Tree::default();
+        tree.file(name, mode, Content::Bytes(bytes.to_vec()), "test");
+        tree.without_bytes().digest().unwrap()
+    };
+    assert_eq!(digest("a", 0o644, b"x"), digest("a", 0o600, b"y"));
+    assert_ne!(digest("a", 0o644, b"x"), digest("b", 0o644, b"x"));
+}
+
+#[test]
 fn the_digest_sees_path_mode_content_and_target() {
     let digest = |change: fn(&mut Tree)| {
         let mut tree = overlay(&["a", "l -> a"]);

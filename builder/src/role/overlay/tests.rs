@@ -63,7 +63,7 @@ fn file(tree: &Tree, path: &str) -> Option<(u32, String)> {
             Some((*mode, String::from_utf8(bytes.clone()).unwrap()))
         }
         Node::File { mode, content: Content::Path(path) } => Some((*mode, path.display().to_string())),
-        Node::Link { .. } => None,
+        Node::File { content: Content::Later, .. } | Node::Link { .. } => None,
     }
 }
 
