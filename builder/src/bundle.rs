@@ -165,7 +165,7 @@ impl Bundle {
         }
         for local in plan.local_files() {
             let path = local.found();
-            let inner = path.strip_prefix(&plan.lock_folder).unwrap_or(&path);
+            let inner = path.strip_prefix(plan.lock_folder()).unwrap_or(&path);
             let name = text(&inner_path(inner)?)?;
             self.file(&name, 0o644, path);
         }

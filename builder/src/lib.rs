@@ -36,3 +36,4 @@ pub mod stage;
 pub mod store;
 pub(crate) mod tls;
 pub mod tree;
+pub mod unchanged;

@@ -20,6 +20,7 @@ use crate::seed::{self, SeedError};
 use crate::stage::image::Image;
 use crate::stage::{base, component, disk, image, roots, stock, tree};
 use crate::store::Store;
+use crate::unchanged;
 
 /// Where a build reads and writes besides its plan.
 #[derive(Debug, Clone)]
@@ -52,6 +53,11 @@ pub struct Built {
 /// # Errors
 /// The first stage that fails; the output folder is then as it was before.
 pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Built> {
+    let looks = unchanged::inputs(plan, settings)?;
+    let folder = settings.out.join(&plan.profile.name);
+    if let Some(images) = unchanged::since(&folder, &looks) {
+        return Ok(Built { folder, images });
+    }
     // The caller's secret is input: it is read before anything is written.
     let given = settings.secret.as_deref().map(ClusterSecret::load).transpose()?;
     let store = Store::open(&settings.store)?;
@@ -67,10 +73,11 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let stocks = stock::all(plan, &store, &tools, &base, &trees, progress)?;
     let disks = disk::all(plan, &store, &tools, stocks, &trees, progress)?;
     let identities = identities(plan, settings.identity, &pki(plan, given)?)?;
-    let folder = output_folder(plan, settings)?;
+    fs::create_dir_all(&folder)?;
     let images = image::finish(&store, &tools, &disks, &identities.partitions, &folder, progress)?;
     seed::write(&folder, &identities.seeds)?;
     report::write(plan, &folder, &images, settings.identity, &identities.admin)?;
+    unchanged::remember(&folder, looks, &images, identities.seeds.keys())?;
     Ok(Built { folder, images })
 }
 
@@ -150,10 +157,4 @@ fn of_node(plan: &Plan, pki: &Pki, node: &Node) -> Result<(String, Vec<IdentityF
 fn volume(plan: &Plan, pki: &Pki, node: &Node) -> Result<Vec<u8>> {
     let stream = identity::stream(&[of_node(plan, pki, node)?], plan.lock.epoch)?;
     Ok(seed::volume(&plan.cluster, node, &stream, plan.lock.epoch)?)
-}
-
-fn output_folder(plan: &Plan, settings: &Settings) -> Result<PathBuf> {
-    let folder = settings.out.join(&plan.profile.name);
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }

@@ -42,8 +42,8 @@ pub struct Plan {
     pub cluster: schema::Cluster,
     /// The lock.
     pub lock: Lock,
-    /// The lockfile's folder: where the relative paths in it start.
-    pub lock_folder: PathBuf,
+    /// The lock's file; the relative paths in it start at its folder.
+    pub lockfile: PathBuf,
     /// The chosen release.
     pub release: Release,
     /// The roles of the nodes, in the order of first use.
@@ -159,11 +159,17 @@ impl Plan {
             profile,
             cluster,
             lock,
-            lock_folder: request.lockfile.parent().map(Path::to_owned).unwrap_or_default(),
+            lockfile: request.lockfile.clone(),
             release,
             roles,
             arch: request.arch,
         })
+    }
+
+    /// Where the relative paths of the lock start.
+    #[must_use]
+    pub fn lock_folder(&self) -> &Path {
+        self.lockfile.parent().unwrap_or(Path::new(""))
     }
 
     /// The components that the roles install.

@@ -221,7 +221,11 @@ fn files_join_a_disk_as_if_they_had_been_written_to_it() {
 
     hint: if it ran out of room, raise `disk` of the role
     ");
-    insta::assert_snapshot!(fault("usr/large", &vec![1; 150 << 20]), @"");
+    insta::assert_snapshot!(fault("usr/large", &vec![1; 150 << 20]), @r"
+    putting a file into the root file system; debugfs said: write: Could not allocate block in ext2 filesystem
+
+    hint: if it ran out of room, raise `disk` of the role
+    ");
 }
 
 #[test]

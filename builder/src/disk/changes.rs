@@ -80,7 +80,7 @@ pub fn changes<'a>(
     let said = String::from_utf8_lossy(&said);
     let mut faults = said.lines().filter(|line| !expected.iter().any(|start| line.starts_with(start)));
     if let Some(fault) = faults.next() {
-        return Err(DiskError::Files { said: fault.to_owned() });
+        return Err(DiskError::Files { said: fault.trim_end().to_owned() });
     }
     compare(stock, &changed)
 }

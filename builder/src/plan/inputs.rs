@@ -81,7 +81,7 @@ impl Plan {
                     self.arch,
                     Key::new(name)
                 ),
-                path: self.lock_folder.join(with_arch(path, self.arch)),
+                path: self.lock_folder().join(with_arch(path, self.arch)),
                 in_folder: files.len() > 1,
                 name: name.clone(),
                 sha256: sha256.clone(),

@@ -29,6 +29,17 @@ pub const KUBECONFIG: &str = "admin.kubeconfig";
 /// The file of [`Admin::ssh_key`].
 pub const SSH_KEY: &str = "ssh.key";
 
+/// What [`write`] writes.
+pub const FILES: [&str; 4] = [cluster::FILE, SHA256SUMS, KUBECONFIG, SSH_KEY];
+
+const SHA256SUMS: &str = "SHA256SUMS";
+
+/// Where a node's seed lies in the output folder, when the nodes have seeds.
+#[must_use]
+pub fn seed_path(node: &str) -> PathBuf {
+    Path::new(seed::FOLDER).join(seed::file_name(node))
+}
+
 /// Writes `cluster.json`, `SHA256SUMS`, `admin.kubeconfig` and `ssh.key` into the output folder.
 ///
 /// # Errors
@@ -39,7 +50,7 @@ pub fn write(plan: &Plan, folder: &Path, images: &[Image], identity: Identity, a
     table.push(b'\n');
     public(&folder.join(cluster::FILE), &table)?;
     let sums: String = images.iter().map(|image| format!("{}  {}\n", image.sha256, image.file)).collect();
-    public(&folder.join("SHA256SUMS"), sums.as_bytes())?;
+    public(&folder.join(SHA256SUMS), sums.as_bytes())?;
     private(&folder.join(KUBECONFIG), admin.kubeconfig.expose().as_bytes())?;
     private(&folder.join(SSH_KEY), admin.ssh_key.expose().as_bytes())?;
     Ok(())
@@ -83,6 +94,6 @@ fn node_json(plan: &Plan, images: &[Image], identity: Identity, node: &firstboot
         memory_mib: machine.map_or(1024, |machine| machine.memory_mib),
         disk_mib: machine.and_then(|machine| machine.disk_mib),
         ports: if node.control_plane { vec![22, 6443] } else { vec![22] },
-        seed: (identity == Identity::Seed).then(|| Path::new(seed::FOLDER).join(seed::file_name(&node.name))),
+        seed: (identity == Identity::Seed).then(|| seed_path(&node.name)),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -21,12 +21,13 @@ use crate::repro::sha256_hex;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::store::room::Need;
+use crate::unchanged::Seen;
 
 /// Remembers, beside the images, what they were made of, so that an unchanged build reads none of them.
 const STAMPS: &str = ".images.json";
 
 /// A finished image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Image {
     /// The role.
     pub role: String,
@@ -46,27 +47,6 @@ struct Stamp {
     inputs: String,
     sha256: Sha256Hex,
     seen: Seen,
-}
-
-/// A changed file differs in one of these (as make and git assume, but with the inode and its change time too).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Seen {
-    size: u64,
-    inode: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Seen {
-    fn look(path: &Path) -> std::io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        Ok(Self {
-            size: metadata.len(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
 }
 
 /// Makes the images in `out`; `identities` are the partitions' bytes by role. All appear, or none.

@@ -1,0 +1,153 @@
+//! Whether a build has anything to do, by looks alone, as make and git judge: a file that changed differs in size, inode,
+//! time of modification or of change. It remembers, beside the images, how everything looked that they were made of, and
+//! how they did. It reads no file but that, and does not know what the others say.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+use crate::error::Result;
+use crate::pipeline::{Settings, secret_path};
+use crate::plan::Plan;
+use crate::report;
+use crate::repro::sha256_hex;
+use crate::role::IMAGES;
+use crate::stage::image::{Image, private};
+
+/// Where it remembers.
+const FILE: &str = ".build.json";
+
+/// The folder of a project's sources, beside that of its images.
+const RECIPES: &str = "recipes";
+
+/// How a file looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) size: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Seen {
+    /// # Errors
+    /// When there is no such file.
+    pub(crate) fn look(path: &Path) -> std::io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self {
+            size: metadata.len(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// What a finished build leaves for the next one.
+#[derive(Debug, Serialize, Deserialize)]
+struct Memory {
+    inputs: String,
+    outputs: BTreeMap<PathBuf, Seen>,
+    images: Vec<Image>,
+}
+
+/// How everything looks that decides about a build: this program, the lockfile, the profile, the recipes, the secret,
+/// and what the caller asked for. Looked at before any of it is read, so that a later change is a change.
+///
+/// # Errors
+/// When a folder of recipes cannot be read.
+pub fn inputs(plan: &Plan, settings: &Settings) -> Result<String> {
+    let secret = settings.secret.clone();
+    let secret = secret.unwrap_or_else(|| secret_path(&plan.project, &plan.cluster.name));
+    let files = [std::env::current_exe()?, plan.lockfile.clone(), plan.profile.path.clone(), secret];
+    // The first build makes the secret.
+    let mut seen: Vec<(String, Option<Seen>)> =
+        files.iter().map(|path| (path.display().to_string(), Seen::look(path).ok())).collect();
+    for folder in [IMAGES, RECIPES] {
+        for entry in WalkDir::new(plan.project.join(folder)).sort_by_file_name() {
+            let path = entry.map_err(std::io::Error::from)?.into_path();
+            seen.push((path.display().to_string(), Some(Seen::look(&path)?)));
+        }
+    }
+    let asked = (plan.arch, &plan.cluster.release, settings.identity, &settings.store);
+    Ok(sha256_hex(serde_json::to_vec(&(asked, seen)).map_err(std::io::Error::from)?))
+}
+
+/// The images in a folder, when nothing has changed since they were made.
+#[must_use]
+pub fn since(folder: &Path, inputs: &str) -> Option<Vec<Image>> {
+    let memory: Memory = serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()?;
+    let same = |(file, seen): (&PathBuf, &Seen)| Seen::look(&folder.join(file)).is_ok_and(|now| now == *seen);
+    (memory.inputs == inputs && memory.outputs.iter().all(same)).then_some(memory.images)
+}
+
+/// Remembers a finished build, with the images, the reports and the `seeds` in its folder.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn remember<'a>(
+    folder: &Path,
+    inputs: String,
+    images: &[Image],
+    seeds: impl Iterator<Item = &'a String>,
+) -> Result<()> {
+    let made = images.iter().map(|image| PathBuf::from(&image.file));
+    let seeds = seeds.map(|node| report::seed_path(node));
+    let files = made.chain(report::FILES.map(PathBuf::from)).chain(seeds);
+    let look = |file: PathBuf| Ok((Seen::look(&folder.join(&file))?, file));
+    let outputs = files.map(look).map(|seen| seen.map(|(seen, file)| (file, seen)));
+    let outputs = outputs.collect::<std::io::Result<_>>()?;
+    let memory = Memory { inputs, outputs, images: images.to_vec() };
+    Ok(private(&folder.join(FILE), &serde_json::to_vec(&memory).map_err(std::io::Error::from)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+
+    use super::{remember, since};
+    use crate::report;
+    use crate::stage::image::Image;
+
+    #[test]
+    fn whatever_looks_different_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let image = Image {
+            role: "worker".to_owned(),
+            file: "worker.qcow2".to_owned(),
+            size: 1,
+            sha256: "00".repeat(32).parse().unwrap(),
+            content_sha256: "11".repeat(32).parse().unwrap(),
+        };
+        let seed = report::seed_path("node-0").display().to_string();
+        fs::create_dir(at("seeds")).unwrap();
+        let files = report::FILES.iter().copied().chain(["worker.qcow2", &seed]);
+        let all = || {
+            files.clone().for_each(|file| fs::write(at(file), "x").unwrap());
+            let node = "node-0".to_owned();
+            remember(folder.path(), "inputs".to_owned(), std::slice::from_ref(&image), [&node].into_iter())
+                .unwrap();
+        };
+        assert!(since(folder.path(), "inputs").is_none(), "nothing was built");
+        for file in files.clone() {
+            all();
+            let known = since(folder.path(), "inputs").unwrap();
+            assert_eq!((known.len(), &known[0].sha256), (1, &image.sha256));
+            assert!(since(folder.path(), "others").is_none());
+            // As long as before: only its time tells.
+            fs::write(at(file), "y").unwrap();
+            assert!(since(folder.path(), "inputs").is_none(), "{file} was written");
+            all();
+            fs::remove_file(at(file)).unwrap();
+            assert!(since(folder.path(), "inputs").is_none(), "{file} is gone");
+        }
+        all();
+        fs::write(at(super::FILE), "{").unwrap();
+        assert!(since(folder.path(), "inputs").is_none(), "a broken memory is none");
+    }
+}
