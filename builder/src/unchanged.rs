@@ -67,8 +67,10 @@ pub fn inputs(plan: &Plan, settings: &Settings) -> Result<String> {
     // The first build makes the secret.
     let mut seen: Vec<(String, Option<Seen>)> =
         files.iter().map(|path| (path.display().to_string(), Seen::look(path).ok())).collect();
-    for folder in [IMAGES, RECIPES] {
-        for entry in WalkDir::new(plan.project.join(folder)).sort_by_file_name() {
+    let folders = [IMAGES, RECIPES].map(|folder| plan.project.join(folder));
+    // A project whose lock compiles nothing needs no recipes.
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        for entry in WalkDir::new(folder).sort_by_file_name() {
             let path = entry.map_err(std::io::Error::from)?.into_path();
             seen.push((path.display().to_string(), Some(Seen::look(&path)?)));
         }
@@ -98,9 +100,8 @@ pub fn remember<'a>(
     let made = images.iter().map(|image| PathBuf::from(&image.file));
     let seeds = seeds.map(|node| report::seed_path(node));
     let files = made.chain(report::FILES.map(PathBuf::from)).chain(seeds);
-    let look = |file: PathBuf| Ok((Seen::look(&folder.join(&file))?, file));
-    let outputs = files.map(look).map(|seen| seen.map(|(seen, file)| (file, seen)));
-    let outputs = outputs.collect::<std::io::Result<_>>()?;
+    let look = |file: PathBuf| Seen::look(&folder.join(&file)).map(|seen| (file, seen));
+    let outputs = files.map(look).collect::<std::io::Result<_>>()?;
     let memory = Memory { inputs, outputs, images: images.to_vec() };
     Ok(private(&folder.join(FILE), &serde_json::to_vec(&memory).map_err(std::io::Error::from)?)?)
 }

@@ -55,6 +55,10 @@ pub fn image(
     let new = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     // Where the file system can, the copy shares the stock's blocks (copy_file_range(2)).
     std::io::copy(&mut fs::File::open(&stock.qcow2)?, &mut new(&result)?)?;
+    // What is freed stays in the file as it was: whether a hole can be punched is the file system's business.
+    let options = format!(
+        "driver=qcow2,discard=unmap,pass-discard-request=off,pass-discard-other=off,file.driver=file,file.filename={IMAGE}"
+    );
     let mut script = String::new();
     for (offset, cluster) in &clusters {
         std::io::copy(&mut cluster.as_slice(), &mut new(&work.path().join(offset.to_string()))?)?;
@@ -64,9 +68,7 @@ pub fn image(
         let _ = writeln!(script, "write -c -s {WORK}/{offset} {offset} {CLUSTER}");
     }
     let tools = tools.clone().lend(work.path(), WORK);
-    tools.run_with(["qemu-io", "-d", "unmap", "-f", "qcow2", IMAGE], |stdin| {
-        stdin.write_all(script.as_bytes())
-    })?;
+    tools.run_with(["qemu-io", "--image-opts", &options], |stdin| stdin.write_all(script.as_bytes()))?;
     let mode = if identity.is_some() { 0o600 } else { 0o644 };
     fs::set_permissions(&result, std::fs::Permissions::from_mode(mode))?;
     // A power cut must not leave an image with a name and without bytes.
