@@ -1,11 +1,11 @@
 //! What of a store a project still reaches: the files that its lock names, and the steps of every build that its
 //! profiles, releases and architectures allow.
 //!
-//! The keys of the early steps follow from the lock. Those of the late ones depend on what the early ones made; they
-//! are found by a build in which nothing is made, and stay unknown where something was not made yet.
+//! The keys of the early steps follow from the lock. Those of the late ones depend on the components' files; they stay
+//! unknown where one of these was not made yet.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::embedded;
 use crate::error::Result;
@@ -16,11 +16,9 @@ use crate::oci::{self, Contents, Wanted};
 use crate::plan::{Plan, Request, lockfile};
 use crate::profile;
 use crate::progress::Progress;
-use crate::stage::base::{self, Base};
-use crate::stage::roots::{self, Tools};
-use crate::stage::{component, disk, source, stock, tree};
-use crate::store::Store;
+use crate::stage::{base, component, disk, roots, source, stock, tree};
 use crate::store::gc::Reach;
+use crate::store::{StepKey, Store};
 
 /// What a project reaches in a store.
 ///
@@ -39,7 +37,7 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
     }
     for profile in profile::names(&project.join("profiles")) {
         for plan in plans(project, &lock, &profile)? {
-            ask(&plan, &store, progress)?;
+            steps.extend(late(&plan, &store, progress)?.iter().map(StepKey::folder));
         }
     }
     steps.append(&mut store.asked());
@@ -68,24 +66,19 @@ fn plans(project: &Path, lock: &Lock, profile: &str) -> Result<Vec<Plan>> {
     Ok(plans)
 }
 
-/// Asks the store for the late steps of a plan.
-fn ask(plan: &Plan, store: &Store, progress: &Progress) -> Result<()> {
+/// The late steps of a plan; `store` remembers those of components.
+fn late(plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<StepKey>> {
     // Something was not made yet, so what would be made of it was not either.
-    let Ok(components) = component::gather(plan, store, progress) else { return Ok(()) };
-    let key = roots::tools_key(&plan.lock, plan.arch);
-    let tools = Tools { key, path: PathBuf::new(), foreign: None };
-    let key = base::key(&plan.project, &plan.lock, &tools.key, plan.arch)?;
-    let base = Base { key, tar: PathBuf::new() };
+    let Ok(components) = component::gather(plan, store, progress) else { return Ok(Vec::new()) };
+    let tools = roots::tools_key(&plan.lock, plan.arch);
+    let base = base::key(&plan.project, &plan.lock, &tools, plan.arch)?;
+    let mut keys = Vec::new();
     for tree in tree::trees(plan, &components)? {
-        // Each on its own: one disk that is not there says nothing about the next.
-        let trees = std::slice::from_ref(&tree);
-        let Ok(stocks) = stock::all(plan, store, &tools, &base, trees, progress) else { continue };
-        let disks = disk::all(plan, store, &tools, stocks, trees, progress).unwrap_or_default();
-        for disk in disks {
-            let _ = disk.content_sha256(store);
-        }
+        let stock = stock::key(&tools, &base, &tree, (plan.arch, plan.lock.epoch))?;
+        let disk = disk::key(&stock, &tree)?;
+        keys.extend([disk::content_key(&disk), disk, stock]);
     }
-    Ok(())
+    Ok(keys)
 }
 
 /// The hashes of every file that the lock names, for every architecture.

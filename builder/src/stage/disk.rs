@@ -47,14 +47,27 @@ impl Disk {
     /// When the disk cannot be read.
     pub fn content_sha256(&self, store: &Store) -> Result<Sha256Hex> {
         const CONTENT: &str = "sha256";
-        let key = StepKey::new("content", 1, &self.key);
-        let folder = store.step(&key, |folder| {
+        let folder = store.step(&content_key(&self.key), |folder| {
             let content = content_sha256(&self.stock.disk.raw, &self.changes()?)?;
             Ok(fs::write(folder.join(CONTENT), hex::encode(content))?)
         })?;
         let content = fs::read_to_string(folder.join(CONTENT))?;
         Ok(content.parse().map_err(std::io::Error::other)?)
     }
+}
+
+/// The key of a role's disk.
+///
+/// # Errors
+/// When a file of the overlay cannot be read.
+pub fn key(stock: &StepKey, tree: &RoleTree) -> Result<StepKey> {
+    Ok(StepKey::new("disk", VERSION, &(stock, tree.overlay.digest()?)))
+}
+
+/// The key of a disk's hash.
+#[must_use]
+pub fn content_key(disk: &StepKey) -> StepKey {
+    StepKey::new("content", 1, disk)
 }
 
 /// Makes the disks of every role.
@@ -83,7 +96,7 @@ fn make(
     epoch: i64,
     progress: &Progress,
 ) -> Result<Disk> {
-    let key = StepKey::new("disk", VERSION, &(&stock.key, tree.overlay.digest()?));
+    let key = key(&stock.key, tree)?;
     let folder = store.step(&key, |folder| {
         let task = progress.task(&format!("putting the files of `{}`", tree.role));
         let sandbox = Sandbox::new(&tools.path);

@@ -51,6 +51,16 @@ pub fn all(
     parallel::map(trees, |tree| make(store, tools, base, tree, input, progress)).into_iter().collect()
 }
 
+/// The key of a role's stock disk: no file that joins it later, nor its mode, is in it.
+///
+/// # Errors
+/// When a file of the overlay cannot be read.
+pub fn key(tools: &StepKey, base: &StepKey, tree: &RoleTree, (arch, epoch): (Arch, i64)) -> Result<StepKey> {
+    let overlay = tree.overlay.without_bytes().digest()?;
+    let parts = (tools, base, overlay, &tree.removed, tree.disk_mib, CMDLINE, arch, epoch);
+    Ok(StepKey::new("stock", VERSION, &parts))
+}
+
 fn make(
     store: &Store,
     tools: &Tools,
@@ -59,10 +69,7 @@ fn make(
     (arch, epoch): (Arch, i64),
     progress: &Progress,
 ) -> Result<Stock> {
-    let overlay = tree.overlay.without_bytes();
-    let parts =
-        (&tools.key, &base.key, overlay.digest()?, &tree.removed, tree.disk_mib, CMDLINE, arch, epoch);
-    let key = StepKey::new("stock", VERSION, &parts);
+    let key = key(&tools.key, &base.key, tree, (arch, epoch))?;
     let in_folder = |folder: &Path| disk::Stock {
         raw: folder.join("disk.raw"),
         skeleton: folder.join("skeleton.raw"),
@@ -86,7 +93,7 @@ fn make(
             epoch: epoch.unsigned_abs(),
             cmdline: CMDLINE.to_owned(),
         };
-        raw(&sandbox, base, &overlay, &tree.removed, &spec, &stock.raw)?;
+        raw(&sandbox, base, &tree.overlay.without_bytes(), &tree.removed, &spec, &stock.raw)?;
         changes::skeleton(&sandbox, &stock.raw, &stock.skeleton)?;
         task.finish();
         let task = progress.task(&format!("compressing the disk of `{}`", tree.role));
