@@ -29,7 +29,7 @@ pub const KUBECONFIG: &str = "admin.kubeconfig";
 /// The file of [`Admin::ssh_key`].
 pub const SSH_KEY: &str = "ssh.key";
 
-/// What [`write`] writes.
+/// The files of [`write()`].
 pub const FILES: [&str; 4] = [cluster::FILE, SHA256SUMS, KUBECONFIG, SSH_KEY];
 
 const SHA256SUMS: &str = "SHA256SUMS";
