@@ -32,6 +32,7 @@ pub mod sandbox;
 pub mod secret;
 pub mod seed;
 pub mod share;
+pub(crate) mod sparse;
 pub mod stage;
 pub mod store;
 pub(crate) mod tls;

@@ -5,7 +5,7 @@
 //! file's blocks are ones that were free, which a new file system has as zeros. What it changed there is what it would
 //! have changed on the whole disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,8 +13,9 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{DISK, DiskError, Stock, WORK, layout, sparse, work_folder};
+use super::{DISK, DiskError, Stock, WORK, layout, work_folder};
 use crate::sandbox::Sandbox;
+use crate::sparse;
 
 /// Bytes of a cluster: what qcow2 compresses by itself (qemu-img's default).
 pub const CLUSTER: u64 = 1 << 16;
@@ -100,7 +101,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), DiskError> {
     let mut from = fs::File::open(from)?;
     let mut to = fs::File::create_new(to)?;
     to.set_len(from.metadata()?.len())?;
-    for start in clusters(&from)? {
+    for start in sparse::blocks(&from, CLUSTER)? {
         for (at, block) in (start..).step_by(BLOCK).zip(cluster(&mut from, start)?.chunks(BLOCK)) {
             if block != [0; BLOCK] {
                 to.seek(SeekFrom::Start(at))?;
@@ -111,20 +112,12 @@ fn copy(from: &Path, to: &Path) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Where the clusters begin that have data.
-fn clusters(file: &fs::File) -> std::io::Result<BTreeSet<u64>> {
-    let ranges = sparse::data(file, 0..file.metadata()?.len())?.into_iter();
-    Ok(ranges
-        .flat_map(|range| (range.start - range.start % CLUSTER..range.end).step_by(CLUSTER as usize))
-        .collect())
-}
-
 /// The clusters of the disk in which the blocks lie that differ from its skeleton, with those blocks in them.
 fn compare(stock: &Stock, after: &Path) -> Result<Changes, DiskError> {
     let (mut before, mut after) = (fs::File::open(&stock.skeleton)?, fs::File::open(after)?);
     let mut disk = fs::File::open(&stock.raw)?;
     let mut changes = Changes::new();
-    for start in clusters(&after)? {
+    for start in sparse::blocks(&after, CLUSTER)? {
         let (old, new) = (cluster(&mut before, start)?, cluster(&mut after, start)?);
         if old == new {
             continue;

@@ -8,7 +8,8 @@ use fs_err as fs;
 use sha2::{Digest, Sha256};
 
 use super::changes::Changes;
-use super::{DiskError, layout, sparse};
+use super::{DiskError, layout};
+use crate::sparse;
 
 const CHUNK: usize = 1 << 20;
 static ZEROS: [u8; CHUNK] = [0; CHUNK];

@@ -11,7 +11,6 @@ pub mod layout;
 mod platform;
 mod qcow2;
 mod root;
-mod sparse;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -19,6 +19,9 @@ use crate::store::{StepKey, Store};
 /// Raised when what this stage makes of the same files changes.
 const VERSION: u32 = 2;
 
+/// Raised when the hash of the same disk changes.
+const CONTENT_VERSION: u32 = 1;
+
 /// A role's disk without identities.
 #[derive(Debug, Clone)]
 pub struct Disk {
@@ -67,7 +70,7 @@ pub fn key(stock: &StepKey, tree: &RoleTree) -> Result<StepKey> {
 /// The key of a disk's hash.
 #[must_use]
 pub fn content_key(disk: &StepKey) -> StepKey {
-    StepKey::new("content", 1, disk)
+    StepKey::new("content", CONTENT_VERSION, disk)
 }
 
 /// Makes the disks of every role.

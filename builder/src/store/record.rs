@@ -9,10 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
-use nix::errno::Errno;
-use nix::unistd::{Whence, lseek};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
+
+use crate::sparse;
 
 /// The unit in which a file's zeros are passed over.
 const BLOCK: usize = 1 << 16;
@@ -55,15 +55,7 @@ fn content(path: &Path) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
     hash.update(size.to_le_bytes());
     let mut buffer = vec![0; BLOCK];
-    let mut at = 0;
-    while at < size {
-        let data = match lseek(&file, at.cast_signed(), Whence::SeekData) {
-            Ok(data) => data.cast_unsigned(),
-            // Nothing but a hole is left.
-            Err(Errno::ENXIO) => break,
-            Err(error) => return Err(error.into()),
-        };
-        at = data - data % BLOCK as u64;
+    for at in sparse::blocks(&file, BLOCK as u64)? {
         let block = &mut buffer[..(size - at).min(BLOCK as u64) as usize];
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(block)?;
@@ -71,7 +63,6 @@ fn content(path: &Path) -> io::Result<[u8; 32]> {
             hash.update(at.to_le_bytes());
             hash.update(&*block);
         }
-        at += BLOCK as u64;
     }
     Ok(hash.finalize().into())
 }

@@ -1,6 +1,7 @@
 //! Which ranges of a sparse file hold data, as far as its file system knows: it may take zeros for data, never data for
 //! a hole.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 
 /// The ranges of data within a range, in order.
-pub(super) fn data(file: &fs::File, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+pub(crate) fn data(file: &fs::File, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
     let mut found = Vec::new();
     let mut at = range.start;
     while at < range.end {
@@ -21,6 +22,14 @@ pub(super) fn data(file: &fs::File, range: Range<u64>) -> io::Result<Vec<Range<u
         found.push(start..at);
     }
     Ok(found)
+}
+
+/// Where the blocks of a size begin that have data.
+pub(crate) fn blocks(file: &fs::File, size: u64) -> io::Result<BTreeSet<u64>> {
+    let ranges = data(file, 0..file.metadata()?.len())?.into_iter();
+    Ok(ranges
+        .flat_map(|range| (range.start - range.start % size..range.end).step_by(size as usize))
+        .collect())
 }
 
 /// Where the next data or hole begins, if any does before the end of the file.
