@@ -109,6 +109,9 @@ pub enum InputError {
         /// How to mend it.
         hint: Option<String>,
     },
+    /// The file is there, but cannot be read, or is not text.
+    #[error(transparent)]
+    Unreadable(std::io::Error),
 }
 
 impl Explain for InputError {
@@ -120,6 +123,7 @@ impl Explain for InputError {
         match self {
             Self::Missing { hint, .. } => Some(hint.clone()),
             Self::Wrong { hint, .. } => hint.clone(),
+            Self::Unreadable(_) => None,
         }
     }
 }

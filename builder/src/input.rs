@@ -2,12 +2,25 @@
 //!
 //! It owns the wording of syntax and shape errors; what values mean is the caller's concern.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 
+use fs_err as fs;
 use serde::de::DeserializeOwned;
 
 use crate::error::InputError;
+
+/// Reads a text; `missing` is the error when there is no such file.
+///
+/// # Errors
+/// That, or [`InputError::Unreadable`].
+pub fn read(path: &Path, missing: impl FnOnce() -> InputError) -> Result<String, InputError> {
+    fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => missing(),
+        _ => InputError::Unreadable(error),
+    })
+}
 
 /// Parses the text of the file at `path`.
 ///
@@ -87,7 +100,23 @@ fn nearest_of(message: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use fs_err as fs;
+
+    use super::{nearest, read};
+    use crate::error::InputError;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_called_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lab.toml");
+        let said = || {
+            let missing = || InputError::Missing { what: "profile", path: path.clone(), hint: String::new() };
+            read(&path, missing).unwrap_err().to_string()
+        };
+        assert_eq!(said(), format!("there is no profile `{}`", path.display()));
+        fs::write(&path, b"# caf\xe9").unwrap();
+        assert!(said().contains("lab.toml") && said().contains("UTF-8"), "{}", said());
+    }
 
     #[test]
     fn nearest_prefers_the_smallest_distance_and_rejects_strangers() {

@@ -35,7 +35,7 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
             steps.insert(source::key(project, &lock, build, arch)?.folder());
         }
     }
-    for profile in profile::names(&project.join("profiles")) {
+    for profile in profile::names(&project.join(profile::PROFILES)) {
         for plan in plans(project, &lock, &profile)? {
             steps.extend(late(&plan, &store, progress)?.iter().map(StepKey::folder));
         }

@@ -34,7 +34,7 @@ type Inputs = BTreeMap<String, String>;
 /// When a profile or a recipe is wrong.
 pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>> {
     let mut roles = BTreeMap::new();
-    for name in profile::names(&project.join("profiles")) {
+    for name in profile::names(&project.join(profile::PROFILES)) {
         for node in Profile::load(project, &name)?.cluster.nodes {
             roles.insert(node.role.clone(), Role::load(project, &node.role)?);
         }

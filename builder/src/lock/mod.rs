@@ -23,8 +23,6 @@ pub mod upstream;
 
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
-
 use crate::error::{Class, Explain, InputError};
 use crate::input;
 pub use apt::AptError;
@@ -111,7 +109,7 @@ impl Lock {
 
     /// The text of a lockfile.
     pub(crate) fn read(path: &Path) -> Result<String, InputError> {
-        fs::read_to_string(path).map_err(|_| InputError::Missing {
+        input::read(path, || InputError::Missing {
             what: "lockfile",
             path: path.to_owned(),
             hint: "run in Kiln's folder, or name a lockfile with `--lockfile FILE`".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -42,9 +43,12 @@ pub(super) struct Addresses(pub(super) Vec<String>);
 impl Config {
     /// Reads the file; none is an empty one.
     pub(super) fn load(path: Option<&Path>) -> Result<Self, InputError> {
-        match path.map(|path| (path, fs::read_to_string(path))) {
-            Some((path, Ok(text))) => input::parse(path, &text),
-            _ => Ok(Self::default()),
+        let Some(path) = path else { return Ok(Self::default()) };
+        match fs::read_to_string(path) {
+            Ok(text) => input::parse(path, &text),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            // Without its redirects a build would ask hosts that the site does not want asked.
+            Err(error) => Err(InputError::Unreadable(error)),
         }
     }
 }

@@ -158,6 +158,15 @@ fn prefix_maps_redirect_every_address_and_the_variable_counts_more() {
 }
 
 #[test]
+fn a_configuration_that_cannot_be_read_is_not_passed_over() {
+    let host = host(&[("debian.sources", SOURCES)]);
+    assert!(choose(host.path(), None, None).is_ok(), "none is fine");
+    fs::write(host.path().join("config.toml"), b"# caf\xe9\n").unwrap();
+    let error = choose(host.path(), None, None).unwrap_err();
+    assert!(error.contains("config.toml") && error.contains("UTF-8"), "{error}");
+}
+
+#[test]
 fn a_wrong_redirect_is_named_without_its_password() {
     let host =
         host(&[("config.toml", "[mirrors]\n'https://dl.example' = 'ftp://me:hunter2@host.example'\n")]);

@@ -16,7 +16,10 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::InputError;
-use crate::input::nearest;
+use crate::input::{self, nearest};
+
+/// The folder of a project's profiles.
+pub const PROFILES: &str = "profiles";
 
 /// A checked profile with every value resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -115,12 +118,19 @@ impl Profile {
     /// # Errors
     /// [`InputError`] with the file, the line and the key.
     pub fn load(project: &Path, name: &str) -> Result<Self, InputError> {
-        let folder = project.join("profiles");
-        let is_path = name.contains('/') || name.ends_with(".toml");
-        let path = if is_path { PathBuf::from(name) } else { folder.join(format!("{name}.toml")) };
-        let text = fs::read_to_string(&path).map_err(|_| missing(&folder, &path, name))?;
+        let (folder, path) = (project.join(PROFILES), Self::path(project, name));
+        let text = input::read(&path, || missing(&folder, &path, name))?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self::parse(&path, stem, &text)
+    }
+
+    /// Where a profile is, by its name or path.
+    #[must_use]
+    pub fn path(project: &Path, name: &str) -> PathBuf {
+        match name.contains('/') || name.ends_with(".toml") {
+            true => PathBuf::from(name),
+            false => project.join(PROFILES).join(format!("{name}.toml")),
+        }
     }
 
     /// Checks the text of a profile; `path` is for messages.
@@ -128,7 +138,7 @@ impl Profile {
     /// # Errors
     /// As [`Profile::load`].
     pub fn parse(path: &Path, name: String, text: &str) -> Result<Self, InputError> {
-        let raw = crate::input::parse(path, text)?;
+        let raw = input::parse(path, text)?;
         check::resolve(path, text, name, raw)
     }
 }

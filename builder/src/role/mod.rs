@@ -124,7 +124,7 @@ impl Role {
                 let message = format!("`extends` leads back to `{current}`");
                 return Err(InputError::Wrong { path, line: 1, message, hint: None });
             }
-            let text = fs::read_to_string(&path).map_err(|_| missing(&images, &path, &current))?;
+            let text = input::read(&path, || missing(&images, &path, &current))?;
             let image: Image = input::parse(&path, &text)?;
             next = image.extends.clone();
             layers.push(Layer { name: current, folder, image });
