@@ -4,9 +4,10 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use builder::report::cluster::ClusterJson;
 use fs_err as fs;
@@ -37,6 +38,7 @@ fn another_folder_user_zone_locale_umask_clock_and_core_count_give_the_same_byte
     let ours = ClusterJson::load(&here.join(PROFILE)).unwrap();
 
     let there = elsewhere();
+    kill_elsewhere(&there);
     let theirs = build_elsewhere(&there, 7, "out");
     assert_eq!(hashes(&ours), hashes(&theirs), "sha256 of the images");
     assert_eq!(ours.images, theirs.images);
@@ -100,8 +102,29 @@ fn elsewhere() -> PathBuf {
     folder
 }
 
-/// A build by the ordinary user: one core, a clock 400 days ahead, another zone, locale, umask and home.
+/// Kills the ordinary user's build while it installs the base, with folders there of accounts that the base alone has.
+fn kill_elsewhere(folder: &Path) {
+    let user = User::from_name(USER).unwrap().unwrap().uid.as_raw();
+    let mut child = command_elsewhere(folder, 7, "killed").spawn().unwrap();
+    let foreign = |entry: walkdir::Result<walkdir::DirEntry>| {
+        entry.is_ok_and(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() != user))
+    };
+    while !walkdir::WalkDir::new(folder.join("store/tmp")).into_iter().any(foreign) {
+        assert!(child.try_wait().unwrap().is_none(), "it installed the base before it was killed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run(Command::new("pkill").args(["--signal", "KILL", "--uid", USER]));
+    child.wait().unwrap();
+}
+
+/// The images of a build by the ordinary user.
 fn build_elsewhere(folder: &Path, byte: u8, out: &str) -> ClusterJson {
+    run(&mut command_elsewhere(folder, byte, out));
+    ClusterJson::load(&folder.join(out).join(PROFILE)).unwrap()
+}
+
+/// A build by the ordinary user: one core, a clock 400 days ahead, another zone, locale, umask and home.
+fn command_elsewhere(folder: &Path, byte: u8, out: &str) -> Command {
     let out = folder.join(out);
     fs::create_dir_all(&out).unwrap();
     let secret = secret(&out, byte);
@@ -118,6 +141,6 @@ fn build_elsewhere(folder: &Path, byte: u8, out: &str) -> ClusterJson {
     command.arg(folder.join("another-checkout/builder"));
     command.args(["--store", text(&folder.join("store")), "build", "--profile", PROFILE]);
     command.args(["--out", text(&out), "--secret", text(&secret)]);
-    run(command.current_dir(folder.join("another-checkout")));
-    ClusterJson::load(&out.join(PROFILE)).unwrap()
+    command.current_dir(folder.join("another-checkout"));
+    command
 }

@@ -109,8 +109,11 @@ impl Store {
             if name.ends_with(PARTIAL) {
                 continue;
             }
-            if self.try_lock(name)?.is_some() {
-                remove_tree(&path)?;
+            // What cannot be removed takes room, and nothing else.
+            if self.try_lock(name)?.is_some()
+                && let Err(error) = remove_tree(&path)
+            {
+                tracing::warn!(%error, "a killed builder left something in the store");
             }
         }
         Ok(())
@@ -179,8 +182,10 @@ impl Store {
         fs::create_dir(&temporary)?;
         let path = self.root.join("steps").join(&folder);
         let finish = || {
-            // The record comes first: a step is never there without one.
+            // The record comes first: a step is never there without one. And what it holds is on the disk before it is
+            // there: nobody reads it again before it is used.
             fs::write(self.record(&folder), record::tree_sha256(&temporary)?)?;
+            nix::unistd::syncfs(fs::File::open(&temporary)?).map_err(io::Error::from)?;
             Ok(fs::rename(&temporary, &path)?)
         };
         if let Err(error) = make(&temporary).and_then(|()| finish()) {
@@ -276,7 +281,9 @@ pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     if !metadata.is_dir() {
         return fs::remove_file(path);
     }
-    fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    // A folder of an id that a sandbox had, like those of accounts of the base, is not this user's; an empty one goes
+    // all the same.
+    let _ = fs::set_permissions(path, std::fs::Permissions::from_mode(0o700));
     for entry in fs::read_dir(path)? {
         remove_tree(&entry?.path())?;
     }
