@@ -13,6 +13,7 @@ use crate::input::nearest;
 use crate::lock::format::{Arch, ContainerImage, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{self, IMAGES, Role};
+use crate::unchanged::Looks;
 pub use inputs::root_items;
 use inputs::roots;
 
@@ -50,6 +51,8 @@ pub struct Plan {
     pub roles: Vec<Role>,
     /// Architecture of the images.
     pub arch: Arch,
+    /// How its files looked before they were read: whatever changes later is a change.
+    pub(crate) looks: Looks,
 }
 
 /// Why there is no plan.
@@ -132,6 +135,7 @@ impl Plan {
     /// # Errors
     /// Whatever is wrong with the caller's input, by file, line and key.
     pub fn resolve(request: &Request) -> Result<Self> {
+        let looks = Looks::before(request);
         let profile = Profile::load(&request.project, &request.profile)?;
         let lock = Lock::load(&request.lockfile)?;
         let name =
@@ -163,6 +167,7 @@ impl Plan {
             release,
             roles,
             arch: request.arch,
+            looks,
         })
     }
 

@@ -12,7 +12,8 @@ use walkdir::WalkDir;
 
 use crate::error::Result;
 use crate::pipeline::{Settings, secret_path};
-use crate::plan::Plan;
+use crate::plan::{Plan, Request};
+use crate::profile::Profile;
 use crate::report;
 use crate::repro::sha256_hex;
 use crate::role::IMAGES;
@@ -37,13 +38,44 @@ impl Seen {
     /// # Errors
     /// When there is no such file.
     pub(crate) fn look(path: &Path) -> std::io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok(Self {
+        fs::symlink_metadata(path).map(|metadata| Self::of(&metadata))
+    }
+
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
             size: metadata.len(),
             inode: metadata.ino(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+        }
+    }
+}
+
+/// How files look by their path: each itself, and what it leads to when it is a link. One that is not there may come.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Looks(BTreeMap<PathBuf, [Option<Seen>; 2]>);
+
+impl Looks {
+    /// Looks at what a request's plan is read from: the profile, the lockfile, the images and the recipes.
+    pub(crate) fn before(request: &Request) -> Self {
+        let mut looks = Self::default();
+        looks.add(&Profile::path(&request.project, &request.profile));
+        looks.add(&request.lockfile);
+        for folder in [IMAGES, RECIPES].map(|folder| request.project.join(folder)) {
+            for entry in WalkDir::new(folder).follow_links(true) {
+                // A link to nothing is an error with its path, as is a missing folder: a lock may compile nothing.
+                match entry {
+                    Ok(entry) => looks.add(entry.path()),
+                    Err(error) => error.path().into_iter().for_each(|path| looks.add(path)),
+                }
+            }
+        }
+        looks
+    }
+
+    fn add(&mut self, path: &Path) {
+        let seen = [fs::symlink_metadata(path), fs::metadata(path)];
+        self.0.insert(path.to_owned(), seen.map(|metadata| metadata.ok().as_ref().map(Seen::of)));
     }
 }
 
@@ -55,28 +87,20 @@ struct Memory {
     images: Vec<Image>,
 }
 
-/// How everything looks that decides about a build: this program, the lockfile, the profile, the recipes, the secret,
-/// and what the caller asked for. Looked at before any of it is read, so that a later change is a change.
+/// How everything looks that decides about a build: what its plan was read from, this program, the lock's files of this
+/// machine, the secret, and what the caller asked for.
 ///
 /// # Errors
-/// When a folder of recipes cannot be read.
+/// When this program cannot be found.
 pub fn inputs(plan: &Plan, settings: &Settings) -> Result<String> {
-    let secret = settings.secret.clone();
-    let secret = secret.unwrap_or_else(|| secret_path(&plan.project, &plan.cluster.name));
-    let files = [std::env::current_exe()?, plan.lockfile.clone(), plan.profile.path.clone(), secret];
+    let mut looks = plan.looks.clone();
+    looks.add(&std::env::current_exe()?);
+    plan.local_files().iter().for_each(|file| looks.add(&file.found()));
     // The first build makes the secret.
-    let mut seen: Vec<(String, Option<Seen>)> =
-        files.iter().map(|path| (path.display().to_string(), Seen::look(path).ok())).collect();
-    let folders = [IMAGES, RECIPES].map(|folder| plan.project.join(folder));
-    // A project whose lock compiles nothing needs no recipes.
-    for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        for entry in WalkDir::new(folder).sort_by_file_name() {
-            let path = entry.map_err(std::io::Error::from)?.into_path();
-            seen.push((path.display().to_string(), Some(Seen::look(&path)?)));
-        }
-    }
+    let secret = settings.secret.clone();
+    looks.add(&secret.unwrap_or_else(|| secret_path(&plan.project, &plan.cluster.name)));
     let asked = (plan.arch, &plan.cluster.release, settings.identity, &settings.store);
-    Ok(sha256_hex(serde_json::to_vec(&(asked, seen)).map_err(std::io::Error::from)?))
+    Ok(sha256_hex(serde_json::to_vec(&(asked, looks)).map_err(std::io::Error::from)?))
 }
 
 /// The images in a folder, when nothing has changed since they were made.
@@ -108,9 +132,13 @@ pub fn remember<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use fs_err as fs;
 
-    use super::{remember, since};
+    use super::{Looks, remember, since};
+    use crate::lock::format::Arch;
+    use crate::plan::Request;
     use crate::report;
     use crate::stage::image::Image;
 
@@ -150,5 +178,43 @@ mod tests {
         all();
         fs::write(at(super::FILE), "{").unwrap();
         assert!(since(folder.path(), "inputs").is_none(), "a broken memory is none");
+    }
+
+    #[test]
+    fn a_link_is_followed_and_may_lead_nowhere() {
+        let (folder, site) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (project, site) = (folder.path().to_owned(), site.path());
+        let request = Request {
+            project: project.clone(),
+            profile: "lab".to_owned(),
+            release: None,
+            arch: Arch::Amd64,
+            lockfile: project.join("lockfile.toml"),
+        };
+        for folder in ["profiles", "images"] {
+            fs::create_dir(project.join(folder)).unwrap();
+        }
+        let look = || serde_json::to_string(&Looks::before(&request)).unwrap();
+        let mut seen = vec![look()];
+        let mut changed = |what: &str| {
+            let now = look();
+            assert_ne!(seen.last(), Some(&now), "{what}");
+            assert_eq!(now, look(), "{what}: nothing changed since");
+            seen.push(now);
+        };
+        symlink(site.join("lab.toml"), project.join("profiles/lab.toml")).unwrap();
+        changed("a link to a profile that is not there");
+        fs::write(site.join("lab.toml"), "a").unwrap();
+        changed("the profile came");
+        fs::write(site.join("lab.toml"), "b").unwrap();
+        changed("its text, as long as before");
+        symlink(site.join("role"), project.join("images/role")).unwrap();
+        changed("a link to a role that is not there");
+        fs::create_dir(site.join("role")).unwrap();
+        changed("the role came");
+        fs::write(site.join("role/image.toml"), "").unwrap();
+        changed("its recipe came");
+        symlink("..", site.join("role/around")).unwrap();
+        changed("a link in a circle");
     }
 }
