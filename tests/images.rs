@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -25,8 +26,12 @@ const SECRET_FILES: [&str; 4] = [
 #[test]
 fn images_are_sound_and_hold_what_they_promise() {
     let out = fresh("images");
-    let printed = build(&out);
     let results = out.join(PROFILE);
+    let killed = results.join(".new-killed");
+    fs::create_dir_all(&killed).unwrap();
+    fs::write(killed.join("worker.qcow2"), "half of one, with keys").unwrap();
+    let printed = build(&out);
+    assert!(!killed.exists(), "what a killed build left");
     let cluster = ClusterJson::load(&results).unwrap();
     let lines: Vec<String> = cluster
         .images
@@ -99,6 +104,24 @@ fn images_for_seeds_are_the_same_for_everybody() {
         builder(&[&["seed", "--profile", PROFILE, &node.name], &arguments[..]].concat());
         assert!(fs::read(again).unwrap() == ours, "`builder seed` writes what `build` wrote");
     }
+}
+
+#[test]
+fn the_image_of_a_role_that_is_gone_goes_too() {
+    let out = fresh("gone");
+    let profile = out.join("lab.toml");
+    let secret = secret(&out, 7);
+    let images = |profile_of: &str| {
+        fs::copy(project().join("profiles").join(profile_of), &profile).unwrap();
+        builder(&["build", "--profile", text(&profile), "--secret", text(&secret), "--out", text(&out)]);
+        let files = fs::read_dir(out.join("lab")).unwrap();
+        let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        files.filter(|file| file.ends_with(".qcow2")).collect::<BTreeSet<String>>()
+    };
+    let files = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    assert_eq!(images("1cp-2workers.toml"), files(&["control-plane.qcow2", "worker.qcow2"]));
+    fs::write(out.join("lab/mine.qcow2"), "nothing of a build").unwrap();
+    assert_eq!(images("single.toml"), files(&["mine.qcow2", "single.qcow2"]));
 }
 
 /// The same content as when this was last written down, on whatever machine and day that was. A change of the lock or

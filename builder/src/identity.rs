@@ -68,7 +68,7 @@ impl Explain for IdentityError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::TooSmall { .. } => {
-                Some("give the image fewer nodes, or its identity partition more room".into())
+                Some("build with `--identity seed`, which keeps identities outside the image".to_owned())
             }
             Self::Stream { .. } => None,
         }

@@ -1,6 +1,7 @@
 //! The pipeline of `builder build`: one line per stage, in the only order that compiles.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use firstboot::schema::Node;
@@ -73,12 +74,20 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let stocks = stock::all(plan, &store, &tools, &base, &trees, progress)?;
     let disks = disk::all(plan, &store, &tools, stocks, &trees, progress)?;
     let identities = identities(plan, settings.identity, &pki(plan, given)?)?;
-    fs::create_dir_all(&folder)?;
+    let _alone = alone(&folder)?;
     let images = image::finish(&store, &tools, &disks, &identities.partitions, &folder, progress)?;
     seed::write(&folder, &identities.seeds)?;
     report::write(plan, &folder, &images, settings.identity, &identities.admin)?;
     unchanged::remember(&folder, looks, &images, identities.seeds.keys())?;
     Ok(Built { folder, images })
+}
+
+/// Makes a folder of results, for this build alone until the lock is dropped: another one of the same profile waits.
+fn alone(folder: &Path) -> std::io::Result<File> {
+    fs::create_dir_all(folder)?;
+    let folder = fs::File::open(folder)?.into_parts().0;
+    folder.lock()?;
+    Ok(folder)
 }
 
 /// The NoCloud volume of one node, with its identity from the same secret as that of a build.

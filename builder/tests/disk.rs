@@ -183,12 +183,12 @@ fn files_join_a_disk_as_if_they_had_been_written_to_it() {
         ("usr/nothing", 0o644, b""),
         ("usr/zeros", 0o644, &zeros),
     ];
-    let found = changes(&tools, &stock, files.into_iter(), 1_750_000_000).unwrap();
+    let found = changes(&tools, &stock, files.into_iter(), 1_750_000_000, folder.path()).unwrap();
     let bytes = found.len() as u64 * CLUSTER;
     assert!((1 << 20..3 << 20).contains(&bytes), "{bytes} bytes change");
     let whole = Stock { skeleton: stock.raw.clone(), ..stock.clone() };
     assert!(
-        found == changes(&tools, &whole, files.into_iter(), 1_750_000_000).unwrap(),
+        found == changes(&tools, &whole, files.into_iter(), 1_750_000_000, folder.path()).unwrap(),
         "not the metadata alone"
     );
 
@@ -213,7 +213,8 @@ fn files_join_a_disk_as_if_they_had_been_written_to_it() {
     assert!(changes::load(&again).unwrap() == found);
 
     let fault = |path, bytes: &[u8]| {
-        let error = changes(&tools, &stock, [(path, 0o644, bytes)].into_iter(), 1_750_000_000).unwrap_err();
+        let error = changes(&tools, &stock, [(path, 0o644, bytes)].into_iter(), 1_750_000_000, folder.path())
+            .unwrap_err();
         Error::from(error).to_string()
     };
     insta::assert_snapshot!(fault("etc/absent", b""), @r"

@@ -48,7 +48,7 @@ pub fn skeleton(tools: &Sandbox, raw: &Path, out: &Path) -> Result<(), DiskError
     Ok(())
 }
 
-/// What changes on a stock disk when files join it.
+/// What changes on a stock disk when files join it; works in the folder `work`, and leaves nothing in it.
 ///
 /// # Errors
 /// [`DiskError`] when a file does not fit or its folder is missing, or the disks cannot be read.
@@ -57,8 +57,9 @@ pub fn changes<'a>(
     stock: &Stock,
     files: impl Iterator<Item = File<'a>>,
     epoch: i64,
+    work: &Path,
 ) -> Result<Changes, DiskError> {
-    let work = tempfile::tempdir()?;
+    let work = tempfile::tempdir_in(work)?;
     let changed = work.path().join("disk.raw");
     copy(&stock.skeleton, &changed)?;
     let mut script = String::new();

@@ -45,10 +45,8 @@ pub fn seed_path(node: &str) -> PathBuf {
 /// # Errors
 /// When the folder cannot be written.
 pub fn write(plan: &Plan, folder: &Path, images: &[Image], identity: Identity, admin: &Admin) -> Result<()> {
-    let mut table =
-        serde_json::to_vec_pretty(&cluster_json(plan, images, identity)).map_err(std::io::Error::from)?;
-    table.push(b'\n');
-    public(&folder.join(cluster::FILE), &table)?;
+    let table = cluster_json(plan, images, identity).to_text().map_err(std::io::Error::from)?;
+    public(&folder.join(cluster::FILE), table.as_bytes())?;
     let sums: String = images.iter().map(|image| format!("{}  {}\n", image.sha256, image.file)).collect();
     public(&folder.join(SHA256SUMS), sums.as_bytes())?;
     private(&folder.join(KUBECONFIG), admin.kubeconfig.expose().as_bytes())?;

@@ -103,7 +103,7 @@ fn make(
     let folder = store.step(&key, |folder| {
         let task = progress.task(&format!("putting the files of `{}`", tree.role));
         let sandbox = Sandbox::new(&tools.path);
-        let changed = changes::changes(&sandbox, &stock.disk, tree.overlay.bytes(), epoch)?;
+        let changed = changes::changes(&sandbox, &stock.disk, tree.overlay.bytes(), epoch, folder)?;
         changes::save(&changed, folder)?;
         task.finish();
         Ok(())

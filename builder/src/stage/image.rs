@@ -26,6 +26,12 @@ use crate::unchanged::Seen;
 /// Remembers, beside the images, what they were made of, so that an unchanged build reads none of them.
 const STAMPS: &str = ".images.json";
 
+/// Raised when the image of the same disk and identities changes.
+const VERSION: u32 = 1;
+
+/// How the folders begin in which images are made.
+const FRESH: &str = ".new-";
+
 /// A finished image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Image {
@@ -49,7 +55,8 @@ struct Stamp {
     seen: Seen,
 }
 
-/// Makes the images in `out`; `identities` are the partitions' bytes by role. All appear, or none.
+/// Makes the images in `out`, which nobody else writes meanwhile; `identities` are the partitions' bytes by role. All
+/// appear, or none. What a killed build left goes, and the images of roles that there are no more.
 ///
 /// # Errors
 /// When qemu-img fails or the folder cannot be written.
@@ -65,8 +72,9 @@ pub fn finish(
     let mut known: BTreeMap<String, Stamp> =
         fs::read(&stamps).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     known.retain(|file, stamp| Seen::look(&out.join(file)).is_ok_and(|seen| seen == stamp.seen));
+    remove_unfinished(out)?;
     // The new files, each under a name that nothing takes for an image until all are there.
-    let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(out)?;
+    let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(out)?;
     let stocks = disks.iter().filter_map(|disk| fs::metadata(&disk.stock.disk.qcow2).ok());
     let bytes = stocks.map(|stock| stock.len()).sum();
     let need = Need { bytes, what: "the images", folder: out, option: "--out" };
@@ -74,7 +82,7 @@ pub fn finish(
         let file = file_of(disk);
         let identity = identities.get(&disk.role);
         let identity_sha256 = identity.map(sha256_hex).unwrap_or_default();
-        let inputs = sha256_hex(format!("{}{identity_sha256}", disk.key.digest()));
+        let inputs = sha256_hex(format!("{VERSION}{}{identity_sha256}", disk.key.digest()));
         if known.get(&file).is_some_and(|stamp| stamp.inputs == inputs) {
             return Ok(None);
         }
@@ -108,8 +116,10 @@ pub fn finish(
             stamp.seen = Seen::look(&out.join(file))?;
         }
     }
-    known.retain(|file, _| images.iter().any(|(_, image, _)| image == file));
-    if !made.is_empty() {
+    let gone = known.extract_if(.., |file, _| images.iter().all(|(_, image, _)| image != file));
+    let gone: Vec<String> = gone.map(|(file, _)| file).collect();
+    gone.iter().try_for_each(|file| fs::remove_file(out.join(file)))?;
+    if !made.is_empty() || !gone.is_empty() {
         private(&stamps, &serde_json::to_vec(&known).map_err(std::io::Error::from)?)?;
     }
     let finished = images.into_iter().filter_map(|(disk, file, content_sha256)| {
@@ -123,6 +133,17 @@ pub fn finish(
         })
     });
     Ok(finished.collect())
+}
+
+/// A killed build's new images hold keys as finished ones do.
+fn remove_unfinished(out: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FRESH)) {
+            fs::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The name of a role's image.
