@@ -21,8 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
+use nix::unistd::geteuid;
 
 use crate::error::Result;
+use crate::sandbox;
 pub use error::StoreError;
 pub use key::StepKey;
 pub use room::FullError;
@@ -109,11 +111,8 @@ impl Store {
             if name.ends_with(PARTIAL) {
                 continue;
             }
-            // What cannot be removed takes room, and nothing else.
-            if self.try_lock(name)?.is_some()
-                && let Err(error) = remove_tree(&path)
-            {
-                tracing::warn!(%error, "a killed builder left something in the store");
+            if self.try_lock(name)?.is_some() {
+                remove_tree(&path)?;
             }
         }
         Ok(())
@@ -274,18 +273,25 @@ fn is_store(root: &Path) -> Result<()> {
 
 const PARTIAL: &str = ".part";
 
-/// Removes a file or folder, also one whose folders are not writable; nothing there is fine.
+/// Removes a file or folder, also one whose folders are not writable, or of ids that a sandbox had; nothing there is fine.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    match remove_own(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() => {
+            sandbox::remove(path).map_err(io::Error::other)
+        }
+        done => done,
+    }
+}
+
+fn remove_own(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     if !metadata.is_dir() {
         return fs::remove_file(path);
     }
-    // A folder of an id that a sandbox had, like those of accounts of the base, is not this user's; an empty one goes
-    // all the same.
-    let _ = fs::set_permissions(path, std::fs::Permissions::from_mode(0o700));
+    fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
     for entry in fs::read_dir(path)? {
-        remove_tree(&entry?.path())?;
+        remove_own(&entry?.path())?;
     }
     fs::remove_dir(path)
 }

@@ -90,6 +90,11 @@ fn first(order: &Order, text: &str) -> Result<ExitStatus, String> {
     if stdin.read(&mut byte).map_err(|error| error.to_string())? == 0 {
         return Err("the parent went away".to_owned());
     }
+    if let Some(path) = &order.remove {
+        return crate::store::remove_tree(path)
+            .map(|()| ExitStatus::default())
+            .map_err(|error| error.to_string());
+    }
     let mut second = Command::new("/proc/self/exe");
     second.args([INNER, text, SECOND]).env_clear();
     if detached {

@@ -53,6 +53,8 @@ struct Order {
     sandbox: Sandbox,
     argv: Vec<String>,
     user_namespace: bool,
+    /// What to remove, instead of running a program.
+    remove: Option<PathBuf>,
 }
 
 /// Why a program did not do its work.
@@ -231,15 +233,24 @@ impl Sandbox {
     }
 
     /// Starts the child side and sees it through the making of its namespaces.
-    #[expect(clippy::disallowed_methods, reason = "the sandbox is the door")]
     fn start(&self, argv: Vec<String>, stderr: Stdio) -> Result<Child, SandboxError> {
+        self.launch(argv, None, stderr)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the sandbox is the door")]
+    fn launch(
+        &self,
+        argv: Vec<String>,
+        remove: Option<PathBuf>,
+        stderr: Stdio,
+    ) -> Result<Child, SandboxError> {
         let start = |message: String| SandboxError::Start {
             message,
             hint: "run `builder doctor` to see what this host lacks".to_owned(),
         };
         // What is emulated holds in a user namespace: the host's own programs stay as they are.
         let user_namespace = !nix::unistd::geteuid().is_root() || self.emulate.is_some();
-        let order = Order { sandbox: self.clone(), argv, user_namespace };
+        let order = Order { sandbox: self.clone(), argv, user_namespace, remove };
         let order = serde_json::to_string(&order).map_err(|error| start(error.to_string()))?;
         let mut child = Command::new(launcher())
             .args([INNER, &order])
@@ -269,6 +280,25 @@ impl Sandbox {
                 Err(SandboxError::Start { message, hint: emulation::HINT.to_owned() })
             }
         }
+    }
+}
+
+/// Removes a folder that programs of a sandbox filled: some of it may be of ids that only they had, which an ordinary
+/// user can neither write to nor remove.
+///
+/// # Errors
+/// [`SandboxError`] when the namespaces cannot be made, or something in it cannot be removed.
+pub fn remove(path: &Path) -> Result<(), SandboxError> {
+    let program = format!("removing {}", path.display());
+    let io_error = |source| SandboxError::Io { program: program.clone(), source };
+    let stderr = tempfile::tempfile().map_err(io_error)?;
+    let log = Stdio::from(stderr.try_clone().map_err(io_error)?);
+    let mut child = Sandbox::new(Path::new("/")).launch(Vec::new(), Some(path.to_owned()), log)?;
+    let status = child.wait().map_err(io_error)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(SandboxError::Failed { program, status, stderr: tail(stderr) })
     }
 }
 
