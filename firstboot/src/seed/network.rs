@@ -70,10 +70,18 @@ pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
 fn ethernets(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Settings, SeedError> {
     let mut settings = Settings::default();
     for (name, at) in at.limited(at.entries()?)? {
-        let card = ethernet(name, &at, ignored)?;
-        settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
+        add(&mut settings, ethernet(name, &at, ignored)?, &at, origin)?;
     }
     Ok(settings)
+}
+
+/// Adds a card: its name is that of a file.
+pub fn add(settings: &mut Settings, card: Interface, at: &At<'_>, origin: &str) -> Result<(), SeedError> {
+    if settings.interfaces.iter().any(|known| known.value.id == card.id) {
+        return Err(at.error(format!("`{}` is a second card `{}`; give each its own name", at.path, card.id)));
+    }
+    settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
+    Ok(())
 }
 
 fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
