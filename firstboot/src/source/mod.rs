@@ -26,7 +26,7 @@ pub use kept::KeptError;
 pub use keys::{Key, SettingError};
 pub use metadata::{Metadata, MetadataError};
 pub use nocloud::{NoCloud, NoCloudError};
-pub use settings::{Settings, Sourced};
+pub use settings::{Settings, Sourced, add_account};
 pub use smbios::Smbios;
 
 use crate::machine::{Machine, names};

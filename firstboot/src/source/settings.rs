@@ -75,7 +75,9 @@ pub struct Settings {
 impl Settings {
     /// Fills what is missing from a source of lower precedence.
     #[must_use]
-    pub fn or(self, lower: Self) -> Self {
+    pub fn or(mut self, lower: Self) -> Self {
+        // One account is one file of keys, whichever sources give them.
+        lower.accounts.into_iter().for_each(|account| add_account(&mut self.accounts, account));
         Self {
             node: self.node.or(lower.node),
             hostname: self.hostname.or(lower.hostname),
@@ -86,7 +88,7 @@ impl Settings {
             peers: self.peers.or(lower.peers),
             metadata: self.metadata.or(lower.metadata),
             instance_id: self.instance_id.or(lower.instance_id),
-            accounts: [self.accounts, lower.accounts].concat(),
+            accounts: self.accounts,
             interfaces: [self.interfaces, lower.interfaces].concat(),
             ignored: [self.ignored, lower.ignored].concat(),
             announced: self.announced.or(lower.announced),
@@ -112,5 +114,23 @@ impl Settings {
         .flatten()
         .next()
         .map(String::as_str)
+    }
+}
+
+/// Adds an account, or its keys to the one of that name.
+pub fn add_account(accounts: &mut Vec<Sourced<Account>>, new: Sourced<Account>) {
+    let Some(known) = accounts.iter_mut().find(|known| known.value.name == new.value.name) else {
+        accounts.push(new);
+        return;
+    };
+    for key in new.value.keys {
+        if !known.value.keys.contains(&key) {
+            known.value.keys.push(key);
+        }
+    }
+    if known.origin.is_empty() {
+        known.origin = new.origin;
+    } else if !new.origin.is_empty() && !known.origin.split("; ").any(|origin| origin == new.origin) {
+        known.origin = format!("{}; {}", known.origin, new.origin);
     }
 }
