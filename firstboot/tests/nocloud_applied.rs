@@ -267,6 +267,26 @@ fn cards_get_what_network_config_says() {
 }
 
 #[test]
+fn a_default_route_with_a_metric_or_on_link_takes_the_place_of_the_table_s_gateway() {
+    for (route, expected) in [
+        ("via: 192.168.122.254, metric: 100", "Gateway=192.168.122.254\nMetric=100\n"),
+        ("via: 10.0.0.1, on-link: true", "Gateway=10.0.0.1\nGatewayOnLink=yes\n"),
+    ] {
+        let world = World::node_0();
+        let network = format!("version: 2\nethernets:\n  enp1s0: {{routes: [{{to: default, {route}}}]}}\n");
+        world.seed(&[("network-config", &network)]);
+        let said = world.boot();
+        assert!(!said.failed && !said.console.contains("gateway"), "{}", said.console);
+        let text = world.read("etc/systemd/network/10-kiln.network");
+        assert!(text.contains(&format!("[Route]\nDestination=0.0.0.0/0\n{expected}")), "{text}");
+        assert!(!text.contains("Gateway=192.168.122.1\n"), "{text}");
+        // What a source says of the gateway itself still counts.
+        world.cmdline("kiln.gateway=192.168.122.253");
+        assert!(world.boot().console.contains("gateway 192.168.122.253 (kernel command line"));
+    }
+}
+
+#[test]
 fn version_1_says_the_same() {
     let world = World::new();
     world.card("enp1s0", "52:54:00:00:00:01", "1");

@@ -7,13 +7,15 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{FactsError, list};
 use crate::machine::Card;
 use crate::schema::{Mac, Node};
-use crate::source::{Interface, Sourced};
+use crate::source::{Interface, Route, Sourced};
 
 /// What a source says of the cluster's card.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub address: Option<Sourced<Ipv4Net>>,
     pub gateway: Option<Sourced<Ipv4Addr>>,
+    /// Whether it has a default route of IPv4, be it the gateway or among the rest.
+    pub routed: bool,
     pub dns: Option<Sourced<Vec<IpAddr>>>,
     /// The rest, when there is any.
     pub rest: Option<Sourced<Interface>>,
@@ -88,7 +90,10 @@ pub(super) fn split(
         _ => None,
     };
     let is_default = |to: &IpNet| v4(to) && to.prefix_len() == 0;
-    let found = own.routes.iter().position(|route| is_default(&route.to) && route.metric.is_none());
+    let routed = own.routes.iter().any(|route| is_default(&route.to));
+    // A gateway is neither weighed against others nor outside the address's network.
+    let plain = |route: &Route| is_default(&route.to) && route.metric.is_none() && !route.on_link;
+    let found = own.routes.iter().position(plain);
     let gateway = match found.map(|at| own.routes.remove(at).via) {
         Some(Some(IpAddr::V4(via))) => Some(Sourced::new(via, from("gateway"))),
         _ => None,
@@ -97,7 +102,7 @@ pub(super) fn split(
     let dns = (!dns.is_empty()).then(|| Sourced::new(dns, from("nameservers")));
     let bare = Interface { id: own.id.clone(), selector: own.selector.clone(), ..Interface::default() };
     let rest = (own != bare).then(|| Sourced::new(own, &origin));
-    Said { address, gateway, dns, rest }
+    Said { address, gateway, routed, dns, rest }
 }
 
 /// Where nobody knows the network, the card that asks for an address is the one.
