@@ -55,7 +55,7 @@ pub(super) fn pick(
 /// The interface that is the cluster's card, and all others.
 type Sorted = (Option<Sourced<Interface>>, Vec<Sourced<Interface>>);
 
-/// Finds the interface that means the cluster's card.
+/// Finds the interface that means the cluster's card. It is among the others too when it means more cards.
 pub(super) fn sort(
     interfaces: &[Sourced<Interface>],
     mac: Mac,
@@ -66,7 +66,7 @@ pub(super) fn sort(
         let named = cards.iter().find(|card| card.mac == mac).is_some_and(|card| selector.means(card));
         named || (selector.name.is_none() && selector.mac == Some(mac))
     };
-    let (own, others): (Vec<_>, Vec<_>) = interfaces.iter().cloned().partition(means);
+    let (own, mut others): (Vec<_>, Vec<_>) = interfaces.iter().cloned().partition(means);
     if let [first, second, ..] = &own[..] {
         return Err(FactsError::Misfit {
             origin: second.origin.clone(),
@@ -74,7 +74,14 @@ pub(super) fn sort(
             reason: format!("is the network card {mac}, as `{}` is", first.value.id),
         });
     }
-    Ok((own.into_iter().next(), others))
+    let own = own.into_iter().next();
+    // An address is one card's, whatever else a pattern fits.
+    let shared = own.iter().filter(|own| {
+        own.value.addresses.is_empty()
+            && cards.iter().any(|card| card.mac != mac && own.value.selector.means(card))
+    });
+    others.extend(shared.cloned());
+    Ok((own, others))
 }
 
 /// Takes what the node's own values are out of an interface.
