@@ -144,6 +144,23 @@ fn a_host_name_picks_the_node_when_no_card_does() {
 }
 
 #[test]
+fn a_host_name_that_is_no_node_s_leaves_the_choice_to_the_next_one() {
+    let world = World::with_card("enp1s0", "52:54:00:aa:bb:cc");
+    let files = [("meta-data", "local-hostname: node-1\n"), ("user-data", "#cloud-config\nhostname: blue\n")];
+    world.seed(&files);
+    let said = world.boot();
+    assert!(line(&said, "hostname").contains("blue (NoCloud, user-data, hostname)"), "{}", said.console);
+    assert!(line(&said, "address").contains("by host name: NoCloud, meta-data, local-hostname"));
+    // What is kept of it says the same.
+    world.detach();
+    assert_eq!(world.boot().lines(), "node-1 is up to date");
+    world.cmdline("kiln.hostname=red");
+    let said = world.boot();
+    assert!(line(&said, "hostname").contains("red (kernel command line"), "{}", said.console);
+    assert!(line(&said, "address").contains("by host name: NoCloud, meta-data, local-hostname"));
+}
+
+#[test]
 fn strings_of_others_are_skipped() {
     let world = World::node_0();
     world.oem_strings(&["io.systemd.credential:kiln.node=node-1", "Kiln.node=node-1", ""]);

@@ -36,6 +36,9 @@ pub struct Settings {
     pub node: Option<Sourced<String>>,
     /// Host name, where it is to differ from the node's; it picks the node where nothing else does.
     pub hostname: Option<Sourced<String>>,
+    /// Those of lower precedence, in its order: one of them may be a node's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_hostnames: Vec<Sourced<String>>,
     /// Address with the length of its network's prefix.
     pub address: Option<Sourced<Ipv4Net>>,
     /// Default gateway.
@@ -78,9 +81,13 @@ impl Settings {
     pub fn or(mut self, lower: Self) -> Self {
         // One account is one file of keys, whichever sources give them.
         lower.accounts.into_iter().for_each(|account| add_account(&mut self.accounts, account));
+        let mut hostnames = (self.hostname.into_iter().chain(self.other_hostnames))
+            .chain(lower.hostname)
+            .chain(lower.other_hostnames);
         Self {
             node: self.node.or(lower.node),
-            hostname: self.hostname.or(lower.hostname),
+            hostname: hostnames.next(),
+            other_hostnames: hostnames.collect(),
             address: self.address.or(lower.address),
             gateway: self.gateway.or(lower.gateway),
             dns: self.dns.or(lower.dns),
