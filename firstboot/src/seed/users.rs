@@ -3,8 +3,7 @@
 use super::SeedError;
 use super::cloud_config::{CloudConfig, User};
 use super::reader::{At, Keys};
-use crate::cluster::is_label;
-use crate::source::{Account, Sourced, add_account};
+use crate::source::{Account, Sourced, add_account, first_label};
 
 /// Who gets keys that name nobody, when no seed says another name.
 const DEFAULT_USER: &str = "root";
@@ -131,12 +130,7 @@ pub fn ssh_key(at: &At<'_>) -> Result<String, SeedError> {
     Ok(key.to_owned())
 }
 
-/// The first part of a host name; cloud-init's users also write it with its domain or in capitals.
+/// The first part of a host name.
 pub fn host_label(at: &At<'_>) -> Result<String, SeedError> {
-    let name = at.text()?.to_ascii_lowercase();
-    let label = name.split('.').next().unwrap_or_default();
-    if name.len() > 253 || !name.split('.').all(is_label) {
-        return Err(at.wrong("a host name of letters, digits and hyphens, like `node-0`"));
-    }
-    Ok(label.to_owned())
+    first_label(at.text()?).map_err(|expected| at.wrong(expected))
 }
