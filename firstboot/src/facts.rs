@@ -162,6 +162,8 @@ impl Facts {
         let mac = cards::pick(node, origin, &table, cards, &settings.interfaces, network)?;
         let (own, others) = cards::sort(&settings.interfaces, mac.value, cards)?;
         let said = own.map(|own| cards::split(own, network)).unwrap_or_default();
+        // It would win over a default route with a metric.
+        let table_gateway = cluster.network.gateway.filter(|_| !said.routed);
         let facts = Self {
             node_name: Sourced::new(node.name.clone(), origin),
             node_fqdn: format!("{}.{}", node.name, cluster.domain),
@@ -170,7 +172,7 @@ impl Facts {
                 .or_else(|| planned.map(|planned| Sourced::new(planned, &table))),
             announced: network.is_none().then(|| instance(&cluster.name, &node.name)),
             gateway: (settings.gateway.clone().or(said.gateway))
-                .or_else(|| cluster.network.gateway.map(|gateway| Sourced::new(gateway, &table))),
+                .or_else(|| table_gateway.map(|gateway| Sourced::new(gateway, &table))),
             dns: settings.dns.clone().or(said.dns).unwrap_or_else(|| {
                 Sourced::new(cluster.network.dns.iter().copied().map(IpAddr::V4).collect(), &table)
             }),

@@ -128,7 +128,7 @@ fn a_seed_that_does_not_come_stops_nothing() {
     insta::assert_snapshot!(said.lines().lines().take(3).collect::<Vec<_>>().join("\n"), @"
     waiting up to 1 s for the NoCloud disk that is announced by kernel command line
     it did not come
-    node-0: hostname blue (kernel command line, kiln.hostname)
+    node-0: hostname blue (kernel command line, h)
     ");
 }
 

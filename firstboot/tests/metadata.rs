@@ -10,6 +10,7 @@ use firstboot::args::Args;
 use firstboot::ops::Real;
 use fs_err as fs;
 use support::cloud::{EC2, GCE, ec2, gce, reply, server};
+use support::seed::KEY;
 use support::{Said, World};
 
 /// A machine in a cloud, with a card that nobody knows.
@@ -140,6 +141,23 @@ fn nobody_is_asked_without_a_word() {
     let tree = world.tree();
     let said = world.boot_metadata();
     assert!(!said.failed && said.console.is_empty() && world.tree() == tree);
+}
+
+#[test]
+fn a_disk_and_the_cloud_may_give_keys_to_one_user() {
+    let world = machine("ec2");
+    world.metadata(ec2(&EC2));
+    world.seed(&[(
+        "user-data",
+        &format!("#cloud-config\nssh_authorized_keys: ['{KEY}', ssh-ed25519 AAAA ada]\n"),
+    )]);
+    world.boot();
+    let said = world.boot_metadata();
+    let line =
+        "user root 2 keys (NoCloud, user-data, ssh_authorized_keys; ec2 metadata, meta-data, public-keys)";
+    assert!(said.console.contains(line), "{}", said.console);
+    let keys = world.read("etc/ssh/authorized_keys.seed/root");
+    assert!(keys.ends_with(&format!("change.\n{KEY}\nssh-ed25519 AAAA ada\n")), "{keys}");
 }
 
 #[test]

@@ -267,6 +267,49 @@ fn cards_get_what_network_config_says() {
 }
 
 #[test]
+fn a_default_route_with_a_metric_or_on_link_takes_the_place_of_the_table_s_gateway() {
+    for (route, expected) in [
+        ("via: 192.168.122.254, metric: 100", "Gateway=192.168.122.254\nMetric=100\n"),
+        ("via: 10.0.0.1, on-link: true", "Gateway=10.0.0.1\nGatewayOnLink=yes\n"),
+    ] {
+        let world = World::node_0();
+        let network = format!("version: 2\nethernets:\n  enp1s0: {{routes: [{{to: default, {route}}}]}}\n");
+        world.seed(&[("network-config", &network)]);
+        let said = world.boot();
+        assert!(!said.failed && !said.console.contains("gateway"), "{}", said.console);
+        let text = world.read("etc/systemd/network/10-kiln.network");
+        assert!(text.contains(&format!("[Route]\nDestination=0.0.0.0/0\n{expected}")), "{text}");
+        assert!(!text.contains("Gateway=192.168.122.1\n"), "{text}");
+        // What a source says of the gateway itself still counts.
+        world.cmdline("kiln.gateway=192.168.122.253");
+        assert!(world.boot().console.contains("gateway 192.168.122.253 (kernel command line"));
+    }
+}
+
+#[test]
+fn a_pattern_sets_up_the_other_cards_that_it_means() {
+    let other = "etc/systemd/network/20-kiln-id0.network";
+    for (cards, addresses, expected) in
+        [(1, "", false), (2, "", true), (2, ", addresses: [192.168.122.55/24]", false)]
+    {
+        let world = World::node_0();
+        if cards == 2 {
+            world.card("enp2s0", "52:54:00:00:00:02", "1");
+        }
+        let entry = format!("{{match: {{name: 'en*'}}, dhcp4: true{addresses}}}");
+        world.seed(&[("network-config", &format!("version: 2\nethernets: {{id0: {entry}}}\n"))]);
+        let said = world.boot();
+        assert!(!said.failed, "{}", said.console);
+        assert!(world.read("etc/systemd/network/10-kiln.network").contains("DHCP=ipv4\n"));
+        assert_eq!(world.root().join(other).exists(), expected, "{cards} {addresses}:\n{}", said.console);
+        assert_eq!(said.console.contains(": card id0 en* dhcp4 (NoCloud"), expected, "{}", said.console);
+        if expected {
+            assert!(world.read(other).contains("[Match]\nName=en*\nType=ether\n"), "{}", world.read(other));
+        }
+    }
+}
+
+#[test]
 fn version_1_says_the_same() {
     let world = World::new();
     world.card("enp1s0", "52:54:00:00:00:01", "1");

@@ -123,13 +123,41 @@ fn a_serial_number_of_ours_or_of_cloud_init_is_read_and_any_other_is_not() {
     let said = world.boot();
     insta::assert_snapshot!(said.console.lines().take(2).collect::<Vec<_>>().join("\n"), @"
     firstboot: node-1: ignored, Kiln's images do nothing with it: SMBIOS, serial number, s=http://10.0.0.1/
-    firstboot: node-1: hostname node-1 (SMBIOS, kiln.hostname)
+    firstboot: node-1: hostname node-1 (SMBIOS, serial number, h)
     ");
     for serial in ["VMware-56 4d 4b", "", "Not Specified", "ds=openstack;h=node-1", "\u{e9}kiln.node=x"] {
         let world = World::node_0();
         world.serial(serial);
         assert!(line(&world.boot(), "hostname").contains("node-0"), "{serial}");
     }
+}
+
+#[test]
+fn cloud_init_s_words_give_a_host_name_as_its_seeds_do_and_give_way_to_our_own_key() {
+    let boot = |cmdline: &str, serial: &str| {
+        let world = World::with_card("enp1s0", "52:54:00:aa:bb:cc");
+        world.cmdline(cmdline);
+        world.serial(serial);
+        let said = world.boot();
+        let lines = said.console.lines().map(|line| line.trim_start_matches("firstboot: "));
+        lines.take(3).filter(|line| !line.contains(": card ")).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(boot("quiet ds=nocloud;h=Node-1.example.org", ""), @"
+    node-1: hostname node-1 (kernel command line, h)
+    node-1: address 192.168.122.12/24 (node table, by host name: kernel command line, h)
+    ");
+    insta::assert_snapshot!(boot("kiln.hostname=blue ds=nocloud;h=node-1", ""), @"
+    node-1: hostname blue (kernel command line, kiln.hostname)
+    node-1: address 192.168.122.12/24 (node table, by host name: kernel command line, h)
+    ");
+    insta::assert_snapshot!(boot("", "ds=nocloud;local-hostname=a_b"), @"
+    SMBIOS: `local-hostname` is `a_b`; write a host name of letters, digits and hyphens, like `node-0`
+    nothing was written; correct this and boot again
+    ");
+    insta::assert_snapshot!(boot("ds=nocloud;h=a;local-hostname=b", ""), @"
+    kernel command line: `local-hostname` is given twice
+    nothing was written; correct this and boot again
+    ");
 }
 
 #[test]
@@ -141,6 +169,23 @@ fn a_host_name_picks_the_node_when_no_card_does() {
     let world = World::node_0();
     world.credential("kiln.hostname", "node-1");
     insta::assert_snapshot!(world.boot().console.lines().next().unwrap(), @"firstboot: systemd credentials, kiln.hostname: node-1 is the name of another node, and this is `node-0`");
+}
+
+#[test]
+fn a_host_name_that_is_no_node_s_leaves_the_choice_to_the_next_one() {
+    let world = World::with_card("enp1s0", "52:54:00:aa:bb:cc");
+    let files = [("meta-data", "local-hostname: node-1\n"), ("user-data", "#cloud-config\nhostname: blue\n")];
+    world.seed(&files);
+    let said = world.boot();
+    assert!(line(&said, "hostname").contains("blue (NoCloud, user-data, hostname)"), "{}", said.console);
+    assert!(line(&said, "address").contains("by host name: NoCloud, meta-data, local-hostname"));
+    // What is kept of it says the same.
+    world.detach();
+    assert_eq!(world.boot().lines(), "node-1 is up to date");
+    world.cmdline("kiln.hostname=red");
+    let said = world.boot();
+    assert!(line(&said, "hostname").contains("red (kernel command line"), "{}", said.console);
+    assert!(line(&said, "address").contains("by host name: NoCloud, meta-data, local-hostname"));
 }
 
 #[test]

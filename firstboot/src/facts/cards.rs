@@ -7,13 +7,15 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{FactsError, list};
 use crate::machine::Card;
 use crate::schema::{Mac, Node};
-use crate::source::{Interface, Sourced};
+use crate::source::{Interface, Route, Sourced};
 
 /// What a source says of the cluster's card.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub address: Option<Sourced<Ipv4Net>>,
     pub gateway: Option<Sourced<Ipv4Addr>>,
+    /// Whether it has a default route of IPv4, be it the gateway or among the rest.
+    pub routed: bool,
     pub dns: Option<Sourced<Vec<IpAddr>>>,
     /// The rest, when there is any.
     pub rest: Option<Sourced<Interface>>,
@@ -53,7 +55,7 @@ pub(super) fn pick(
 /// The interface that is the cluster's card, and all others.
 type Sorted = (Option<Sourced<Interface>>, Vec<Sourced<Interface>>);
 
-/// Finds the interface that means the cluster's card.
+/// Finds the interface that means the cluster's card. It is among the others too when it means more cards.
 pub(super) fn sort(
     interfaces: &[Sourced<Interface>],
     mac: Mac,
@@ -64,7 +66,7 @@ pub(super) fn sort(
         let named = cards.iter().find(|card| card.mac == mac).is_some_and(|card| selector.means(card));
         named || (selector.name.is_none() && selector.mac == Some(mac))
     };
-    let (own, others): (Vec<_>, Vec<_>) = interfaces.iter().cloned().partition(means);
+    let (own, mut others): (Vec<_>, Vec<_>) = interfaces.iter().cloned().partition(means);
     if let [first, second, ..] = &own[..] {
         return Err(FactsError::Misfit {
             origin: second.origin.clone(),
@@ -72,7 +74,14 @@ pub(super) fn sort(
             reason: format!("is the network card {mac}, as `{}` is", first.value.id),
         });
     }
-    Ok((own.into_iter().next(), others))
+    let own = own.into_iter().next();
+    // An address is one card's, whatever else a pattern fits.
+    let shared = own.iter().filter(|own| {
+        own.value.addresses.is_empty()
+            && cards.iter().any(|card| card.mac != mac && own.value.selector.means(card))
+    });
+    others.extend(shared.cloned());
+    Ok((own, others))
 }
 
 /// Takes what the node's own values are out of an interface.
@@ -88,7 +97,10 @@ pub(super) fn split(
         _ => None,
     };
     let is_default = |to: &IpNet| v4(to) && to.prefix_len() == 0;
-    let found = own.routes.iter().position(|route| is_default(&route.to) && route.metric.is_none());
+    let routed = own.routes.iter().any(|route| is_default(&route.to));
+    // A gateway is neither weighed against others nor outside the address's network.
+    let plain = |route: &Route| is_default(&route.to) && route.metric.is_none() && !route.on_link;
+    let found = own.routes.iter().position(plain);
     let gateway = match found.map(|at| own.routes.remove(at).via) {
         Some(Some(IpAddr::V4(via))) => Some(Sourced::new(via, from("gateway"))),
         _ => None,
@@ -97,7 +109,7 @@ pub(super) fn split(
     let dns = (!dns.is_empty()).then(|| Sourced::new(dns, from("nameservers")));
     let bare = Interface { id: own.id.clone(), selector: own.selector.clone(), ..Interface::default() };
     let rest = (own != bare).then(|| Sourced::new(own, &origin));
-    Said { address, gateway, dns, rest }
+    Said { address, gateway, routed, dns, rest }
 }
 
 /// Where nobody knows the network, the card that asks for an address is the one.

@@ -5,7 +5,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{Facts, FactsError};
 use crate::cluster::is_host_in;
 use crate::schema::Cluster;
-use crate::source::Sourced;
+use crate::source::{Interface, Sourced};
 
 impl Facts {
     pub(super) fn check(&self, cluster: &Cluster) -> Result<(), FactsError> {
@@ -58,10 +58,8 @@ impl Facts {
     fn check_others(&self, cluster: &Cluster) -> Result<(), FactsError> {
         let cards = self.others.iter().chain(&self.own);
         for Sourced { value: card, origin } in cards {
-            let routes = card.routes.iter().map(|route| &route.to).filter(|to| to.prefix_len() > 0);
-            for net in card.addresses.iter().chain(routes) {
-                let IpNet::V4(net) = net else { continue };
-                let net = Sourced::new(*net, origin);
+            for net in networks(card) {
+                let net = Sourced::new(net, origin);
                 for range in [cluster.pod_cidr, cluster.service_cidr] {
                     if overlap(range, net.value) {
                         return Err(misfit(&net, &in_range(range)));
@@ -70,18 +68,24 @@ impl Facts {
             }
         }
         for Sourced { value: card, origin } in &self.others {
-            for net in &card.addresses {
-                if let IpNet::V4(net) = net
-                    && self.address.as_ref().is_some_and(|address| overlap(address.value, *net))
-                {
-                    let reason =
-                        format!("is in the cluster's network, which the card {} has", self.mac.value);
-                    return Err(misfit(&Sourced::new(*net, origin), &reason));
-                }
+            let in_cluster =
+                |net: &Ipv4Net| self.address.as_ref().is_some_and(|address| overlap(address.value, *net));
+            if let Some(net) = networks(card).find(in_cluster) {
+                let reason = format!("is in the cluster's network, which the card {} has", self.mac.value);
+                return Err(misfit(&Sourced::new(net, origin), &reason));
             }
         }
         Ok(())
     }
+}
+
+/// The networks of IPv4 that a card leads to, but for everywhere.
+fn networks(card: &Interface) -> impl Iterator<Item = Ipv4Net> {
+    let routes = card.routes.iter().map(|route| &route.to).filter(|to| to.prefix_len() > 0);
+    card.addresses.iter().chain(routes).filter_map(|net| match net {
+        IpNet::V4(net) => Some(*net),
+        IpNet::V6(_) => None,
+    })
 }
 
 /// Checks an address with its network, from `origin`.

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::reader::{At, Keys};
 use super::{SeedError, network_v1, yaml};
+use crate::console::shown;
 use crate::schema::Mac;
 use crate::source::{Interface, Route, Selector, Settings, Sourced};
 
@@ -42,9 +43,12 @@ pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
     let node = yaml::parse(text)?;
     let mut top = At::whole(&node);
     // The whole may stand under `network`, as in cloud-init's own configuration.
-    if let [(_, inner)] =
-        &*top.entries()?.into_iter().filter(|(key, _)| *key == "network").collect::<Vec<_>>()
-    {
+    let entries = top.entries()?;
+    if let Some((_, inner)) = entries.iter().find(|(key, _)| *key == "network") {
+        if let Some((key, at)) = entries.iter().find(|(key, _)| *key != "network") {
+            let message = format!("`{}` stands beside `network`; indent it to stand under it", shown(key));
+            return Err(at.error(message));
+        }
         top = inner.clone();
     }
     let mut ignored = Vec::new();
@@ -70,10 +74,18 @@ pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
 fn ethernets(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Settings, SeedError> {
     let mut settings = Settings::default();
     for (name, at) in at.limited(at.entries()?)? {
-        let card = ethernet(name, &at, ignored)?;
-        settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
+        add(&mut settings, ethernet(name, &at, ignored)?, &at, origin)?;
     }
     Ok(settings)
+}
+
+/// Adds a card: its name is that of a file.
+pub fn add(settings: &mut Settings, card: Interface, at: &At<'_>, origin: &str) -> Result<(), SeedError> {
+    if settings.interfaces.iter().any(|known| known.value.id == card.id) {
+        return Err(at.error(format!("`{}` is a second card `{}`; give each its own name", at.path, card.id)));
+    }
+    settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
+    Ok(())
 }
 
 fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
@@ -168,7 +180,7 @@ pub fn id(name: &str, at: &At<'_>) -> Result<String, SeedError> {
     if (1..=32).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('.') {
         return Ok(name.replace(':', "_"));
     }
-    Err(at.error(format!("`{}` is no name of a network card", crate::console::shown(name))))
+    Err(at.error(format!("`{}` is no name of a network card", shown(name))))
 }
 
 /// The kernel's name of a card, or a pattern with `*`.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::SeedError;
-use super::network::{address, domain, id, mac, mtu, range, router};
+use super::network::{add, address, domain, id, mac, mtu, range, router};
 use super::reader::{At, Keys};
 use crate::source::{Interface, Route, Selector, Settings, Sourced};
 
@@ -49,10 +49,7 @@ pub fn parse(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Set
         let keys = at.keys(&ENTRY, ignored)?;
         let Some(kind) = get(&keys, "type") else { return Err(at.wrong("an entry with `type`")) };
         match kind.text()? {
-            "physical" => {
-                let card = physical(&at, &keys, ignored)?;
-                settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
-            }
+            "physical" => add(&mut settings, physical(&at, &keys, ignored)?, &at, origin)?,
             "nameserver" => {
                 let found = get(&keys, "address").map(At::list_or_one).transpose()?.unwrap_or_default();
                 let found = found.iter().map(router).collect::<Result<Vec<_>, _>>()?;

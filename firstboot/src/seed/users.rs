@@ -3,8 +3,7 @@
 use super::SeedError;
 use super::cloud_config::{CloudConfig, User};
 use super::reader::{At, Keys};
-use crate::cluster::is_label;
-use crate::source::{Account, Sourced};
+use crate::source::{Account, Sourced, add_account, first_label};
 
 /// Who gets keys that name nobody, when no seed says another name.
 const DEFAULT_USER: &str = "root";
@@ -62,35 +61,17 @@ pub fn accounts(
     let mut accounts: Vec<Sourced<Account>> = Vec::new();
     for user in listed {
         match &user.value {
-            User::Default => add(&mut accounts, default.clone()),
-            User::Named(account) => add(&mut accounts, Sourced::new(account.clone(), &user.origin)),
+            User::Default => add_account(&mut accounts, default.clone()),
+            User::Named(account) => add_account(&mut accounts, Sourced::new(account.clone(), &user.origin)),
         }
     }
     for key in keys {
         let account = Account { name: holder.clone(), keys: vec![key.value.clone()], ..Account::default() };
-        add(&mut accounts, Sourced::new(account, &key.origin));
+        add_account(&mut accounts, Sourced::new(account, &key.origin));
     }
     // Nothing is to be done for an account of the image without keys.
     accounts.retain(|account| account.value.name != DEFAULT_USER || !account.value.keys.is_empty());
     accounts
-}
-
-/// Adds an account, or to the one of that name.
-fn add(accounts: &mut Vec<Sourced<Account>>, new: Sourced<Account>) {
-    let Some(known) = accounts.iter_mut().find(|known| known.value.name == new.value.name) else {
-        accounts.push(new);
-        return;
-    };
-    for key in new.value.keys {
-        if !known.value.keys.contains(&key) {
-            known.value.keys.push(key);
-        }
-    }
-    if known.origin.is_empty() {
-        known.origin = new.origin;
-    } else if !new.origin.is_empty() && !known.origin.split("; ").any(|origin| origin == new.origin) {
-        known.origin = format!("{}; {}", known.origin, new.origin);
-    }
 }
 
 /// One user, as a mapping.
@@ -149,12 +130,7 @@ pub fn ssh_key(at: &At<'_>) -> Result<String, SeedError> {
     Ok(key.to_owned())
 }
 
-/// The first part of a host name; cloud-init's users also write it with its domain or in capitals.
+/// The first part of a host name.
 pub fn host_label(at: &At<'_>) -> Result<String, SeedError> {
-    let name = at.text()?.to_ascii_lowercase();
-    let label = name.split('.').next().unwrap_or_default();
-    if name.len() > 253 || !name.split('.').all(is_label) {
-        return Err(at.wrong("a host name of letters, digits and hyphens, like `node-0`"));
-    }
-    Ok(label.to_owned())
+    first_label(at.text()?).map_err(|expected| at.wrong(expected))
 }

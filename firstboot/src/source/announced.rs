@@ -2,50 +2,43 @@
 //! of the machine have them: they give the host name, and say that a seed is to come.
 //! <https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html>
 
-use super::Settings;
+use super::keys::first_label;
+use super::{SettingError, Settings, Sourced};
 use crate::console::shown;
 
 const FORMS: [&str; 2] = ["ds=nocloud", "ds=nocloud-net"];
 
-/// What the words of one place say.
-#[derive(Debug, Default)]
-pub struct Announced {
-    hostnames: Vec<String>,
-    ignored: Vec<String>,
-    by: Option<String>,
-}
-
-impl Announced {
-    /// Reads a word of `place`; one in another form says nothing.
-    pub fn read(&mut self, place: &str, word: &str) {
-        let mut parts = word.split(';');
-        if !parts.next().is_some_and(|first| FORMS.contains(&first)) {
-            return;
-        }
-        let mut elsewhere = false;
-        for part in parts.filter(|part| !part.is_empty()) {
-            match part.split_once('=') {
-                Some(("h" | "local-hostname", name)) => self.hostnames.push(name.to_owned()),
-                other => {
-                    // With an address, the seed is on a server and not on a disk.
-                    elsewhere |= matches!(other, Some(("s" | "seedfrom", _)));
-                    self.ignored.push(format!("{place}, {}", shown(part)));
+/// Adds what a word of `place` says to what the words before it said; one in another form says nothing.
+///
+/// # Errors
+/// The host name is given twice or is none.
+pub fn read(place: &str, word: &str, said: &mut Settings) -> Result<(), SettingError> {
+    let mut parts = word.split(';');
+    if !parts.next().is_some_and(|first| FORMS.contains(&first)) {
+        return Ok(());
+    }
+    let mut elsewhere = false;
+    for part in parts.filter(|part| !part.is_empty()) {
+        match part.split_once('=') {
+            Some((key @ ("h" | "local-hostname"), name)) => {
+                let key = key.to_owned();
+                let hostname = match first_label(name) {
+                    Ok(label) => Sourced::new(label, format!("{place}, {key}")),
+                    Err(expected) => return Err(SettingError::Value { key, value: shown(name), expected }),
+                };
+                if said.hostname.replace(hostname).is_some() {
+                    return Err(SettingError::Twice(key));
                 }
             }
+            other => {
+                // With an address, the seed is on a server and not on a disk.
+                elsewhere |= matches!(other, Some(("s" | "seedfrom", _)));
+                said.ignored.push(format!("{place}, {}", shown(part)));
+            }
         }
-        if !elsewhere {
-            self.by = Some(place.to_owned());
-        }
     }
-
-    /// What it says, as keys of [`Settings`] and their values.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.hostnames.iter().map(|name| ("hostname", &**name))
+    if !elsewhere {
+        said.announced = Some(place.to_owned());
     }
-
-    /// Adds what is no value of the node.
-    pub fn record(self, settings: &mut Settings) {
-        settings.ignored.extend(self.ignored);
-        settings.announced = self.by;
-    }
+    Ok(())
 }

@@ -1,8 +1,7 @@
 //! The kernel command line: `kiln.KEY=VALUE` words, and cloud-init's `ds=nocloud`. Everything else belongs to others and
 //! is skipped.
 
-use super::announced::Announced;
-use super::{Settings, Source, SourceError, bounded, pairs};
+use super::{Settings, Source, SourceError, announced, bounded, pairs};
 use crate::machine::Machine;
 
 const NAME: &str = "kernel command line";
@@ -17,12 +16,14 @@ impl Source for Cmdline {
         // Other programs' words may be in any encoding; a replacement character is in none of our keys and values.
         let text = String::from_utf8_lossy(&bytes);
         let words = words(&text);
-        let mut announced = Announced::default();
-        words.iter().for_each(|word| announced.read(NAME, word));
+        let mut announced = Settings::default();
+        for word in &words {
+            announced::read(NAME, word, &mut announced)
+                .map_err(|error| SourceError::Setting { source_name: NAME, error })?;
+        }
         let words = words.iter().filter_map(|word| word.strip_prefix(PREFIX));
         let words = words.map(|word| word.split_once('=').unwrap_or((word, "")));
-        let mut settings = pairs(NAME, PREFIX, words.chain(announced.pairs()))?;
-        announced.record(&mut settings);
+        let settings = pairs(NAME, PREFIX, words)?.or(announced);
         Ok((settings != Settings::default()).then_some(settings))
     }
 }

@@ -152,6 +152,19 @@ fn label(value: &str) -> Result<String, &'static str> {
     }
 }
 
+/// The first part of a host name; cloud-init's users also write it with its domain or in capitals.
+///
+/// # Errors
+/// It is none; the form that it should have.
+pub fn first_label(name: &str) -> Result<String, &'static str> {
+    let name = name.to_ascii_lowercase();
+    let label = name.split('.').next().unwrap_or_default();
+    if name.len() > 253 || !name.split('.').all(is_label) {
+        return Err("a host name of letters, digits and hyphens, like `node-0`");
+    }
+    Ok(label.to_owned())
+}
+
 fn address(value: &str) -> Result<Ipv4Net, &'static str> {
     let parsed: Option<Ipv4Net> = value.parse().ok();
     parsed

@@ -23,10 +23,10 @@ use fs_err as fs;
 pub use fw_cfg::FwCfg;
 pub use interface::{Account, Interface, Route, Selector};
 pub use kept::KeptError;
-pub use keys::{Key, SettingError};
+pub use keys::{Key, SettingError, first_label};
 pub use metadata::{Metadata, MetadataError};
 pub use nocloud::{NoCloud, NoCloudError};
-pub use settings::{Settings, Sourced};
+pub use settings::{Settings, Sourced, add_account};
 pub use smbios::Smbios;
 
 use crate::machine::{Machine, names};

@@ -36,6 +36,9 @@ pub struct Settings {
     pub node: Option<Sourced<String>>,
     /// Host name, where it is to differ from the node's; it picks the node where nothing else does.
     pub hostname: Option<Sourced<String>>,
+    /// Those of lower precedence, in its order: one of them may be a node's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_hostnames: Vec<Sourced<String>>,
     /// Address with the length of its network's prefix.
     pub address: Option<Sourced<Ipv4Net>>,
     /// Default gateway.
@@ -75,10 +78,16 @@ pub struct Settings {
 impl Settings {
     /// Fills what is missing from a source of lower precedence.
     #[must_use]
-    pub fn or(self, lower: Self) -> Self {
+    pub fn or(mut self, lower: Self) -> Self {
+        // One account is one file of keys, whichever sources give them.
+        lower.accounts.into_iter().for_each(|account| add_account(&mut self.accounts, account));
+        let mut hostnames = (self.hostname.into_iter().chain(self.other_hostnames))
+            .chain(lower.hostname)
+            .chain(lower.other_hostnames);
         Self {
             node: self.node.or(lower.node),
-            hostname: self.hostname.or(lower.hostname),
+            hostname: hostnames.next(),
+            other_hostnames: hostnames.collect(),
             address: self.address.or(lower.address),
             gateway: self.gateway.or(lower.gateway),
             dns: self.dns.or(lower.dns),
@@ -86,7 +95,7 @@ impl Settings {
             peers: self.peers.or(lower.peers),
             metadata: self.metadata.or(lower.metadata),
             instance_id: self.instance_id.or(lower.instance_id),
-            accounts: [self.accounts, lower.accounts].concat(),
+            accounts: self.accounts,
             interfaces: [self.interfaces, lower.interfaces].concat(),
             ignored: [self.ignored, lower.ignored].concat(),
             announced: self.announced.or(lower.announced),
@@ -112,5 +121,23 @@ impl Settings {
         .flatten()
         .next()
         .map(String::as_str)
+    }
+}
+
+/// Adds an account, or its keys to the one of that name.
+pub fn add_account(accounts: &mut Vec<Sourced<Account>>, new: Sourced<Account>) {
+    let Some(known) = accounts.iter_mut().find(|known| known.value.name == new.value.name) else {
+        accounts.push(new);
+        return;
+    };
+    for key in new.value.keys {
+        if !known.value.keys.contains(&key) {
+            known.value.keys.push(key);
+        }
+    }
+    if known.origin.is_empty() {
+        known.origin = new.origin;
+    } else if !new.origin.is_empty() && !known.origin.split("; ").any(|origin| origin == new.origin) {
+        known.origin = format!("{}; {}", known.origin, new.origin);
     }
 }

@@ -3,8 +3,7 @@
 
 use std::path::Path;
 
-use super::announced::Announced;
-use super::{Settings, Source, SourceError, bounded, pairs};
+use super::{Settings, Source, SourceError, announced, bounded, pairs};
 use crate::machine::{Machine, names};
 
 const NAME: &str = "SMBIOS";
@@ -15,14 +14,15 @@ pub struct Smbios;
 impl Source for Smbios {
     fn read(&self, machine: &Machine) -> Result<Option<Settings>, SourceError> {
         let mut words = Vec::new();
-        let mut announced = Announced::default();
+        let mut announced = Settings::default();
         if let Some(serial) = bounded(NAME, &machine.sys.join("class/dmi/id/product_serial"))? {
             let serial = String::from_utf8_lossy(&serial);
             let serial = serial.trim();
             if serial.starts_with(PREFIX) {
                 words.extend(serial.split(';').map(str::to_owned));
             }
-            announced.read(&format!("{NAME}, serial number"), serial);
+            announced::read(&format!("{NAME}, serial number"), serial, &mut announced)
+                .map_err(|error| SourceError::Setting { source_name: NAME, error })?;
         }
         let entries = machine.sys.join("firmware/dmi/entries");
         let strings = names(&entries).map_err(|error| SourceError::Read { source_name: NAME, error })?;
@@ -34,8 +34,7 @@ impl Source for Smbios {
         }
         let words = words.iter().filter_map(|word| word.strip_prefix(PREFIX));
         let words = words.map(|word| word.split_once('=').unwrap_or((word, "")));
-        let mut settings = pairs(NAME, PREFIX, words.chain(announced.pairs()))?;
-        announced.record(&mut settings);
+        let settings = pairs(NAME, PREFIX, words)?.or(announced);
         Ok((settings != Settings::default()).then_some(settings))
     }
 }

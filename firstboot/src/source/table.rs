@@ -9,7 +9,7 @@ use crate::schema::{Cluster, Node};
 pub const NAME: &str = "node table";
 
 /// Finds the node that is this machine: the one that a source names, else the one that has one of the `cards`, else
-/// the one with the host name that a source gives. The origin says how it was found. `None` when nothing says it.
+/// the one with a host name that a source gives. The origin says how it was found. `None` when nothing says it.
 ///
 /// # Errors
 /// The table has no node of the name, or the cards belong to more than one node.
@@ -30,7 +30,7 @@ pub fn pick<'a>(
     let matching: Vec<&Node> =
         cluster.nodes.iter().filter(|node| cards.iter().any(|card| card.mac == node.mac)).collect();
     match matching[..] {
-        [] => Ok(settings.hostname.as_ref().and_then(|hostname| {
+        [] => Ok(settings.hostname.iter().chain(&settings.other_hostnames).find_map(|hostname| {
             let node = cluster.nodes.iter().find(|node| node.name == hostname.value)?;
             Some(Sourced::new(node, format!("{NAME}, by host name: {}", hostname.origin)))
         })),
