@@ -1,8 +1,9 @@
 //! Builds from source: a recipe's `build.sh` in a package root, with the unpacked source, no network and no clock but
 //! the lock's epoch. What it makes must be what the lock expects.
 
+mod unpack;
+
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use walkdir::WalkDir;
 
 use super::roots;
 use crate::error::{Class, Explain, InputError, Result};
+use crate::fetch::causes;
 use crate::lock::format::{Arch, Build, Lock, Sha256Hex};
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
@@ -125,9 +127,10 @@ pub fn build(
         for path in [&source, &out, &work.join("tmp")] {
             fs::create_dir_all(path)?;
         }
-        for file in lock.source.get(&build.source).into_iter().flat_map(|source| &source.files) {
-            unpack_source(name, &file.file, &store.file(&file.sha256), &source)?;
-        }
+        let files = lock.source.get(&build.source).into_iter().flat_map(|source| &source.files);
+        let files = files.map(|file| (file.file.as_str(), store.file(&file.sha256)));
+        unpack::lay_out(files, &work, &source)
+            .map_err(|error| BuildError::Source { build: name.to_owned(), message: causes(&error) })?;
         let mut sandbox = Sandbox::new(&root.path)
             .show(&project.join("recipes").join(&build.recipe), "/kiln/recipe")
             .lend(&source, "/kiln/src")
@@ -212,41 +215,4 @@ pub(crate) fn adopt(build: &Build, arch: Arch, folder: &Path) -> Result<()> {
         fs::set_permissions(folder.join(file), std::fs::Permissions::from_mode(0o755))?;
     }
     Ok(fs::write(folder.join(SUMS), serde_json::to_vec(&made).map_err(std::io::Error::from)?)?)
-}
-
-/// Lays a file of a source package out as dpkg-source would, without the patches: the original's top folder is
-/// dropped, `debian/` comes beside it.
-fn unpack_source(build: &str, name: &str, path: &Path, into: &Path) -> Result<()> {
-    let original = name.contains(".orig.tar.");
-    let file = fs::File::open(path)?;
-    let data: Box<dyn Read> = match name.rsplit('.').next() {
-        Some("gz") => Box::new(flate2::read::GzDecoder::new(file)),
-        Some("xz") => Box::new(liblzma::read::XzDecoder::new(file)),
-        _ => return Ok(()),
-    };
-    let wrong =
-        |error: std::io::Error| BuildError::Source { build: build.to_owned(), message: error.to_string() };
-    let mut archive = tar::Archive::new(data);
-    archive.set_preserve_mtime(true);
-    for entry in archive.entries().map_err(wrong)? {
-        let mut entry = entry.map_err(wrong)?;
-        let path = entry.path().map_err(wrong)?.into_owned();
-        let inner: PathBuf = path.components().skip(usize::from(original)).collect();
-        // `unpack_in` refuses what would leave the folder; it is asked with the shortened path.
-        let clean = inner.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        if inner.as_os_str().is_empty() || entry.header().entry_type().is_pax_global_extensions() {
-            continue;
-        }
-        if !clean {
-            return Err(wrong(std::io::Error::other(format!(
-                "the entry `{}` leaves its folder",
-                path.display()
-            )))
-            .into());
-        }
-        let target = into.join(&inner);
-        target.parent().map_or(Ok(()), fs::create_dir_all)?;
-        entry.unpack(&target).map_err(wrong)?;
-    }
-    Ok(())
 }
