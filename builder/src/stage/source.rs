@@ -41,6 +41,8 @@ pub enum BuildError {
         expected: Sha256Hex,
         /// The hash of what it made.
         found: String,
+        /// Where an earlier build's result stays.
+        kept: Option<PathBuf>,
     },
     /// A recipe did not make what the lock names.
     #[error("the source build `{build}` made no `{file}`")]
@@ -49,6 +51,8 @@ pub enum BuildError {
         build: String,
         /// Its output.
         file: String,
+        /// Where an earlier build's result stays.
+        kept: Option<PathBuf>,
     },
     /// A source archive is not one.
     #[error("unpacking the source of `{build}`: {message}")]
@@ -66,16 +70,20 @@ impl Explain for BuildError {
     }
 
     fn hint(&self) -> Option<String> {
+        const MEANT: &str = "if the recipe was changed on purpose, write the found hash into the lockfile";
+        let again = |folder: &Path| format!("remove `{}`, and the next build compiles it", folder.display());
         match self {
-            Self::Mismatch { .. } => Some(
-                "if the recipe was changed on purpose, write the found hash into the lockfile".to_owned(),
-            ),
-            _ => None,
+            Self::Mismatch { kept: None, .. } => {
+                Some(format!("{MEANT}; the next build compiles once more, and compares"))
+            }
+            Self::Mismatch { kept: Some(folder), .. } => Some(format!("{MEANT}; else {}", again(folder))),
+            Self::NoOutput { kept, .. } => kept.as_deref().map(again),
+            Self::Source { .. } => None,
         }
     }
 }
 
-/// The key of a build: its inputs. What it should make is not one of them, so a corrected hash compiles nothing.
+/// The key of a build: its inputs. What it should make is not one of them: it is compared before a result is kept.
 ///
 /// # Errors
 /// When the recipe's folder cannot be read.
@@ -146,6 +154,7 @@ pub fn build(
         }
         sandbox.run(["bash", "-eu", "/kiln/recipe/build.sh"])?;
         let made = sums(&out)?;
+        compare(name, build, arch, &made, None)?;
         for file in made.keys() {
             fs::rename(out.join(file), folder.join(file))?;
         }
@@ -170,20 +179,29 @@ fn sums(out: &Path) -> Result<BTreeMap<String, String>> {
     Ok(sums)
 }
 
-/// What was made is what the lock expects. A result that is not stays in the store under its inputs, but reaches no
-/// image.
+/// What the store has is what the lock expects: the lock may say something else now than when it was made.
 fn check(name: &str, build: &Build, arch: Arch, folder: &Path) -> Result<()> {
-    let made: BTreeMap<String, String> =
-        serde_json::from_slice(&fs::read(folder.join(SUMS))?).map_err(std::io::Error::from)?;
+    let made = serde_json::from_slice(&fs::read(folder.join(SUMS))?).map_err(std::io::Error::from)?;
+    Ok(compare(name, build, arch, &made, Some(folder))?)
+}
+
+/// What was made is what the lock expects; `kept` is where it stays when it is not.
+fn compare(
+    name: &str,
+    build: &Build,
+    arch: Arch,
+    made: &BTreeMap<String, String>,
+    kept: Option<&Path>,
+) -> Result<(), BuildError> {
     for (file, expected) in build.output.get(&arch).into_iter().flatten() {
-        let (build, file) = (name.to_owned(), file.clone());
+        let (build, file, kept) = (name.to_owned(), file.clone(), kept.map(Path::to_owned));
         match made.get(&file) {
             Some(found) if found == expected.as_str() => {}
             Some(found) => {
                 let (expected, found) = (expected.clone(), found.clone());
-                return Err(BuildError::Mismatch { build, file, expected, found }.into());
+                return Err(BuildError::Mismatch { build, file, expected, found, kept });
             }
-            None => return Err(BuildError::NoOutput { build, file }.into()),
+            None => return Err(BuildError::NoOutput { build, file, kept }),
         }
     }
     Ok(())
@@ -199,7 +217,8 @@ pub(crate) fn verify(name: &str, build: &Build, arch: Arch, folder: &Path) -> Re
         let found = super::image::hash(&folder.join(file))?;
         if found != expected.as_str() {
             let (build, file, expected) = (name.to_owned(), file.clone(), expected.clone());
-            return Err(BuildError::Mismatch { build, file, expected, found }.into());
+            let kept = Some(folder.to_owned());
+            return Err(BuildError::Mismatch { build, file, expected, found, kept }.into());
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The real program on stores that these tests make, without a network.
 
 mod bundle;
+mod compile;
 mod full;
 mod gc;
 mod killed;
