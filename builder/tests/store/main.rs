@@ -4,6 +4,8 @@ mod bundle;
 mod compile;
 mod full;
 mod gc;
+#[path = "../oci/image.rs"]
+mod image;
 mod killed;
 mod project;
 #[cfg(feature = "e2e")]
