@@ -6,6 +6,7 @@
 //! pins their bytes, and they are what is slow to make again.
 
 mod home;
+mod links;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,8 +26,9 @@ use crate::store::{Store, record, verify};
 use crate::tree::{Content, Tree, merge};
 pub use home::{Home, MARK, MadeFor};
 
-/// Folders of the project that builds read.
-const FOLDERS: [&str; 3] = ["images", "profiles", "recipes"];
+/// Folders of the project that builds read, and how deep they follow links there: those further below are part of images
+/// or of the sandbox, wherever they lead.
+const FOLDERS: [(&str, usize); 3] = [("images", 2), ("profiles", 1), ("recipes", 1)];
 
 /// zstd's own default; most of a bundle is compressed already.
 const LEVEL: i32 = 3;
@@ -41,6 +43,14 @@ pub enum BundleError {
         component: String,
         /// What the lock says.
         path: String,
+    },
+    /// What a link leads to would not be found on another machine.
+    #[error("`{}` is a link to `{}`, which is not in the bundle", path.display(), target.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
     },
     /// A name that a tar archive of Kiln's cannot hold.
     #[error("the name `{}` is not UTF-8", path.display())]
@@ -59,6 +69,9 @@ impl Explain for BundleError {
         match self {
             Self::Outside { .. } => {
                 Some("copy the files into the lockfile's folder and correct `path`".to_owned())
+            }
+            Self::Link { .. } => {
+                Some("put what it leads to in its place, or link below the project's own folders".to_owned())
             }
             Self::Name { .. } => None,
         }
@@ -97,9 +110,15 @@ impl Bundle {
         bundle.bytes(MARK, home::mark(plan).into_bytes());
         bundle.file("builder", 0o755, program.to_owned());
         bundle.file("lockfile.toml", 0o644, lockfile.to_owned());
-        for folder in FOLDERS {
-            bundle.folder(folder, &plan.project.join(folder))?;
+        for (folder, depth) in FOLDERS {
+            let path = plan.project.join(folder);
+            // A project whose lock compiles nothing needs no recipes, and a profile may lie elsewhere.
+            if path.is_dir() {
+                links::check(folder, &path, depth, &plan.profile.path)?;
+                bundle.folder(folder, &path)?;
+            }
         }
+        // In the place of a link, too.
         bundle.file(&format!("profiles/{}.toml", plan.profile.name), 0o644, plan.profile.path.clone());
         bundle.components(plan, store)?;
         // Addresses do not matter: everything is in the store.

@@ -117,7 +117,7 @@ pub fn unpack(package: &Path, root: &Path) -> Result<(), DebError> {
 }
 
 /// Follows the links of the parents within the root (`/bin` → `usr/bin`), so that an entry never leaves it.
-fn resolve(root: &Path, inner: &Path) -> io::Result<PathBuf> {
+pub(crate) fn resolve(root: &Path, inner: &Path) -> io::Result<PathBuf> {
     const MAX_LINKS: usize = 40;
     let mut links = 0;
     let mut done = PathBuf::new();

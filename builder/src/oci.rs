@@ -77,6 +77,7 @@ pub fn fetch(store: &Store, images: &[Wanted], offline: bool, progress: &Progres
             source.bring(store, part)?;
             Ok(fs::read(store.file(part.digest.sha256()))?)
         })?;
+        store.need(lacking(store, &contents), "the downloads").check()?;
         contents.blobs.iter().try_for_each(|part| source.bring(store, part))?;
         task.finish();
     }
@@ -95,6 +96,13 @@ pub fn stored(store: &Store, image: &Wanted) -> Result<Contents> {
 
 fn missing<'a>(store: &Store, contents: &'a Contents) -> Option<&'a Part> {
     contents.parts().find(|part| !store.file(part.digest.sha256()).exists())
+}
+
+/// The bytes of an image that the store has yet to take.
+fn lacking(store: &Store, contents: &Contents) -> u64 {
+    let missing = contents.blobs.iter().filter(|part| !store.file(part.digest.sha256()).exists());
+    let here = |part: &Part| fs::metadata(store.partial(part.digest.sha256())).map_or(0, |file| file.len());
+    missing.map(|part| part.size.unwrap_or(0).saturating_sub(here(part))).fold(0, u64::saturating_add)
 }
 
 /// The digest that a tag leads to now, as the first place says that has it.
@@ -160,23 +168,24 @@ impl<'a> Source<'a> {
         if store.file(sha256).exists() {
             return Ok(());
         }
-        self.ask(&part.digest.to_string(), |asked, digest| {
-            let mut growing =
-                Growing::open(store, part).map_err(|error| Attempt::Later(error.to_string()))?;
+        let need = store.need(part.size.unwrap_or(0), "a download");
+        let brought = self.ask(&part.digest.to_string(), |asked, digest| {
+            let mut growing = Growing::open(store, part)?;
             match asked {
                 Asked::Folder(folder) => growing.copy(&folder.join("blobs/sha256").join(sha256.as_str()))?,
                 Asked::Registry(registry) => {
                     let (have, size) = (growing.have(), part.size.unwrap_or(0));
                     if part.document {
                         let bytes = registry.document(digest)?;
-                        growing.put(0, &bytes).map_err(|error| Attempt::Later(error.to_string()))?;
+                        growing.put(0, &bytes)?;
                     } else if have < size {
                         registry.blob(digest, have, size, |at, bytes| growing.put(at, bytes))?;
                     }
                 }
             }
             growing.finish(part)
-        })?;
+        });
+        brought.map_err(|error| need.explain(error))?;
         Ok(store.admit(sha256)?)
     }
 
@@ -218,6 +227,7 @@ impl<'a> Source<'a> {
                         let (expected, from) = (which.to_owned(), place.to_string());
                         Some(OciError::Mismatch { image, expected, found, from })
                     }
+                    Attempt::Host(error) => return Err(error.into()),
                 };
                 if !again {
                     break;

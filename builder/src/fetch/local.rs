@@ -97,7 +97,7 @@ fn admit_one(store: &Store, file: &LocalFile) -> Result<()> {
     }
     let _lock = store.lock(sha256.as_str())?;
     let there = store.file(sha256).exists();
-    let found = if there { copy(&path, io::sink())? } else { into_partial(&path, &store.partial(sha256))? };
+    let found = if there { copy(&path, io::sink())? } else { into_store(store, &path, sha256)? };
     if found != sha256.as_str() {
         if !there {
             fs::remove_file(store.partial(sha256))?;
@@ -111,11 +111,22 @@ fn admit_one(store: &Store, file: &LocalFile) -> Result<()> {
     Ok(())
 }
 
-fn into_partial(path: &Path, partial: &Path) -> io::Result<String> {
-    let mut out = fs::File::create(partial)?;
-    let found = copy(path, &mut out)?;
-    out.sync_all()?;
-    Ok(found)
+/// Copies a file to where downloads grow and returns the SHA-256 of what was copied.
+fn into_store(store: &Store, path: &Path, sha256: &Sha256Hex) -> Result<String> {
+    let need = store.need(fs::metadata(path)?.len(), "a file of this machine");
+    need.check()?;
+    let partial = store.partial(sha256);
+    let copied = fs::File::create(&partial).and_then(|mut out| {
+        let found = copy(path, &mut out)?;
+        out.sync_all()?;
+        Ok(found)
+    });
+    copied.map_err(|error| {
+        // How much room there is counts before what takes it goes; nothing goes on with a part of a copy.
+        let error = need.explain(error.into());
+        let _ = fs::remove_file(&partial);
+        error
+    })
 }
 
 /// Copies a file and returns the SHA-256 of what was copied.

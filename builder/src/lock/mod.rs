@@ -57,6 +57,12 @@ pub enum LockError {
         /// How to mend it.
         hint: Option<String>,
     },
+    /// Somebody wrote it while an answer to what it said before was on its way.
+    #[error("{} was changed meanwhile; it is left as it is", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl Explain for LockError {
@@ -69,6 +75,7 @@ impl Explain for LockError {
             Self::Input(error) => error.hint(),
             Self::Newer { .. } => Some("use the builder that wrote it, or a newer one".to_owned()),
             Self::Inconsistent { hint, .. } => hint.clone(),
+            Self::Changed { .. } => Some("run the same command again".to_owned()),
         }
     }
 }

@@ -9,8 +9,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::apt::Work;
 use super::changes::Changes;
-use super::edit;
 use super::format::{Arch, Component, Deb, Lock};
+use super::{LockError, edit};
 use crate::embedded;
 use crate::error::Result;
 use crate::mirror::Mirrors;
@@ -29,7 +29,7 @@ pub fn update(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<
         crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
     })?;
     if written != text {
-        replace(lockfile, &written)?;
+        replace(lockfile, &text, &written)?;
     }
     Ok(Changes::between(&old, &lock))
 }
@@ -150,8 +150,15 @@ fn snapshot(date: OffsetDateTime) -> String {
     )
 }
 
-/// Puts a text in a file's place in one step.
-pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
+/// Puts a text in a lockfile's place in one step. What somebody wrote since it was `read` is not lost: it stays, and the
+/// text is refused.
+///
+/// # Errors
+/// [`LockError::Changed`], or when it cannot be written.
+pub(crate) fn replace(path: &Path, read: &str, text: &str) -> Result<()> {
+    if Lock::read(path)? != read {
+        return Err(LockError::Changed { path: path.to_owned() }.into());
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
@@ -162,9 +169,22 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
     use time::OffsetDateTime;
 
-    use super::snapshot;
+    use super::{replace, snapshot};
+
+    #[test]
+    fn a_lockfile_that_was_edited_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lockfile.toml");
+        fs::write(&path, "edited").unwrap();
+        let said = replace(&path, "read", "written").unwrap_err().to_string();
+        assert!(said.contains("was changed meanwhile") && said.contains("hint: "), "{said}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "edited");
+        replace(&path, "edited", "written").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "written");
+    }
 
     #[test]
     fn a_snapshot_is_a_day_after_the_release() {

@@ -65,18 +65,18 @@ impl Growing {
 
     /// Takes all of a file of this machine.
     pub(super) fn copy(&mut self, path: &Path) -> Result<(), Attempt> {
-        let local = |error: io::Error| Attempt::Later(format!("{}: {error}", path.display()));
+        let there = |error: io::Error| Attempt::Later(format!("{}: {error}", path.display()));
         let mut from = match std::fs::File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Attempt::NotThere),
-            other => other.map_err(local)?,
+            other => other.map_err(there)?,
         };
-        self.restart().map_err(local)?;
+        self.restart()?;
         let mut buffer = vec![0; 1 << 16];
         // One byte too many is enough to know that it is wrong.
         while self.have <= self.limit {
-            match from.read(&mut buffer).map_err(local)? {
+            match from.read(&mut buffer).map_err(there)? {
                 0 => break,
-                read => self.put(self.have, &buffer[..read]).map_err(local)?,
+                read => self.put(self.have, &buffer[..read])?,
             }
         }
         Ok(())
@@ -84,12 +84,11 @@ impl Growing {
 
     /// Compares it with the digest; what is wrong is removed.
     pub(super) fn finish(self, part: &Part) -> Result<(), Attempt> {
-        let local = |error: io::Error| Attempt::Later(error.to_string());
         let found = hex::encode(self.sha256.finalize());
         if found == part.digest.sha256().as_str() {
-            return self.file.sync_all().map_err(local);
+            return Ok(self.file.sync_all()?);
         }
-        fs::remove_file(&self.path).map_err(local)?;
+        fs::remove_file(&self.path)?;
         if self.resumed {
             // The fault may be in what an earlier attempt left: once more from the start.
             return Err(Attempt::Later("what came does not go with what was there".to_owned()));

@@ -40,6 +40,14 @@ pub(super) enum Attempt {
     Certificate(String),
     /// It has something else; this is what.
     Wrong(String),
+    /// This machine's disk failed.
+    Host(std::io::Error),
+}
+
+impl From<std::io::Error> for Attempt {
+    fn from(error: std::io::Error) -> Self {
+        Self::Host(error)
+    }
 }
 
 /// A connection to a repository.
@@ -94,7 +102,6 @@ impl Connection {
     ) -> Result<(), Attempt> {
         self.greet()?;
         let reference = self.reference(digest);
-        let local = |error: std::io::Error| Attempt::Later(error.to_string());
         let load = async {
             let answer = self.client.pull_blob_stream_partial(&reference, digest, from, None).await;
             // What is there so far is more than it has.
@@ -108,7 +115,7 @@ impl Connection {
             while at < size {
                 match stream.next().await {
                     Some(Ok(bytes)) => {
-                        take(at, &bytes).map_err(local)?;
+                        take(at, &bytes)?;
                         at += bytes.len() as u64;
                     }
                     Some(Err(error)) => return Err(Attempt::Later(causes(&error))),

@@ -1,8 +1,9 @@
 //! Builds from source: a recipe's `build.sh` in a package root, with the unpacked source, no network and no clock but
 //! the lock's epoch. What it makes must be what the lock expects.
 
+mod unpack;
+
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use walkdir::WalkDir;
 
 use super::roots;
 use crate::error::{Class, Explain, InputError, Result};
+use crate::fetch::causes;
 use crate::lock::format::{Arch, Build, Lock, Sha256Hex};
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
@@ -39,6 +41,8 @@ pub enum BuildError {
         expected: Sha256Hex,
         /// The hash of what it made.
         found: String,
+        /// Where an earlier build's result stays.
+        kept: Option<PathBuf>,
     },
     /// A recipe did not make what the lock names.
     #[error("the source build `{build}` made no `{file}`")]
@@ -47,6 +51,8 @@ pub enum BuildError {
         build: String,
         /// Its output.
         file: String,
+        /// Where an earlier build's result stays.
+        kept: Option<PathBuf>,
     },
     /// A source archive is not one.
     #[error("unpacking the source of `{build}`: {message}")]
@@ -64,16 +70,20 @@ impl Explain for BuildError {
     }
 
     fn hint(&self) -> Option<String> {
+        const MEANT: &str = "if the recipe was changed on purpose, write the found hash into the lockfile";
+        let again = |folder: &Path| format!("remove `{}`, and the next build compiles it", folder.display());
         match self {
-            Self::Mismatch { .. } => Some(
-                "if the recipe was changed on purpose, write the found hash into the lockfile".to_owned(),
-            ),
-            _ => None,
+            Self::Mismatch { kept: None, .. } => {
+                Some(format!("{MEANT}; the next build compiles once more, and compares"))
+            }
+            Self::Mismatch { kept: Some(folder), .. } => Some(format!("{MEANT}; else {}", again(folder))),
+            Self::NoOutput { kept, .. } => kept.as_deref().map(again),
+            Self::Source { .. } => None,
         }
     }
 }
 
-/// The key of a build: its inputs. What it should make is not one of them, so a corrected hash compiles nothing.
+/// The key of a build: its inputs. What it should make is not one of them: it is compared before a result is kept.
 ///
 /// # Errors
 /// When the recipe's folder cannot be read.
@@ -125,9 +135,10 @@ pub fn build(
         for path in [&source, &out, &work.join("tmp")] {
             fs::create_dir_all(path)?;
         }
-        for file in lock.source.get(&build.source).into_iter().flat_map(|source| &source.files) {
-            unpack_source(name, &file.file, &store.file(&file.sha256), &source)?;
-        }
+        let files = lock.source.get(&build.source).into_iter().flat_map(|source| &source.files);
+        let files = files.map(|file| (file.file.as_str(), store.file(&file.sha256)));
+        unpack::lay_out(files, &work, &source)
+            .map_err(|error| BuildError::Source { build: name.to_owned(), message: causes(&error) })?;
         let mut sandbox = Sandbox::new(&root.path)
             .show(&project.join("recipes").join(&build.recipe), "/kiln/recipe")
             .lend(&source, "/kiln/src")
@@ -143,6 +154,7 @@ pub fn build(
         }
         sandbox.run(["bash", "-eu", "/kiln/recipe/build.sh"])?;
         let made = sums(&out)?;
+        compare(name, build, arch, &made, None)?;
         for file in made.keys() {
             fs::rename(out.join(file), folder.join(file))?;
         }
@@ -167,20 +179,29 @@ fn sums(out: &Path) -> Result<BTreeMap<String, String>> {
     Ok(sums)
 }
 
-/// What was made is what the lock expects. A result that is not stays in the store under its inputs, but reaches no
-/// image.
+/// What the store has is what the lock expects: the lock may say something else now than when it was made.
 fn check(name: &str, build: &Build, arch: Arch, folder: &Path) -> Result<()> {
-    let made: BTreeMap<String, String> =
-        serde_json::from_slice(&fs::read(folder.join(SUMS))?).map_err(std::io::Error::from)?;
+    let made = serde_json::from_slice(&fs::read(folder.join(SUMS))?).map_err(std::io::Error::from)?;
+    Ok(compare(name, build, arch, &made, Some(folder))?)
+}
+
+/// What was made is what the lock expects; `kept` is where it stays when it is not.
+fn compare(
+    name: &str,
+    build: &Build,
+    arch: Arch,
+    made: &BTreeMap<String, String>,
+    kept: Option<&Path>,
+) -> Result<(), BuildError> {
     for (file, expected) in build.output.get(&arch).into_iter().flatten() {
-        let (build, file) = (name.to_owned(), file.clone());
+        let (build, file, kept) = (name.to_owned(), file.clone(), kept.map(Path::to_owned));
         match made.get(&file) {
             Some(found) if found == expected.as_str() => {}
             Some(found) => {
                 let (expected, found) = (expected.clone(), found.clone());
-                return Err(BuildError::Mismatch { build, file, expected, found }.into());
+                return Err(BuildError::Mismatch { build, file, expected, found, kept });
             }
-            None => return Err(BuildError::NoOutput { build, file }.into()),
+            None => return Err(BuildError::NoOutput { build, file, kept }),
         }
     }
     Ok(())
@@ -196,7 +217,8 @@ pub(crate) fn verify(name: &str, build: &Build, arch: Arch, folder: &Path) -> Re
         let found = super::image::hash(&folder.join(file))?;
         if found != expected.as_str() {
             let (build, file, expected) = (name.to_owned(), file.clone(), expected.clone());
-            return Err(BuildError::Mismatch { build, file, expected, found }.into());
+            let kept = Some(folder.to_owned());
+            return Err(BuildError::Mismatch { build, file, expected, found, kept }.into());
         }
     }
     Ok(())
@@ -212,41 +234,4 @@ pub(crate) fn adopt(build: &Build, arch: Arch, folder: &Path) -> Result<()> {
         fs::set_permissions(folder.join(file), std::fs::Permissions::from_mode(0o755))?;
     }
     Ok(fs::write(folder.join(SUMS), serde_json::to_vec(&made).map_err(std::io::Error::from)?)?)
-}
-
-/// Lays a file of a source package out as dpkg-source would, without the patches: the original's top folder is
-/// dropped, `debian/` comes beside it.
-fn unpack_source(build: &str, name: &str, path: &Path, into: &Path) -> Result<()> {
-    let original = name.contains(".orig.tar.");
-    let file = fs::File::open(path)?;
-    let data: Box<dyn Read> = match name.rsplit('.').next() {
-        Some("gz") => Box::new(flate2::read::GzDecoder::new(file)),
-        Some("xz") => Box::new(liblzma::read::XzDecoder::new(file)),
-        _ => return Ok(()),
-    };
-    let wrong =
-        |error: std::io::Error| BuildError::Source { build: build.to_owned(), message: error.to_string() };
-    let mut archive = tar::Archive::new(data);
-    archive.set_preserve_mtime(true);
-    for entry in archive.entries().map_err(wrong)? {
-        let mut entry = entry.map_err(wrong)?;
-        let path = entry.path().map_err(wrong)?.into_owned();
-        let inner: PathBuf = path.components().skip(usize::from(original)).collect();
-        // `unpack_in` refuses what would leave the folder; it is asked with the shortened path.
-        let clean = inner.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        if inner.as_os_str().is_empty() || entry.header().entry_type().is_pax_global_extensions() {
-            continue;
-        }
-        if !clean {
-            return Err(wrong(std::io::Error::other(format!(
-                "the entry `{}` leaves its folder",
-                path.display()
-            )))
-            .into());
-        }
-        let target = into.join(&inner);
-        target.parent().map_or(Ok(()), fs::create_dir_all)?;
-        entry.unpack(&target).map_err(wrong)?;
-    }
-    Ok(())
 }

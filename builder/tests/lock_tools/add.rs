@@ -8,6 +8,7 @@ use builder::repro::sha256_hex;
 use fs_err as fs;
 
 use super::project::Project;
+use super::site::Site;
 
 /// A project with a file that somebody publishes, for two architectures.
 fn publishing() -> (Project, String) {
@@ -104,4 +105,23 @@ fn what_cannot_be_added_is_refused_before_anything_is_downloaded() {
     let (code, _, stderr) = add(&project, url, &["--file", "thing"]);
     assert!(code == 2 && stderr.contains("fetching thing-amd64"), "{stderr}");
     assert_eq!(lock(&project), before);
+}
+
+#[test]
+fn what_somebody_wrote_during_a_download_is_not_lost() {
+    let (project, _) = publishing();
+    let (path, edited) = (project.path("lockfile.toml"), format!("{}# a remark\n", lock(&project)));
+    let text = edited.clone();
+    let site = Site::new(Box::new(move |_| {
+        fs::write(&path, &text).unwrap();
+        ("200 OK".to_owned(), b"one thing".to_vec())
+    }));
+    let url = format!("{}/thing", site.url);
+    let (code, stdout, stderr) = add(&project, &url, &["--file", "thing"]);
+    assert!(code == 1 && stdout.is_empty(), "{stderr}");
+    assert!(stderr.contains("lockfile.toml was changed meanwhile"), "{stderr}");
+    assert!(stderr.contains("hint: run the same command again"), "{stderr}");
+    assert_eq!(lock(&project), edited);
+    assert_eq!(add(&project, &url, &["--file", "thing"]).0, 0);
+    assert!(lock(&project).contains("# a remark"));
 }

@@ -1,7 +1,7 @@
 //! `builder bundle`, and the builder in what it wrote.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use assert_cmd::Command;
@@ -171,4 +171,38 @@ fn a_build_that_is_not_made_yet_is_named() {
     let project = Project::with_content();
     let (code, _, stderr) = bundle(&project, &[]);
     assert!(code == 0 && stderr.contains("the source build `hello` is not in the store"), "{stderr}");
+}
+
+#[test]
+fn folders_that_no_build_reads_may_be_missing() {
+    let project = Project::with_content();
+    let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
+    project.write("lockfile.toml", &lock.replace("hello = { build = \"hello\" }\n", ""));
+    let role = fs::read_to_string(project.path("images/tiny/image.toml")).unwrap();
+    project.write("images/tiny/image.toml", &role.replace("\"hello:hello\" = \"/usr/bin/hello\"\n", ""));
+    fs::remove_dir_all(project.path("recipes")).unwrap();
+    fs::rename(project.path("profiles/small.toml"), project.path("small.toml")).unwrap();
+    fs::remove_dir(project.path("profiles")).unwrap();
+    let mirror = format!("file://{}", project.path("mirror/debian").display());
+    let args = ["bundle", "--profile", "./small.toml", "-o", "b.tar.zst", "--debian-mirror", &mirror];
+    let (code, _, stderr) = project.run(&args);
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn a_link_that_would_lead_nowhere_is_refused() {
+    let project = Project::with_content();
+    // What the image has as a link, and what leads to the bundle's own.
+    symlink("/dev/null", project.path("images/tiny/files/etc/none")).unwrap();
+    symlink("tiny", project.path("images/again")).unwrap();
+    // The profile itself is a file there.
+    fs::rename(project.path("profiles/small.toml"), project.path("small.toml")).unwrap();
+    symlink("../small.toml", project.path("profiles/small.toml")).unwrap();
+    let (code, _, stderr) = bundle(&project, &[]);
+    assert_eq!(code, 0, "{stderr}");
+    fs::remove_file(project.path("b.tar.zst")).unwrap();
+    fs::rename(project.path("images/tiny"), project.path("tiny")).unwrap();
+    symlink(project.path("tiny"), project.path("images/tiny")).unwrap();
+    let text = format!("images/tiny` is a link to `{}`, which is not in", project.path("tiny").display());
+    refused(&project, &[], 1, &text);
 }

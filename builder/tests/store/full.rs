@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use builder::repro::sha256_hex;
 use builder::store::{StepKey, Store};
 use fs_err as fs;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use super::image::{CONFIG, Image, Layer};
 use super::project::Project;
 use super::slow::serve;
 
@@ -100,6 +102,73 @@ fn a_disk_that_fills_up_during_a_download_is_named_and_the_download_goes_on_late
         let (code, stderr) = fetch(project, &mirror);
         assert_eq!(code, 0, "{stderr}");
         is_clean_and_full(project);
+    });
+}
+
+/// An image of the lock, which is in a folder of this machine; the environment that says so.
+fn with_image(project: &Project) -> String {
+    let layers = |_: &str| [vec![1; SIZE], vec![2; SIZE]].map(Layer::plain);
+    let image = Image::of_layers(&["amd64"], layers, CONFIG);
+    for (digest, bytes) in image.all() {
+        let path = project.path("layouts/web/blobs/sha256").join(&digest[7..]);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
+    let entry = format!(
+        "[release.upstream.image.web]\nreference = \"registry.example/web:1\"\ndigest = {{ amd64 = \"{}\" }}\n\n[deb]",
+        image.digest()
+    );
+    project.write("lockfile.toml", &lock.replacen("[deb]", &entry, 1));
+    let role = fs::read_to_string(project.path("images/tiny/image.toml")).unwrap();
+    project.write("images/tiny/image.toml", &format!("{role}\"images:web.tar\" = \"/web.tar\"\n"));
+    format!("https://registry.example=file://{}", project.path("layouts").display())
+}
+
+#[test]
+fn a_container_image_that_cannot_fit_is_refused_and_a_full_disk_is_not_the_network() {
+    with_a_small_store(2 * SIZE, |project| {
+        let mirror = format!("file://{}", project.path("mirror/debian").display());
+        assert_eq!(fetch(project, &mirror).0, 0);
+        let maps = with_image(project);
+        let args = ["fetch", "--profile", "small", "--debian-mirror", &mirror];
+        let fetch = || {
+            let (code, _, stderr) = project.run_with(&[("KILN_MIRRORS", &maps)], &args);
+            (code, stderr)
+        };
+        let filler = project.path("store/filler");
+        // As much of it as there is.
+        let _ = fs::write(&filler, vec![1; 2 * SIZE]);
+        let (code, stderr) = fetch();
+        assert!(code == 2 && stderr.contains("0 MB free, 0 MB needed for a download\n"), "{stderr}");
+        assert!(
+            stderr.contains("No space left on device") && stderr.contains("hint: `builder store gc`"),
+            "{stderr}"
+        );
+        fs::remove_file(filler).unwrap();
+        let before = fs::read_dir(project.path("store/files")).unwrap().count();
+        let (code, stderr) = fetch();
+        assert!(code == 2 && stderr.contains("3 MB free, 7 MB needed for the downloads\n"), "{stderr}");
+        // Its three documents.
+        assert_eq!(fs::read_dir(project.path("store/files")).unwrap().count(), before + 3);
+        resize(&project.path("store"), 5 * SIZE, MsFlags::MS_REMOUNT);
+        let (code, stderr) = fetch();
+        assert_eq!(code, 0, "{stderr}");
+        assert_eq!(fs::read_dir(project.path("store/files")).unwrap().count(), before + 5);
+    });
+}
+
+#[test]
+fn a_file_of_this_machine_that_cannot_fit_is_refused() {
+    with_a_small_store(SIZE, |project| {
+        let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
+        let tool = "tool".repeat(SIZE / 4);
+        project.write("lockfile.toml", &lock.replace(&sha256_hex("tool"), &sha256_hex(&tool)));
+        project.write("bin/amd64", &tool);
+        project.write("store/filler", "x");
+        let (code, stderr) = fetch(project, "file:///nowhere");
+        assert!(code == 2 && stderr.contains("MB needed for a file of this machine\n"), "{stderr}");
+        assert_eq!(fs::read_dir(project.path("store/tmp")).unwrap().count(), 0);
     });
 }
 

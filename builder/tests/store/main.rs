@@ -1,8 +1,11 @@
 //! The real program on stores that these tests make, without a network.
 
 mod bundle;
+mod compile;
 mod full;
 mod gc;
+#[path = "../oci/image.rs"]
+mod image;
 mod killed;
 mod project;
 #[cfg(feature = "e2e")]

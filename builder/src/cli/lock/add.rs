@@ -92,7 +92,7 @@ impl Add {
             found.insert(*arch, self.fetch(&store, &mirrors, *arch)?);
         }
         let written = add(&lockfile, &text, &addition, &found)?;
-        crate::lock::replace(&lockfile, &written)?;
+        crate::lock::replace(&lockfile, &text, &written)?;
         for (arch, Found { sha256, .. }) in &found {
             say(&format!("sha256:{sha256}  {}\n", shown(&with_arch(&self.url, *arch))))?;
         }
@@ -133,7 +133,7 @@ impl Add {
             oci::fetch(&store, &[wanted], false, &progress)?;
         }
         let written = add_image(lockfile, text, name, reference, &of_all(&digest))?;
-        crate::lock::replace(lockfile, &written)?;
+        crate::lock::replace(lockfile, text, &written)?;
         say(&format!("{digest}  {reference}\n"))?;
         Ok(ExitCode::SUCCESS)
     }

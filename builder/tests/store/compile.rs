@@ -1,0 +1,95 @@
+//! Source builds in the real sandbox; this machine's own shell stands in for a package root.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use builder::deb;
+use builder::error::Error;
+use builder::lock::format::Arch;
+use builder::progress::Progress;
+use builder::repro::sha256_hex;
+use builder::sandbox::{LAUNCHER, probe};
+use builder::stage::{roots, source};
+use builder::store::Store;
+use fs_err as fs;
+
+use super::project::Project;
+
+/// The sandbox re-executes `builder`, not this test: the test runs itself again with its name.
+fn ran_again(test: &str) -> bool {
+    if std::env::var_os(LAUNCHER).is_some() {
+        return false;
+    }
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", test, "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
+    again.assert().success();
+    true
+}
+
+/// The root of the build of `hello`: a shell with the libraries that it wants.
+fn shell(project: &Project, store: &Store) {
+    let libraries = Command::new("ldd").arg("/bin/bash").output().unwrap().stdout;
+    let libraries = String::from_utf8(libraries).unwrap();
+    let paths = libraries.split_whitespace().filter(|word| word.starts_with('/')).chain(["/bin/bash"]);
+    let make = |root: &Path| {
+        for path in paths {
+            let place = root.join(path.trim_start_matches('/'));
+            fs::create_dir_all(place.parent().unwrap())?;
+            fs::copy(path, place)?;
+        }
+        Ok(deb::finish_root(root)?)
+    };
+    store.step(&roots::key(&project.lock(), "base", Arch::HOST), make).unwrap();
+}
+
+fn compile(project: &Project, store: &Store) -> Result<PathBuf, Error> {
+    let lock = project.lock();
+    let build = ("hello", &lock.build["hello"]);
+    source::build(&project.path(""), store, &lock, build, Arch::Amd64, &Progress::new())
+}
+
+/// The hash that an error says was found.
+fn found(error: &Error) -> String {
+    let text = error.to_string();
+    assert!(text.contains("the source build `hello` made another `hello`"), "{text}");
+    text.split("found    sha256:").nth(1).unwrap().lines().next().unwrap().to_owned()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says why")]
+fn what_is_not_the_locks_is_compiled_again() {
+    if ran_again("compile::what_is_not_the_locks_is_compiled_again") {
+        return;
+    }
+    if let Err(error) = probe() {
+        eprintln!("skipped: {error}");
+        return;
+    }
+    let project = Project::with_content();
+    let store = Store::open(&project.path("store")).unwrap();
+    shell(&project, &store);
+    project.write("recipes/hello/build.sh", "echo $RANDOM$RANDOM$RANDOM >/kiln/out/hello\n");
+    let [one, other] = [(), ()].map(|()| found(&compile(&project, &store).unwrap_err()));
+    assert_ne!(one, other, "the recipe was not run again");
+
+    project.write("recipes/hello/build.sh", "echo other >/kiln/out/hello\n");
+    let error = compile(&project, &store).unwrap_err();
+    let hash = sha256_hex("other\n");
+    assert_eq!(found(&error), hash);
+    assert!(error.to_string().contains("write the found hash into the lockfile; the next build"), "{error}");
+    let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
+    let expected = sha256_hex("made");
+    project.write("lockfile.toml", &lock.replace(&expected, &hash));
+    let made = compile(&project, &store).unwrap();
+    assert_eq!(fs::read(made.join("hello")).unwrap(), b"other\n");
+
+    // It stays when the lock says something else later, and the error says where.
+    project.write("lockfile.toml", &lock);
+    let error = compile(&project, &store).unwrap_err();
+    assert_eq!(found(&error), hash);
+    let hint = format!("else remove `{}`, and the next build compiles it", made.display());
+    assert!(error.to_string().contains(&hint), "{error}");
+    fs::remove_dir_all(&made).unwrap();
+    compile(&project, &store).unwrap_err();
+    assert!(!made.exists());
+}
