@@ -101,7 +101,7 @@ impl Node {
     /// The machine is not configured, or the image is wrong.
     pub fn read(args: &Args) -> Result<Self, Error> {
         let image = Image::read(&args.root)?;
-        let record = Record::read(&args.root)?.ok_or(Error::NotConfigured)?;
+        let record = Record::read(&args.root)?.filter(Record::is_complete).ok_or(Error::NotConfigured)?;
         let value =
             |key: &str| record.values.iter().find(|value| value.key == key).map(|value| &*value.value);
         let card = value("card").and_then(|card| card.parse().ok()).ok_or(Error::NotConfigured)?;

@@ -187,11 +187,11 @@ pub fn run(
         files: files(&plan.values),
         identity: taken,
     };
-    let earlier = before.iter().flat_map(|record| &record.files).map(String::as_str);
-    let stale = earlier.filter(|path| !record.files.iter().any(|file| file == path)).collect();
+    let begun = record.begun(before.as_ref(), identity.is_some());
     let change = Change {
+        begun: recording(&image, &begun)?,
         actions: plan.values.iter().chain(&plan.identity).collect(),
-        stale,
+        stale: record.stale(before.as_ref()),
         record: recording(&image, &record)?,
         hostname: args.root == Path::new("/"),
         passing: false,

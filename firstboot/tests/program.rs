@@ -6,6 +6,7 @@ mod support;
 
 use std::process::{Command, Output};
 
+use firstboot::record::Record;
 use fs_err as fs;
 use support::World;
 
@@ -64,7 +65,12 @@ fn status_shows_the_record() {
     ");
     let json = status(&["--json"]);
     assert!(json.status.success());
-    assert_eq!(json.stdout, fs::read(world.root().join("var/lib/kiln/firstboot.json")).unwrap());
+    let record = world.root().join("var/lib/kiln/firstboot.json");
+    let text = fs::read_to_string(&record).unwrap();
+    assert_eq!(String::from_utf8(json.stdout).unwrap(), text);
+    let plan = Record::read(&world.root()).unwrap().unwrap().plan;
+    fs::write(record, text.replace(&plan, "")).unwrap();
+    assert!(status(&[]).stdout.starts_with(b"not complete: "));
 }
 
 #[test]
