@@ -159,8 +159,13 @@ pub fn run(
     if args.dry_run {
         return out.write_all(plan.to_string().as_bytes()).map_err(Error::Apply);
     }
+    // Who removed a file that keeps a source has it written again.
+    let kept = facts.kept.iter().all(|(path, _)| args.root.join(path).exists());
     let done = before.as_ref().filter(|record| record.node == name && record.plan == plan.hash());
-    if let Some(record) = done.filter(|_| identity.is_none()) {
+    if let Some(record) = done.filter(|_| identity.is_none() && kept) {
+        if args.metadata {
+            cloud::end_passing_network(args, ops).map_err(Error::Apply)?;
+        }
         finish(&args.root, &image, record.clone(), device, ops)?;
         if record.identity.state == State::None {
             console.say(&format!("{name}: {}", found.describe(&record.identity, device)));
