@@ -34,6 +34,14 @@ fn the_record_goes_to_the_console_and_the_plan_to_standard_output() {
 }
 
 #[test]
+fn by_hand_it_has_the_credentials_of_the_service() {
+    let world = World::with_card("enp1s0", "52:54:00:aa:bb:cc");
+    world.put("root/run/credentials/kiln-firstboot.service/kiln.node", b"node-1");
+    let planned = firstboot(&world, &["--dry-run"]);
+    assert!(String::from_utf8(planned.stdout).unwrap().contains("host name node-1"));
+}
+
+#[test]
 fn status_shows_the_record() {
     let world = World::node_0();
     let root = world.root().into_os_string().into_string().unwrap();
