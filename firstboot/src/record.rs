@@ -9,6 +9,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Value;
+use crate::schema::Mac;
 
 /// Where the record lies, relative to the root.
 pub const RECORD_FILE: &str = "var/lib/kiln/firstboot.json";
@@ -112,6 +113,11 @@ impl Record {
         let files = both.cloned().collect::<BTreeSet<_>>().into_iter().collect();
         identity.seed = identity.seed.filter(|_| !takes);
         Self { plan: String::new(), files, identity, ..self.clone() }
+    }
+
+    /// The cluster's network card.
+    pub fn card(&self) -> Option<Mac> {
+        self.values.iter().find(|value| value.key == "card")?.value.parse().ok()
     }
 
     /// Whether all of its files got their places.
