@@ -1,6 +1,6 @@
 //! Carries a plan out so that it can be cut off anywhere: everything new is written beside its place and made
-//! durable, then renamed into place, then the record follows, then the partition is wiped. Each step can be
-//! repeated. It decides nothing: the plan says what is to be.
+//! durable, then it is recorded that it begins, then it is renamed into place, then the record follows, then the
+//! partition is wiped. Each step can be repeated. It decides nothing: the plan says what is to be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -22,6 +22,9 @@ const CHUNK: u64 = 64 << 10;
 /// What is to be done under a root.
 #[derive(Debug, Default)]
 pub struct Change<'a> {
+    /// What stands in the place of the record, and is durable, before anything else gets its place. It is written only
+    /// when something has to be moved, and the record too.
+    pub begun: Vec<Action>,
     /// The plan, or a part of it.
     pub actions: Vec<&'a Action>,
     /// Files that an earlier plan had and this one has not, absolute.
@@ -51,7 +54,7 @@ pub struct Outcome {
 pub fn apply(root: &Path, change: &Change<'_>, ops: &mut dyn Ops) -> io::Result<Outcome> {
     let mut found = Found::default();
     for action in &change.actions {
-        found.add(root, action, false)?;
+        found.add(root, action, Turn::Second)?;
     }
     let accounts: Vec<_> = change.actions.iter().filter_map(|action| action.account()).collect();
     let accounts = missing(root, &accounts)?;
@@ -65,11 +68,18 @@ pub fn apply(root: &Path, change: &Change<'_>, ops: &mut dyn Ops) -> io::Result<
         .collect();
     found.files.extend(tables.iter().map(|(path, mode, owner, content)| {
         let path = path.clone();
-        File { temp: beside(&path), path, mode: *mode, owner: *owner, content, last: false }
+        File { temp: beside(&path), path, mode: *mode, owner: *owner, content, turn: Turn::Second }
     }));
     let outcome = Outcome { written: found.files.len(), unchanged: found.unchanged };
+    let moves = !found.files.is_empty() || !change.stale.is_empty();
+    let before = found.files.len();
     for action in &change.record {
-        found.add(root, action, true)?;
+        found.add(root, action, Turn::Last)?;
+    }
+    if moves && found.files.len() > before {
+        for action in &change.begun {
+            found.add(root, action, Turn::First)?;
+        }
     }
     for (path, mode, owner) in &found.dirs {
         ops.make_dir(path, &beside(path), *mode, *owner)?;
@@ -128,7 +138,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn add(&mut self, root: &Path, action: &'a Action, last: bool) -> io::Result<()> {
+    fn add(&mut self, root: &Path, action: &'a Action, turn: Turn) -> io::Result<()> {
         match action {
             Action::EnsureDir { path, mode, owner } => self.add_dir(root.join(path), *mode, *owner),
             Action::WriteFile { path, mode, owner, content } => {
@@ -136,8 +146,12 @@ impl<'a> Found<'a> {
                 if is_written(&path, *mode, *owner, content)? {
                     self.unchanged += 1;
                 } else {
-                    let temp = beside(&path);
-                    self.files.push(File { temp, path, mode: *mode, owner: *owner, content, last });
+                    let mut temp = beside(&path);
+                    if turn == Turn::First {
+                        // The record that follows it to the same place is written at the same time.
+                        temp = beside(&temp);
+                    }
+                    self.files.push(File { temp, path, mode: *mode, owner: *owner, content, turn });
                 }
                 Ok(())
             }
@@ -160,11 +174,19 @@ struct File<'a> {
     mode: u32,
     owner: Owner,
     content: &'a Content,
-    last: bool,
+    turn: Turn,
 }
 
-/// Writes all files beside their places, and only when all are durable moves them there; the last ones when the others
-/// are durable in theirs.
+/// When a file gets its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Second,
+    Last,
+}
+
+/// Writes all files beside their places, and only when all are durable moves them there; those of a turn when the ones
+/// before are durable in theirs.
 fn place(root: &Path, files: &[File<'_>], change: &Change<'_>, ops: &mut dyn Ops) -> io::Result<()> {
     for file in files {
         ops.write(&file.temp, &file.content.bytes, file.mode, file.owner)?;
@@ -172,12 +194,20 @@ fn place(root: &Path, files: &[File<'_>], change: &Change<'_>, ops: &mut dyn Ops
     let homes = file_systems(files)?;
     let sync = |ops: &mut dyn Ops| homes.iter().try_for_each(|home| ops.sync(home));
     sync(ops)?;
-    let (last, first): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.last);
-    for file in &first {
-        ops.rename(&file.temp, &file.path)?;
+    let rename = |turn: Turn, ops: &mut dyn Ops| {
+        let mut any = false;
+        for file in files.iter().filter(|file| file.turn == turn) {
+            ops.rename(&file.temp, &file.path)?;
+            any = true;
+        }
+        io::Result::Ok(any)
+    };
+    if rename(Turn::First, ops)? {
+        sync(ops)?;
     }
+    let moved = rename(Turn::Second, ops)?;
     remove(root, &change.stale, ops)?;
-    if !first.is_empty() || !change.stale.is_empty() {
+    if moved || !change.stale.is_empty() {
         sync(ops)?;
     }
     for action in change.actions.iter().filter(|_| change.hostname) {
@@ -185,10 +215,8 @@ fn place(root: &Path, files: &[File<'_>], change: &Change<'_>, ops: &mut dyn Ops
             ops.set_hostname(name)?;
         }
     }
-    for file in &last {
-        ops.rename(&file.temp, &file.path)?;
-    }
-    if last.is_empty() || change.passing { Ok(()) } else { sync(ops) }
+    let recorded = rename(Turn::Last, ops)?;
+    if recorded && !change.passing { sync(ops) } else { Ok(()) }
 }
 
 /// One folder in each file system that receives files.

@@ -22,7 +22,7 @@ Usage: firstboot [OPTION]...
   --sys DIR          the kernel's device tree (default /sys)
   --dev DIR          the device files (default /dev)
   --routes FILE      the kernel's table of routes (default /proc/net/route)
-  --credentials DIR  systemd's credentials (default $CREDENTIALS_DIRECTORY)
+  --credentials DIR  systemd's credentials (default $CREDENTIALS_DIRECTORY, else those of kiln-firstboot.service)
   --identity DEVICE  device or file that holds the identities (default: the partition kiln-identity)
   --wait SECONDS     how long to wait for a card, a disk or a server that is to come (default 0)
   --metadata         ask the cloud's metadata server, when the image or a source names a cloud
@@ -35,6 +35,9 @@ for this node's own address, up to --wait, and writes it.
 
 status shows what was applied at the last boot, and where each value came from.
 ";
+
+/// The credentials of the service that runs at boot, relative to the root.
+const CREDENTIALS: &str = "run/credentials/kiln-firstboot.service";
 
 /// Where one run reads from and writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub struct Args {
     pub dev: PathBuf,
     /// The kernel's table of IPv4 routes.
     pub routes: PathBuf,
-    /// Folder with systemd's credentials; without it there are none.
+    /// Folder with systemd's credentials.
     pub credentials: Option<PathBuf>,
     /// Device or file with the identities; without it the partition is looked up by its name.
     pub identity: Option<PathBuf>,
@@ -113,7 +116,7 @@ pub struct ArgsError(#[from] lexopt::Error);
 
 impl Args {
     /// Reads the arguments without the program's name; `credentials` is the folder that systemd names in the
-    /// environment.
+    /// environment. By hand it is the service's, which stays when the service has run.
     ///
     /// # Errors
     /// An option is unknown, lacks its value or has one that is no number.
@@ -148,6 +151,9 @@ impl Args {
                 }
                 other => return Err(other.unexpected().into()),
             }
+        }
+        if parsed.credentials.is_none() {
+            parsed.credentials = Some(parsed.root.join(CREDENTIALS));
         }
         Ok(match word {
             None => Command::Run(parsed),

@@ -28,6 +28,9 @@ const SCSI_CDROM: &str = "5";
 /// takes seconds.
 const NO_DISKS: [&str; 5] = ["fd", "loop", "nbd", "ram", "zram"];
 
+/// What udev's record of a card has while the card may get another name.
+const NAMING: [&str; 2] = ["E:ID_RENAMING=1", "E:ID_PROCESSING=1"];
+
 /// An Ethernet card.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Card {
@@ -103,6 +106,19 @@ impl Machine {
         let any_physical = cards.iter().any(|(physical, _)| *physical);
         cards.retain(|(physical, _)| *physical || !any_physical);
         Ok(cards.into_iter().map(|(_, card)| card).collect())
+    }
+
+    /// Whether udev may still give one of these cards another name. Nobody does where there is no udev.
+    pub fn is_naming(&self, cards: &[Card]) -> bool {
+        let udev = self.root.join("run/udev");
+        let is_named = |card: &Card| {
+            // A card that is called something else by now has no number here, and is looked at again.
+            let index = self.sys.join("class/net").join(&card.name).join("ifindex");
+            let index = fs::read_to_string(index).unwrap_or_default();
+            let known = fs::read_to_string(udev.join(format!("data/n{}", index.trim())));
+            known.is_ok_and(|known| !NAMING.iter().any(|word| known.contains(word)))
+        };
+        udev.join("control").exists() && !cards.iter().all(is_named)
     }
 
     /// The device with the identities: the one that the arguments name, else the partition of that name. With

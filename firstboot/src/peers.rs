@@ -101,17 +101,16 @@ impl Node {
     /// The machine is not configured, or the image is wrong.
     pub fn read(args: &Args) -> Result<Self, Error> {
         let image = Image::read(&args.root)?;
-        let record = Record::read(&args.root)?.ok_or(Error::NotConfigured)?;
-        let value =
-            |key: &str| record.values.iter().find(|value| value.key == key).map(|value| &*value.value);
-        let card = value("card").and_then(|card| card.parse().ok()).ok_or(Error::NotConfigured)?;
+        let record = Record::read(&args.root)?.filter(Record::is_complete).ok_or(Error::NotConfigured)?;
+        let hostname = record.values.iter().find(|value| value.key == "hostname");
+        let card = record.card().ok_or(Error::NotConfigured)?;
         let text = fs::read_to_string(args.root.join(HOSTS_FILE)).unwrap_or_default();
         let mut known = hosts_known(&text, &image.cluster);
         known.remove(&record.node);
         Ok(Self {
             root: args.root.clone(),
             machine: Machine::new(args),
-            hostname: value("hostname").unwrap_or(&record.node).to_owned(),
+            hostname: hostname.map_or(&record.node, |hostname| &hostname.value).clone(),
             name: record.node,
             image,
             card,

@@ -1,6 +1,7 @@
 //! The record of what was applied, which is also the marker: written last, so that a node without it is not done.
 //! It holds nothing secret. It does not decide whether the plan has to be applied again.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Value;
+use crate::schema::Mac;
 
 /// Where the record lies, relative to the root.
 pub const RECORD_FILE: &str = "var/lib/kiln/firstboot.json";
@@ -23,7 +25,7 @@ pub struct Record {
     pub version: u32,
     /// The node that this machine is.
     pub node: String,
-    /// [`crate::plan::Plan::hash`] of the plan.
+    /// [`crate::plan::Plan::hash`] of the plan; empty while its files get their places.
     pub plan: String,
     /// Each value and where it came from.
     pub values: Vec<Value>,
@@ -98,6 +100,36 @@ impl Record {
             return Err(RecordError::Newer(head.version));
         }
         Ok(Some(serde_json::from_slice(&bytes)?))
+    }
+
+    /// What is recorded while the files of this record get their places, after those of `before`: no plan, so that the
+    /// next boot applies its own whatever it is, and the files of both, so that it removes those that it does not have.
+    /// With `takes` an identity is among them, so that one that a seed carries is taken again.
+    #[must_use]
+    pub fn begun(&self, before: Option<&Self>, takes: bool) -> Self {
+        let mut identity = before.map(|record| record.identity.clone()).unwrap_or_default();
+        let new = self.identity.files.iter().filter(|path| !identity.files.contains(path));
+        let both = before.iter().flat_map(|record| &record.files).chain(&self.files).chain(new);
+        let files = both.cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        identity.seed = identity.seed.filter(|_| !takes);
+        Self { plan: String::new(), files, identity, ..self.clone() }
+    }
+
+    /// The cluster's network card.
+    pub fn card(&self) -> Option<Mac> {
+        self.values.iter().find(|value| value.key == "card")?.value.parse().ok()
+    }
+
+    /// Whether all of its files got their places.
+    pub fn is_complete(&self) -> bool {
+        !self.plan.is_empty()
+    }
+
+    /// The files of `before` that this record has not.
+    pub fn stale<'a>(&self, before: Option<&'a Self>) -> Vec<&'a str> {
+        let earlier = before.into_iter().flat_map(|record| &record.files);
+        let here = |path: &&String| self.files.contains(path) || self.identity.files.contains(path);
+        earlier.filter(|path| !here(path)).map(String::as_str).collect()
     }
 
     /// The record as it is written: indented, for people.

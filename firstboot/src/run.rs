@@ -159,8 +159,13 @@ pub fn run(
     if args.dry_run {
         return out.write_all(plan.to_string().as_bytes()).map_err(Error::Apply);
     }
+    // Who removed a file that keeps a source has it written again.
+    let kept = facts.kept.iter().all(|(path, _)| args.root.join(path).exists());
     let done = before.as_ref().filter(|record| record.node == name && record.plan == plan.hash());
-    if let Some(record) = done.filter(|_| identity.is_none()) {
+    if let Some(record) = done.filter(|_| identity.is_none() && kept) {
+        if args.metadata {
+            cloud::end_passing_network(args, ops).map_err(Error::Apply)?;
+        }
         finish(&args.root, &image, record.clone(), device, ops)?;
         if record.identity.state == State::None {
             console.say(&format!("{name}: {}", found.describe(&record.identity, device)));
@@ -187,11 +192,11 @@ pub fn run(
         files: files(&plan.values),
         identity: taken,
     };
-    let earlier = before.iter().flat_map(|record| &record.files).map(String::as_str);
-    let stale = earlier.filter(|path| !record.files.iter().any(|file| file == path)).collect();
+    let begun = record.begun(before.as_ref(), identity.is_some());
     let change = Change {
+        begun: recording(&image, &begun)?,
         actions: plan.values.iter().chain(&plan.identity).collect(),
-        stale,
+        stale: record.stale(before.as_ref()),
         record: recording(&image, &record)?,
         hostname: args.root == Path::new("/"),
         passing: false,

@@ -31,6 +31,9 @@ pub fn status(root: &Path, json: bool, out: &mut dyn Write) -> Result<(), Status
     if json {
         return Ok(out.write_all(&record.to_json()?)?);
     }
+    if !record.is_complete() {
+        writeln!(out, "not complete: firstboot stopped while it wrote these; the next boot starts again")?;
+    }
     writeln!(out, "node {}", record.node)?;
     for value in &record.values {
         writeln!(out, "{} {} ({})", value.key, value.value, value.source)?;

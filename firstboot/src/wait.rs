@@ -17,8 +17,11 @@ use crate::source::{self, Settings, Sourced, table};
 /// How often it looks again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest wait for what may never come: a disk that is announced to a machine with an earlier seed, since most take
-/// the disk away for good, and the driver of a drive.
+/// the disk away for good, and the driver of a drive, and the names of cards.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How long no other card has to come before those that are there are taken for all.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What was found.
 #[derive(Debug)]
@@ -33,6 +36,10 @@ pub struct Found<'a> {
     pub drive: bool,
     /// Whether a cloud's metadata server is to be asked first, which needs the network.
     pub waits_for_metadata: bool,
+    /// Whether the node's own card may still come: another one came a moment ago.
+    pub unsure: bool,
+    /// Whether a source means a card by its name, and udev is not done with these.
+    pub naming: bool,
 }
 
 /// Looks, and waits up to `longest` for what is missing. `partition` is whether the identity partition has something.
@@ -51,13 +58,21 @@ pub fn look<'a>(
     let start = Instant::now();
     let identity = partition || before.is_some_and(|record| record.identity.state != State::None);
     let mut said = false;
+    let mut last = (Vec::new(), Duration::ZERO);
     loop {
         let settings = source::read_all(machine)?;
         let cards = machine.cards().map_err(Error::Machine)?;
         let node = table::pick(&image.cluster, &settings, &cards)?;
         let waits_for_metadata = cloud::asked(image, &settings).is_some() && !cloud::is_known(&settings);
         let drive = machine.has_drive_without_driver();
-        let found = Found { settings, cards, node, waits_for_metadata, drive };
+        if cards != last.0 {
+            last = (cards.clone(), start.elapsed());
+        }
+        let known = node.as_ref().is_some_and(|node| knows_card(node.value, before, &cards));
+        let unsure = !known && start.elapsed() < last.1 + QUIET;
+        let by_name = settings.interfaces.iter().any(|card| card.value.selector.name.is_some());
+        let naming = by_name && machine.is_naming(&cards);
+        let found = Found { settings, cards, node, waits_for_metadata, drive, unsure, naming };
         let Some((missing, limit)) = found.missing(identity, longest) else { return Ok(found) };
         if start.elapsed() >= limit {
             if said {
@@ -108,7 +123,19 @@ impl Found<'_> {
             Some(node) if !identity && !disk => {
                 Some((format!("a NoCloud disk with the identity of {}", node.value.name), longest))
             }
+            // More may come, and the first one to come is not the better one.
+            Some(node) if self.unsure => {
+                let Node { name, mac, .. } = node.value;
+                Some((format!("the network card {mac} of {name}, while others come"), longest))
+            }
+            Some(_) if self.naming => Some(("the names of the network cards".to_owned(), longest.min(AGAIN))),
             Some(_) => None,
         }
     }
+}
+
+/// Whether the node's card is there: that of the table, or that of an earlier boot.
+fn knows_card(node: &Node, before: Option<&Record>, cards: &[Card]) -> bool {
+    let earlier = before.filter(|record| record.node == node.name).and_then(Record::card);
+    cards.iter().any(|card| card.mac == node.mac || Some(card.mac) == earlier)
 }

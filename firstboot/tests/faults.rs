@@ -9,11 +9,13 @@ use std::path::Path;
 
 use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
+use firstboot::record::Record;
 use fs_err as fs;
 use nix::errno::Errno;
-use support::machines::{in_a_cloud, permanent, reseeded, seeded};
+use support::machines::{full_seed, in_a_cloud, own, permanent, reseeded, seeded, settled, small_seed};
 use support::network::Fake;
-use support::{AnyOwner, Said, World};
+use support::seed::iso;
+use support::{AnyOwner, Identity, Said, World};
 
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +100,8 @@ impl Ops for Failing {
         Real.zero(device, offset, len)
     }
 
-    fn discard(&mut self, device: &Path, len: u64) -> io::Result<()> {
-        self.step("discard", || Ok(()))?;
-        Real.discard(device, len)
+    fn discard(&mut self, _: &Path, _: u64) -> io::Result<()> {
+        self.step("discard", || Ok(()))
     }
 }
 
@@ -114,6 +115,10 @@ fn boot(world: &World, ops: &mut dyn Ops) -> Said {
     world.boot_with(&world.metadata_args(), ops)
 }
 
+fn record(world: &World) -> Option<Record> {
+    Record::read(&world.root()).unwrap()
+}
+
 /// Stops a boot at each operation in turn, boots again and compares. Answers how many operations there were.
 fn every_point(fault: Fault, make: fn() -> World) -> usize {
     let good = make();
@@ -121,11 +126,12 @@ fn every_point(fault: Fault, make: fn() -> World) -> usize {
     let tree = permanent(&good);
     for point in 0.. {
         let world = make();
+        let wiped = world.is_wiped();
         let mut ops = Failing::after(point, fault);
         let first = boot(&world, &mut ops);
         let key = world.root().join("var/lib/kubelet/kubelet.key");
-        let recorded = world.root().join("var/lib/kiln/firstboot.json").exists();
-        assert!(recorded || !world.is_wiped(), "{fault:?} at {point}: wiped before the record");
+        let recorded = record(&world).is_some_and(|record| record.is_complete());
+        assert!(recorded || world.is_wiped() == wiped, "{fault:?} at {point}: wiped before the record");
         assert!(!recorded || key.exists(), "{fault:?} at {point}: recorded before the key was there");
         let second = boot(&world, &mut Failing::after(usize::MAX, fault));
         assert!(!second.failed, "{fault:?} at {point}:\n{}\nthen\n{}", first.console, second.console);
@@ -197,4 +203,82 @@ fn a_power_cut_in_the_middle_of_any_operation_is_made_good_by_the_next_boot() {
     for make in [World::node_0, seeded, reseeded, in_a_cloud] {
         every_point(Fault::Middle, make);
     }
+}
+
+/// Stops the boot of a machine that got the values `some` at each operation in turn, and boots it with `others`: there
+/// has to be nothing of the first ones. A node may only be refused for the identity of the other one. Answers how many
+/// boots were, and how many of them were not refused.
+fn every_point_then(make: fn() -> World, some: fn(&World), others: fn(&World)) -> (usize, usize) {
+    let good = make();
+    others(&good);
+    assert!(!boot(&good, &mut AnyOwner::default()).failed);
+    let tree = own(&good);
+    let (mut boots, mut accepted) = (0, 0);
+    let error = Fault::Error { errno: Errno::EIO, half: false, lasting: false };
+    for fault in [Fault::Before, error] {
+        for point in 0.. {
+            let world = make();
+            some(&world);
+            let first = boot(&world, &mut Failing::after(point, fault));
+            if !first.failed {
+                break;
+            }
+            boots += 1;
+            let begun = record(&world);
+            others(&world);
+            let second = boot(&world, &mut Failing::after(usize::MAX, fault));
+            let what = format!("{fault:?} at {point}:\n{}\nthen\n{}", first.console, second.console);
+            if second.failed {
+                assert!(second.console.contains("this disk was set up as node `node-1`"), "{what}");
+                assert_eq!(begun.unwrap().node, "node-1", "{what}");
+                continue;
+            }
+            accepted += 1;
+            assert_eq!(own(&world), tree, "{what}");
+        }
+    }
+    (boots, accepted)
+}
+
+#[test]
+fn after_a_power_cut_the_next_boot_may_have_other_values() {
+    let third: fn(&World) = |world| {
+        let network = "version: 2\nethernets:\n  c: {match: {name: enp3s0}, dhcp4: true}\n";
+        world.seed(&[("meta-data", "instance-id: three"), ("network-config", network)]);
+    };
+    let counts = [
+        every_point_then(settled, full_seed, small_seed),
+        every_point_then(settled, full_seed, third),
+        every_point_then(World::node_0, full_seed, small_seed),
+    ];
+    for (boots, accepted) in counts {
+        assert!(boots > 50 && boots == accepted, "{accepted} of {boots}");
+    }
+}
+
+#[test]
+fn after_a_power_cut_a_node_has_its_own_identity_or_none() {
+    let other: fn(&World) = |world| {
+        world.cmdline("kiln.node=node-1");
+        world.disk("sr0", &iso("cidata", &[("kiln-identity.tar", &Identity::workers().stream())]));
+    };
+    let same: fn(&World) = |world| {
+        world.cmdline("");
+        small_seed(world);
+    };
+    let (boots, accepted) = every_point_then(settled, other, same);
+    assert!(accepted > 10 && accepted < boots, "{accepted} of {boots}");
+
+    // One stream has the identities of all nodes.
+    let again: fn(&World) = |world| {
+        world.cmdline("");
+        world.disk("sr0", &iso("cidata", &[("kiln-identity.tar", &Identity::workers().stream())]));
+    };
+    let (boots, accepted) = every_point_then(settled, other, again);
+    assert!(boots > 30 && boots == accepted, "{accepted} of {boots}");
+
+    // A new machine still has its partition, until the record of the other node is there.
+    let (boots, accepted) =
+        every_point_then(World::node_0, |world| world.cmdline("kiln.node=node-1"), |world| world.cmdline(""));
+    assert!(accepted > 30 && accepted < boots, "{accepted} of {boots}");
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use firstboot::args::Args;
 use firstboot::ops::Real;
+use fs_err as fs;
 use support::{Identity, NODE_0, Said, World};
 
 const STRANGER: &str = "52:54:00:aa:bb:cc";
@@ -51,6 +52,45 @@ fn a_node_picked_by_name_waits_for_a_card_too() {
     let said = boot_until(&world, |world| world.card("enp1s0", STRANGER, "1"));
     insta::assert_snapshot!(said.lines().lines().next().unwrap(), @"waiting up to 60 s for a network card");
     assert!(world.read("etc/systemd/network/10-kiln.network").contains(&format!("MACAddress={STRANGER}")));
+}
+
+#[test]
+fn of_two_late_cards_the_table_s_is_taken() {
+    let world = World::with_card("enp1s0", STRANGER);
+    world.cmdline("kiln.node=node-0");
+    let said = boot_until(&world, |world| world.card("enp2s0", NODE_0, "1"));
+    insta::assert_snapshot!(said.lines().lines().next().unwrap(), @"waiting up to 60 s for the network card 52:54:00:6b:00:0b of node-0, while others come");
+    assert!(world.read("etc/systemd/network/10-kiln.network").contains(&format!("MACAddress={NODE_0}")));
+}
+
+#[test]
+fn a_node_on_other_hardware_waits_a_moment_once() {
+    let world = World::with_card("enp1s0", STRANGER);
+    world.cmdline("kiln.node=node-0");
+    let (said, took) = boot_within(&world, 60);
+    assert!(!said.failed && took >= Duration::from_secs(1), "{}", said.console);
+    assert!(world.read("etc/systemd/network/10-kiln.network").contains(&format!("MACAddress={STRANGER}")));
+    assert_eq!(boot_within(&world, 60).0.lines(), "node-0 is up to date");
+}
+
+#[test]
+fn a_card_that_a_seed_names_is_waited_for_until_udev_has_named_it() {
+    let renaming = [("root/run/udev/data/n2", "I:1\nE:ID_RENAMING=1\n")];
+    for before in [&[][..], &renaming] {
+        let world = World::with_card("eth0", NODE_0);
+        world.put("sys/class/net/eth0/ifindex", b"2\n");
+        world.put("root/run/udev/control", b"");
+        before.iter().for_each(|(path, text)| world.put(path, text.as_bytes()));
+        let network = "version: 2\nethernets:\n  ens33: {addresses: [192.168.122.55/24]}\n";
+        world.seed(&[("network-config", network)]);
+        let said = boot_until(&world, |world| {
+            let cards = world.path("sys/class/net");
+            fs::rename(cards.join("eth0"), cards.join("ens33")).unwrap();
+            world.put("root/run/udev/data/n2", b"I:1\nE:ID_NET_NAME_SLOT=ens33\n");
+        });
+        assert!(said.console.contains("waiting up to 5 s for the names of the network cards"));
+        assert!(world.read("etc/systemd/network/10-kiln.network").contains("Address=192.168.122.55/24"));
+    }
 }
 
 #[test]

@@ -176,6 +176,25 @@ fn a_later_boot_changes_nothing_and_new_metadata_are_applied() {
 }
 
 #[test]
+fn what_the_server_said_is_kept_again_after_it_was_removed() {
+    let world = machine("ec2");
+    world.metadata(ec2(&EC2));
+    world.boot();
+    world.boot_metadata();
+    let tree = world.tree();
+    fs::remove_file(world.root().join("var/lib/kiln/metadata.json")).unwrap();
+    assert_eq!(world.boot().lines(), "the ec2 metadata come next, when the network is up");
+    let said = world.boot_metadata().lines();
+    assert!(said.contains("applied 1 file in") && world.tree() == tree, "{said}");
+    assert_eq!(world.boot().lines(), "node-1 is up to date");
+
+    // An earlier attempt may have applied everything and stopped then.
+    world.put("root/run/systemd/network/80-kiln-metadata.network", b"");
+    assert_eq!(world.boot_metadata().lines(), "node-1 is up to date");
+    assert_eq!(world.tree(), tree);
+}
+
+#[test]
 fn a_silent_server_stops_the_first_boot_and_no_later_one() {
     let world = machine("ec2");
     // A port that nobody listens at.

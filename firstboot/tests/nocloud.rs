@@ -4,6 +4,7 @@ mod support;
 
 use firstboot::args::Args;
 use firstboot::ops::Real;
+use fs_err as fs;
 use support::seed::{KEY, MADE, iso, made};
 use support::{Identity, World};
 
@@ -170,6 +171,17 @@ fn the_identity_of_a_seed_is_taken_once_and_wins_over_the_partition() {
     NoCloud, kiln-identity.tar: identity: it is for `node-9`, and this is node `node-0`; it belongs to another image or disk
     nothing was written; correct this and boot again
     ");
+}
+
+#[test]
+fn a_seed_that_is_still_there_is_kept_again_after_that_was_removed() {
+    let world = World::node_0();
+    world.seed(&[("meta-data", "local-hostname: blue")]);
+    world.boot();
+    let tree = world.tree();
+    fs::remove_file(world.root().join("var/lib/kiln/seed.json")).unwrap();
+    assert!(world.boot().lines().contains("applied 1 file in"));
+    assert_eq!(world.tree(), tree);
 }
 
 #[test]

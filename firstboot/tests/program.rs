@@ -6,6 +6,7 @@ mod support;
 
 use std::process::{Command, Output};
 
+use firstboot::record::Record;
 use fs_err as fs;
 use support::World;
 
@@ -30,6 +31,14 @@ fn the_record_goes_to_the_console_and_the_plan_to_standard_output() {
     assert!(applied.status.success() && applied.stdout.is_empty());
     assert!(applied.stderr.starts_with(b"firstboot: node-0: hostname node-0 ("));
     assert_eq!(firstboot(&world, &[]).stderr, b"firstboot: node-0 is up to date\n");
+}
+
+#[test]
+fn by_hand_it_has_the_credentials_of_the_service() {
+    let world = World::with_card("enp1s0", "52:54:00:aa:bb:cc");
+    world.put("root/run/credentials/kiln-firstboot.service/kiln.node", b"node-1");
+    let planned = firstboot(&world, &["--dry-run"]);
+    assert!(String::from_utf8(planned.stdout).unwrap().contains("host name node-1"));
 }
 
 #[test]
@@ -64,7 +73,12 @@ fn status_shows_the_record() {
     ");
     let json = status(&["--json"]);
     assert!(json.status.success());
-    assert_eq!(json.stdout, fs::read(world.root().join("var/lib/kiln/firstboot.json")).unwrap());
+    let record = world.root().join("var/lib/kiln/firstboot.json");
+    let text = fs::read_to_string(&record).unwrap();
+    assert_eq!(String::from_utf8(json.stdout).unwrap(), text);
+    let plan = Record::read(&world.root()).unwrap().unwrap().plan;
+    fs::write(record, text.replace(&plan, "")).unwrap();
+    assert!(status(&[]).stdout.starts_with(b"not complete: "));
 }
 
 #[test]

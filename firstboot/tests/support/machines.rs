@@ -11,20 +11,48 @@ pub fn seeded() -> World {
     let world = World::node_0();
     world.put("root/etc/shadow", b"root:*:::::::\n");
     world.put("root/etc/gshadow", b"root:*::\n");
+    full_seed(&world);
+    world
+}
+
+/// Attaches a seed that has everything.
+pub fn full_seed(world: &World) {
     let key = "ssh-ed25519 AAAA ada";
     let user =
         format!("#cloud-config\nhostname: blue\nusers: [{{name: ada, ssh_authorized_keys: ['{key}']}}]\n");
     let network = "version: 2\nethernets:\n  b: {match: {name: enp2s0}, dhcp4: true}\n";
     world.seed(&[("meta-data", "instance-id: one"), ("user-data", &user), ("network-config", network)]);
-    world
 }
 
 /// A configured machine that gets another seed, with less in it.
 pub fn reseeded() -> World {
     let world = seeded();
     assert!(!world.boot_with(&world.args(), &mut AnyOwner::default()).failed);
-    world.seed(&[("meta-data", "instance-id: two\nlocal-hostname: green")]);
+    small_seed(&world);
     world
+}
+
+/// Attaches a seed that has little.
+pub fn small_seed(world: &World) {
+    world.seed(&[("meta-data", "instance-id: two\nlocal-hostname: green")]);
+}
+
+/// A configured machine with a seed that has little.
+pub fn settled() -> World {
+    let world = seeded();
+    small_seed(&world);
+    assert!(!world.boot_with(&world.args(), &mut AnyOwner::default()).failed);
+    world
+}
+
+/// The files that no account has brought and no cut has left unfinished: these stay.
+pub fn own(world: &World) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let mut tree = permanent(world);
+    tree.retain(|path, (mode, _)| {
+        let account = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"].contains(&&**path);
+        *mode & 0o170_000 == 0o100_000 && !account && !path.ends_with(".kiln-new")
+    });
+    tree
 }
 
 /// A machine in a cloud.

@@ -260,7 +260,8 @@ impl Identity {
     }
 }
 
-/// The operations with every owner turned into this process, which may not be root.
+/// The operations with every owner turned into this process, which may not be root. Nothing is made durable: a busy
+/// machine takes its time over it.
 pub struct AnyOwner(Owner);
 
 impl Default for AnyOwner {
@@ -279,8 +280,8 @@ impl Ops for AnyOwner {
         Real.write(path, bytes, mode, self.0)
     }
 
-    fn sync(&mut self, path: &Path) -> io::Result<()> {
-        Real.sync(path)
+    fn sync(&mut self, _: &Path) -> io::Result<()> {
+        Ok(())
     }
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
@@ -299,8 +300,8 @@ impl Ops for AnyOwner {
         Real.zero(device, offset, len)
     }
 
-    fn discard(&mut self, device: &Path, len: u64) -> io::Result<()> {
-        Real.discard(device, len)
+    fn discard(&mut self, _: &Path, _: u64) -> io::Result<()> {
+        Ok(())
     }
 }
 
