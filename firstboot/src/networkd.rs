@@ -52,7 +52,8 @@ pub fn other(card: &Interface) -> String {
         let _ = writeln!(text, "MACAddress={mac}");
     }
     if let Some(name) = &card.selector.name {
-        let _ = writeln!(text, "Name={name}");
+        // A pattern may fit the pods' ends of their links too, which are no cards.
+        let _ = writeln!(text, "Name={name}\nKind=!*");
     }
     text.push_str("Type=ether\n");
     link(&mut text, card);

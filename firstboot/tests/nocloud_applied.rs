@@ -249,6 +249,7 @@ fn cards_get_what_network_config_says() {
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     [Match]
     Name=enp2*
+    Kind=!*
     Type=ether
 
     [Link]
@@ -304,7 +305,11 @@ fn a_pattern_sets_up_the_other_cards_that_it_means() {
         assert_eq!(world.root().join(other).exists(), expected, "{cards} {addresses}:\n{}", said.console);
         assert_eq!(said.console.contains(": card id0 en* dhcp4 (NoCloud"), expected, "{}", said.console);
         if expected {
-            assert!(world.read(other).contains("[Match]\nName=en*\nType=ether\n"), "{}", world.read(other));
+            assert!(
+                world.read(other).contains("[Match]\nName=en*\nKind=!*\nType=ether\n"),
+                "{}",
+                world.read(other)
+            );
         }
     }
 }
@@ -379,6 +384,7 @@ config:
     # Written by Kiln's firstboot; it writes this again when the node's values change.
     [Match]
     Name=enp1s0
+    Kind=!*
     Type=ether
 
     [Network]
