@@ -28,7 +28,7 @@ impl Explain for FirstbootError {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "build Kiln with the compiler of rust-toolchain.toml; after a change of firstboot, run `builder lock update`"
+            "build Kiln with the compiler of rust-toolchain.toml; after a change of firstboot, run `builder lock update firstboot`"
                 .to_owned(),
         )
     }

@@ -181,7 +181,7 @@ fn an_unsigned_archive_is_refused_and_the_lock_stays() {
     let mirror = format!("file://{}", project.path().join("debian").display());
     let mirrors = Mirrors::find(Some(&mirror)).unwrap();
     let before = fs::read_to_string(project.lockfile()).unwrap();
-    let error = lock::update(project.path(), &project.lockfile(), &mirrors, None).unwrap_err();
+    let error = lock::update(project.path(), &project.lockfile(), &[], &mirrors, None).unwrap_err();
     assert!(error.to_string().starts_with("the indexes of the suite `trixie` are not accepted"), "{error}");
     assert_eq!(fs::read_to_string(project.lockfile()).unwrap(), before);
 }

@@ -35,6 +35,9 @@ const RUNS: usize = 3;
 /// The node that is measured alone.
 const NODE: &str = "node-0";
 
+/// The unit that is measured.
+const FIRSTBOOT: &str = "kiln-firstboot";
+
 /// What cloud-init starts at boot, in this order.
 const CLOUD_INIT: [&str; 5] =
     ["cloud-init-main", "cloud-init-local", "cloud-init-network", "cloud-config", "cloud-final"];
@@ -74,10 +77,10 @@ fn alone(folder: &Path, runs: usize) -> String {
     let machine = Machine::new(&project, &results, NODE);
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        machine.up(&[]);
-        first.push((machine.said(), machine.cost("kiln-firstboot")));
-        machine.again(&[]);
-        second.push((None, machine.cost("kiln-firstboot")));
+        machine.up(&[], FIRSTBOOT);
+        first.push((machine.said(), machine.cost(FIRSTBOOT)));
+        machine.again(&[], FIRSTBOOT);
+        second.push((None, machine.cost(FIRSTBOOT)));
         machine.delete();
     }
     table.push_str(&row("in a machine, first boot", &first));
@@ -120,19 +123,17 @@ fn beside(folder: &Path) -> String {
 
     let machine = Machine::new(&project, &with, project::NODE);
     let seed = project.seed(&with);
-    machine.up(&seed);
-    machine.ssh("cloud-init status --wait || true");
+    machine.up(&seed, CLOUD_INIT[4]);
     machine.expect_applied();
     let first = machine.costs(&CLOUD_INIT);
-    let ours = machine.cost("kiln-firstboot");
+    let ours = machine.cost(FIRSTBOOT);
     let generator = machine.generator();
     let floor = machine.floor();
     let installed = machine.installed(&packages);
     let version = machine.ssh("cloud-init --version");
-    machine.again(&seed);
-    machine.ssh("cloud-init status --wait || true");
+    machine.again(&seed, CLOUD_INIT[4]);
     let second = machine.costs(&CLOUD_INIT);
-    let ours_again = machine.cost("kiln-firstboot");
+    let ours_again = machine.cost(FIRSTBOOT);
     for (boot, costs) in [("first", &first), ("second", &second)] {
         for (unit, cost) in CLOUD_INIT.iter().zip(costs) {
             println!("{boot} boot, {unit}: unit {}, processor {}", ms(cost.unit), ms(cost.processor));

@@ -23,8 +23,8 @@ use crate::store::Store;
 /// Commands of `builder lock`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Lock {
-    /// Resolve every package anew and write the lockfile
-    Update(Target),
+    /// Resolve packages anew and write the lockfile
+    Update(Update),
     /// Verify without a network that the lockfile is whole and up to date
     Check(Target),
     /// Say what the archive and upstream have newer than the lockfile
@@ -35,6 +35,16 @@ pub(super) enum Lock {
     Add(add::Add),
     /// Say what is past its end of life or has a known vulnerability
     Audit(audit::Audit),
+}
+
+/// Arguments of `builder lock update`.
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    /// Only the suite of this component, source or root; or firstboot
+    #[arg(value_name = "COMPONENT")]
+    names: Vec<String>,
+    #[command(flatten)]
+    target: Target,
 }
 
 /// Which lockfile.
@@ -49,7 +59,7 @@ impl Lock {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let path = |target: Target| target.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
         match self {
-            Self::Update(target) => update(global, &path(target)),
+            Self::Update(Update { names, target }) => update(global, &path(target), &names),
             Self::Outdated(target) => outdated::run(global, &path(target)),
             Self::Diff(diff) => diff.run(global),
             Self::Add(add) => add.run(global),
@@ -65,9 +75,9 @@ impl Lock {
     }
 }
 
-fn update(global: &Global, lockfile: &Path) -> Result<ExitCode> {
+fn update(global: &Global, lockfile: &Path, names: &[String]) -> Result<ExitCode> {
     let (changes, _) = with_tools(global, lockfile, "resolving packages", |mirrors, tools| {
-        resolve(&global.project, lockfile, mirrors, tools)
+        resolve(&global.project, lockfile, names, mirrors, tools)
     })?;
     say(&changes.to_string())?;
     if changes.is_empty() {

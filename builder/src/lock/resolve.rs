@@ -9,6 +9,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::apt::Work;
 use super::changes::Changes;
+use super::chosen::Chosen;
+use super::edit::DERIVED;
 use super::format::{Arch, Component, Deb, Lock};
 use super::{LockError, edit};
 use crate::embedded;
@@ -16,15 +18,21 @@ use crate::error::Result;
 use crate::mirror::Mirrors;
 use crate::role::Role;
 
-/// Resolves every root and source of the lockfile anew and writes it, unless nothing changed. `tools` is the unpacked
-/// tool root of the lock as it was; without one the host's apt is used.
+/// Resolves every root and source of the lockfile anew, or those that `names` stand for, and writes it, unless nothing
+/// changed. `tools` is the unpacked tool root of the lock as it was; without one the host's apt is used.
 ///
 /// # Errors
-/// When the lockfile or the base recipe cannot be read, an index is not what the archive signed, or a request has
+/// When a name is of nothing that can be resolved, the lockfile or the base recipe cannot be read, an index is not what the archive signed, or a request has
 /// no answer. The lockfile is then as it was.
-pub fn update(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<&Path>) -> Result<Changes> {
+pub fn update(
+    project: &Path,
+    lockfile: &Path,
+    names: &[String],
+    mirrors: &Mirrors,
+    tools: Option<&Path>,
+) -> Result<Changes> {
     let text = Lock::read(lockfile)?;
-    let (old, lock) = anew(project, lockfile, &text, mirrors, tools)?;
+    let (old, lock) = anew(project, lockfile, (&text, names), mirrors, tools)?;
     let written = edit::write(&text, &lock).map_err(|error| {
         crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
     })?;
@@ -39,22 +47,33 @@ pub fn update(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<
 /// # Errors
 /// As [`update`].
 pub fn changes(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<&Path>) -> Result<Changes> {
-    let (old, new) = anew(project, lockfile, &Lock::read(lockfile)?, mirrors, tools)?;
+    let (old, new) = anew(project, lockfile, (&Lock::read(lockfile)?, &[]), mirrors, tools)?;
     Ok(Changes::between(&old, &new))
 }
 
-/// The lock as it is, and as it is when everything is resolved anew.
+/// The lock as it is by its text, and as it is when what the names stand for is resolved anew.
 fn anew(
     project: &Path,
     lockfile: &Path,
-    text: &str,
+    (text, names): (&str, &[String]),
     mirrors: &Mirrors,
     tools: Option<&Path>,
 ) -> Result<(Lock, Lock)> {
     let old = Lock::draft(lockfile, text)?;
     let mut lock = old.clone();
+    let chosen = Chosen::new(&lock, names)?;
     derive(project, &mut lock)?;
-    resolve(&mut lock, mirrors, tools)?;
+    for name in DERIVED.into_iter().filter(|name| !chosen.has_root(&old, name)) {
+        if let (Some(root), Some(kept)) = (lock.root.get_mut(name), old.root.get(name)) {
+            root.request.clone_from(&kept.request);
+        }
+    }
+    if !chosen.firstboot {
+        lock.firstboot.clone_from(&old.firstboot);
+    }
+    if !chosen.suites.is_empty() {
+        resolve(&mut lock, &chosen.suites, mirrors, tools)?;
+    }
     lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
     Ok((old, lock))
 }
@@ -74,7 +93,7 @@ pub(super) fn derive(project: &Path, lock: &mut Lock) -> Result<()> {
             _ => None,
         })
         .collect();
-    for (name, request) in edit::DERIVED.into_iter().zip([base, components]) {
+    for (name, request) in DERIVED.into_iter().zip([base, components]) {
         if let Some(root) = lock.root.get_mut(name) {
             root.request = request.into_iter().collect();
         }
@@ -88,12 +107,19 @@ pub(super) fn derive(project: &Path, lock: &mut Lock) -> Result<()> {
     Ok(())
 }
 
-/// Fills in everything that the archive decides.
-fn resolve(lock: &mut Lock, mirrors: &Mirrors, tools: Option<&Path>) -> Result<()> {
+/// Fills in everything that the archive decides in some suites. The epoch is the newest date of all.
+fn resolve(
+    lock: &mut Lock,
+    suites: &BTreeSet<String>,
+    mirrors: &Mirrors,
+    tools: Option<&Path>,
+) -> Result<()> {
     let work = Work::new(tools)?;
-    lock.deb.clear();
-    lock.epoch = 0;
-    for (name, suite) in &mut lock.suite {
+    if lock.suite.keys().all(|name| suites.contains(name)) {
+        lock.epoch = 0;
+    }
+    for (name, suite) in lock.suite.iter_mut().filter(|(name, _)| suites.contains(*name)) {
+        lock.deb.remove(name);
         let mut debs: BTreeMap<(Arch, String), Deb> = BTreeMap::new();
         let mut sources: Vec<_> =
             lock.source.iter_mut().filter(|(_, source)| source.suite == *name).collect();

@@ -60,16 +60,16 @@ impl<'a> Machine<'a> {
         self.project.run(&self.arguments(command, more))
     }
 
-    /// Boots it until everything that starts with it has started.
-    pub fn up(&self, options: &[String]) {
+    /// Boots it until a unit has started: not everything, which on a worker waits for its control plane.
+    pub fn up(&self, options: &[String], unit: &str) {
         let mut more = vec!["--node", self.node, "--wait", "none", "--"];
         more.extend(options.iter().map(String::as_str));
         self.run("up", &more);
         // Its login prompt may never come: on a busy host systemd gives the serial line up before udev has named it.
         for _ in 0..ATTEMPTS {
-            let wait = self.arguments("ssh", &[self.node, "--", "systemctl is-system-running --wait"]);
-            // A unit may have failed. Without SSH there is no answer at all.
-            if !self.project.command(&wait).output().unwrap().stdout.is_empty() {
+            let ask = format!("systemctl is-active {unit}");
+            let ask = self.arguments("ssh", &[self.node, "--", &ask]);
+            if self.project.command(&ask).output().unwrap().stdout == b"active\n" {
                 return;
             }
             std::thread::sleep(Duration::from_secs(5));
@@ -78,9 +78,9 @@ impl<'a> Machine<'a> {
     }
 
     /// Boots it again.
-    pub fn again(&self, options: &[String]) {
+    pub fn again(&self, options: &[String], unit: &str) {
         self.run("down", &["--node", self.node]);
-        self.up(options);
+        self.up(options, unit);
     }
 
     pub fn delete(&self) {
