@@ -2,6 +2,9 @@
 //!
 //! Nothing is unpacked that was not asked for, and names never become paths of the host.
 
+#[cfg(test)]
+pub(crate) mod hostile;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;

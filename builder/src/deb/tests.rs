@@ -6,29 +6,15 @@ use std::path::Path;
 
 use fs_err as fs;
 use proptest::prelude::{ProptestConfig, any, proptest};
-use tar::EntryType::{self, Char, Directory, Fifo, Link, Regular, Symlink};
+use tar::EntryType::{Char, Directory, Fifo, Link, Regular, Symlink};
 
 use super::{DebError, control, read_files, resolve, unpack};
+use crate::archive::hostile::{Entry, tarball};
 
-/// A package whose data.tar has these entries: kind, path, and content or link target. Paths go in as they are.
-fn package(entries: &[(EntryType, &str, &str)]) -> Vec<u8> {
-    let mut data = tar::Builder::new(Vec::new());
-    for (kind, path, text) in entries {
-        let mut header = tar::Header::new_gnu();
-        let content = if *kind == Regular { text.as_bytes() } else { b"" };
-        let old = header.as_old_mut();
-        old.name[..path.len()].copy_from_slice(path.as_bytes());
-        if *kind != Regular {
-            old.linkname[..text.len()].copy_from_slice(text.as_bytes());
-        }
-        header.set_entry_type(*kind);
-        header.set_mode(0o4755);
-        header.set_size(content.len() as u64);
-        header.set_cksum();
-        data.append(&header, content).unwrap();
-    }
+/// A package whose data.tar has these entries.
+fn package(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&data.into_inner().unwrap()).unwrap();
+    encoder.write_all(&tarball(entries, 0o4755)).unwrap();
     let mut out = ar::Builder::new(Vec::new());
     for (name, bytes) in [("debian-binary", b"2.0\n".to_vec()), ("data.tar.gz", encoder.finish().unwrap())] {
         out.append(&ar::Header::new(name.into(), bytes.len() as u64), bytes.as_slice()).unwrap();

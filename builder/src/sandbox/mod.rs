@@ -6,6 +6,7 @@
 //! newuidmap), as root it needs none: both see uid 0 to 65535. Root takes one only for programs of another architecture.
 
 mod emulation;
+mod error;
 pub mod host;
 mod idmap;
 pub mod inner;
@@ -14,12 +15,12 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Class, Explain};
 use crate::lock::format::Arch;
+pub use error::SandboxError;
 
 /// The hidden argument that turns this program into the child side.
 pub const INNER: &str = "__sandbox";
@@ -55,55 +56,6 @@ struct Order {
     user_namespace: bool,
     /// What to remove, instead of running a program.
     remove: Option<PathBuf>,
-}
-
-/// Why a program did not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
-    /// The namespaces could not be made.
-    #[error("the sandbox could not start: {message}")]
-    Start {
-        /// The failing step.
-        message: String,
-        /// The way out.
-        hint: String,
-    },
-    /// The program failed.
-    #[error("`{program}` failed ({status}) in the sandbox{}", tail_text(stderr))]
-    Failed {
-        /// Its command line.
-        program: String,
-        /// Exit code or signal.
-        status: ExitStatus,
-        /// The end of what it said.
-        stderr: String,
-    },
-    /// The pipes broke.
-    #[error("running `{program}` in the sandbox")]
-    Io {
-        /// Its command line.
-        program: String,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl Explain for SandboxError {
-    fn class(&self) -> Class {
-        Class::Host
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Start { hint, .. } => Some(hint.clone()),
-            _ => None,
-        }
-    }
-}
-
-fn tail_text(stderr: &str) -> String {
-    if stderr.is_empty() { String::new() } else { format!("; it said:\n{stderr}") }
 }
 
 impl Sandbox {

@@ -11,29 +11,7 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 use tar::EntryType::{self, Directory, Link, Regular, Symlink};
 
 use super::lay_out;
-
-/// Kind, path, and content or link target. Paths go in as they are.
-type Entry<'a> = (EntryType, &'a str, &'a str);
-
-fn tarball(entries: &[Entry<'_>]) -> Vec<u8> {
-    let mut data = tar::Builder::new(Vec::new());
-    for (kind, path, text) in entries {
-        let mut header = tar::Header::new_gnu();
-        let content = if *kind == Regular { text.as_bytes() } else { b"" };
-        let old = header.as_old_mut();
-        old.name[..path.len()].copy_from_slice(path.as_bytes());
-        if *kind != Regular {
-            old.linkname[..text.len()].copy_from_slice(text.as_bytes());
-        }
-        header.set_entry_type(*kind);
-        header.set_mode(0o755);
-        header.set_mtime(1_000_000_000);
-        header.set_size(content.len() as u64);
-        header.set_cksum();
-        data.append(&header, content).unwrap();
-    }
-    data.into_inner().unwrap()
-}
+use crate::archive::hostile::{Entry, tarball};
 
 /// A folder for the source, beside things that must stay as they are.
 struct Place(tempfile::TempDir);
@@ -95,13 +73,13 @@ impl Place {
 
 fn gz(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&tarball(entries)).unwrap();
+    encoder.write_all(&tarball(entries, 0o755)).unwrap();
     encoder.finish().unwrap()
 }
 
 fn xz(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
-    encoder.write_all(&tarball(entries)).unwrap();
+    encoder.write_all(&tarball(entries, 0o755)).unwrap();
     encoder.finish().unwrap()
 }
 
