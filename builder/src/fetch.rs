@@ -98,8 +98,7 @@ pub fn fetch_within(
         return Ok(());
     }
     let total = missing.iter().filter_map(|item| item.size).sum();
-    let here = |item: &Item| fs::metadata(store.partial(&item.hash)).map_or(0, |partial| partial.len());
-    let need = missing.iter().map(|item| item.size.unwrap_or(0).saturating_sub(here(item))).sum();
+    let need = missing.iter().map(|item| store.lacking(&item.hash, item.size)).sum();
     store.need(need, "the downloads").check()?;
     let task = progress.bytes(&format!("fetching {} files, {} MB", missing.len(), total / 1_000_000), total);
     let clients = Clients::new(stall)?;

@@ -101,8 +101,7 @@ fn missing<'a>(store: &Store, contents: &'a Contents) -> Option<&'a Part> {
 /// The bytes of an image that the store has yet to take.
 fn lacking(store: &Store, contents: &Contents) -> u64 {
     let missing = contents.blobs.iter().filter(|part| !store.file(part.digest.sha256()).exists());
-    let here = |part: &Part| fs::metadata(store.partial(part.digest.sha256())).map_or(0, |file| file.len());
-    missing.map(|part| part.size.unwrap_or(0).saturating_sub(here(part))).fold(0, u64::saturating_add)
+    missing.map(|part| store.lacking(part.digest.sha256(), part.size)).fold(0, u64::saturating_add)
 }
 
 /// The digest that a tag leads to now, as the first place says that has it.

@@ -130,6 +130,12 @@ impl Store {
         self.root.join("tmp").join(format!("{}{PARTIAL}", hash.as_ref()))
     }
 
+    /// The bytes of a download of a known size that have yet to come.
+    pub(crate) fn lacking(&self, hash: &impl AsRef<str>, size: Option<u64>) -> u64 {
+        let here = fs::metadata(self.partial(hash)).map_or(0, |partial| partial.len());
+        size.unwrap_or(0).saturating_sub(here)
+    }
+
     /// Moves a verified download to its place.
     ///
     /// # Errors
