@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::changes::Changes;
+use super::chosen::Chosen;
 use super::format::{Arch, Lock};
 use super::{edit, resolve};
 use crate::error::{Class, Explain, Result};
@@ -36,7 +37,7 @@ pub fn check(project: &Path, lockfile: &Path) -> Result<Lock> {
     let text = Lock::read(lockfile)?;
     let lock = Lock::parse(lockfile, &text)?;
     let mut wanted = lock.clone();
-    resolve::derive(project, &mut wanted)?;
+    resolve::derive(project, &mut wanted, &Chosen::all(&lock))?;
     let mut findings = Changes::between(&lock, &wanted).to_string();
     for (name, root) in &lock.root {
         for arch in &root.architectures {

@@ -59,13 +59,18 @@ impl Explain for ChosenError {
 }
 
 impl Chosen {
+    /// Everything.
+    pub(super) fn all(lock: &Lock) -> Self {
+        Self { suites: lock.suite.keys().cloned().collect(), firstboot: true }
+    }
+
     /// What names stand for; none for everything.
     ///
     /// # Errors
     /// [`ChosenError`].
     pub(super) fn new(lock: &Lock, names: &[String]) -> Result<Self, ChosenError> {
         if names.is_empty() {
-            return Ok(Self { suites: lock.suite.keys().cloned().collect(), firstboot: true });
+            return Ok(Self::all(lock));
         }
         let mut chosen =
             Self { suites: BTreeSet::new(), firstboot: names.iter().any(|name| name == FIRSTBOOT) };
@@ -73,11 +78,6 @@ impl Chosen {
             chosen.suites.extend(suites(lock, name)?);
         }
         Ok(chosen)
-    }
-
-    /// Whether a root's packages are resolved anew.
-    pub(super) fn has_root(&self, lock: &Lock, root: &str) -> bool {
-        lock.root.get(root).is_some_and(|root| self.suites.contains(&root.suite))
     }
 }
 

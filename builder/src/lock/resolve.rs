@@ -62,15 +62,7 @@ fn anew(
     let old = Lock::draft(lockfile, text)?;
     let mut lock = old.clone();
     let chosen = Chosen::new(&lock, names)?;
-    derive(project, &mut lock)?;
-    for name in DERIVED.into_iter().filter(|name| !chosen.has_root(&old, name)) {
-        if let (Some(root), Some(kept)) = (lock.root.get_mut(name), old.root.get(name)) {
-            root.request.clone_from(&kept.request);
-        }
-    }
-    if !chosen.firstboot {
-        lock.firstboot.clone_from(&old.firstboot);
-    }
+    derive(project, &mut lock, &chosen)?;
     if !chosen.suites.is_empty() {
         resolve(&mut lock, &chosen.suites, mirrors, tools)?;
     }
@@ -78,12 +70,12 @@ fn anew(
     Ok((old, lock))
 }
 
-/// Sets what follows from the project and this builder: the base's request from its recipe, the components' from the
+/// Sets what is chosen of that which follows from the project and this builder: the base's request from its recipe, the components' from the
 /// releases, the firstboot binary's hash from the one that this builder carries.
 ///
 /// # Errors
 /// When the base recipe cannot be read.
-pub(super) fn derive(project: &Path, lock: &mut Lock) -> Result<()> {
+pub(super) fn derive(project: &Path, lock: &mut Lock, chosen: &Chosen) -> Result<()> {
     let layers = Role::load(project, "base")?.layers;
     let base: BTreeSet<String> = layers.into_iter().flat_map(|layer| layer.image.packages.include).collect();
     let components = lock.release.values().flat_map(|release| release.component.values());
@@ -94,9 +86,12 @@ pub(super) fn derive(project: &Path, lock: &mut Lock) -> Result<()> {
         })
         .collect();
     for (name, request) in DERIVED.into_iter().zip([base, components]) {
-        if let Some(root) = lock.root.get_mut(name) {
+        if let Some(root) = lock.root.get_mut(name).filter(|root| chosen.suites.contains(&root.suite)) {
             root.request = request.into_iter().collect();
         }
+    }
+    if !chosen.firstboot {
+        return Ok(());
     }
     // Those that the lock has packages for, and those that it has a hash for already.
     let known: BTreeSet<Arch> = lock.firstboot.keys().copied().chain(lock.architectures()).collect();
