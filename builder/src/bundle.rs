@@ -21,6 +21,9 @@ use crate::lock::format::{Arch, Component};
 use crate::mirror::Mirrors;
 use crate::oci;
 use crate::plan::{self, Plan};
+use crate::profile::PROFILES;
+use crate::role::ROLES;
+use crate::stage::source::RECIPES;
 use crate::stage::{component, source};
 use crate::store::{Store, record, verify};
 use crate::tree::{Content, Tree, merge};
@@ -28,7 +31,7 @@ pub use home::{Home, MARK, MadeFor};
 
 /// Folders of the project that builds read, and how deep they follow links there: those further below are part of images
 /// or of the sandbox, wherever they lead.
-const FOLDERS: [(&str, usize); 3] = [("images", 2), ("profiles", 1), ("recipes", 1)];
+const FOLDERS: [(&str, usize); 3] = [(ROLES, 2), (PROFILES, 1), (RECIPES, 1)];
 
 /// zstd's own default; most of a bundle is compressed already.
 const LEVEL: i32 = 3;

@@ -16,14 +16,12 @@ use crate::plan::{Plan, Request};
 use crate::profile::Profile;
 use crate::report;
 use crate::repro::sha256_hex;
-use crate::role::IMAGES;
+use crate::role::ROLES;
 use crate::stage::image::{Image, private};
+use crate::stage::source::RECIPES;
 
 /// Where it remembers.
 const FILE: &str = ".build.json";
-
-/// The folder of a project's sources, beside that of its images.
-const RECIPES: &str = "recipes";
 
 /// How a file looks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +59,7 @@ impl Looks {
         let mut looks = Self::default();
         looks.add(&Profile::path(&request.project, &request.profile));
         looks.add(&request.lockfile);
-        for folder in [IMAGES, RECIPES].map(|folder| request.project.join(folder)) {
+        for folder in [ROLES, RECIPES].map(|folder| request.project.join(folder)) {
             for entry in WalkDir::new(folder).follow_links(true) {
                 // A link to nothing is an error with its path, as is a missing folder: a lock may compile nothing.
                 match entry {

@@ -19,6 +19,9 @@ use crate::lock::format::Arch;
 pub use overlay::{Components, overlay};
 pub use render::{Context, at_least};
 
+/// The folder of a project's roles.
+pub const ROLES: &str = "images";
+
 /// The name under which recipes install the release's container images, each as `NAME.tar`.
 pub const IMAGES: &str = "images";
 
@@ -114,7 +117,7 @@ impl Role {
     /// # Errors
     /// [`InputError`] with file, line and key; for an unknown role the nearest one.
     pub fn load(project: &Path, name: &str) -> Result<Self, InputError> {
-        let images = project.join("images");
+        let images = project.join(ROLES);
         let mut layers: Vec<Layer> = Vec::new();
         let mut next = Some(name.to_owned());
         while let Some(current) = next {
@@ -176,7 +179,7 @@ impl Role {
 /// Where a role's recipe is.
 #[must_use]
 pub fn recipe(project: &Path, name: &str) -> PathBuf {
-    project.join("images").join(name).join("image.toml")
+    project.join(ROLES).join(name).join("image.toml")
 }
 
 fn missing(images: &Path, path: &Path, name: &str) -> InputError {

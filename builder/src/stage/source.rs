@@ -19,6 +19,9 @@ use crate::repro::sha256_hex;
 use crate::sandbox::Sandbox;
 use crate::store::{StepKey, Store};
 
+/// The folder of a project's recipes of source builds.
+pub const RECIPES: &str = "recipes";
+
 /// Raised when what this stage gives a recipe changes.
 const VERSION: u32 = 1;
 
@@ -96,7 +99,7 @@ pub fn key(project: &Path, lock: &Lock, build: &Build, arch: Arch) -> Result<Ste
 
 /// The files of a recipe with their hashes.
 fn recipe(project: &Path, build: &Build) -> Result<BTreeMap<String, String>> {
-    let folder = project.join("recipes").join(&build.recipe);
+    let folder = project.join(RECIPES).join(&build.recipe);
     let script = folder.join("build.sh");
     if !script.exists() {
         let hint = "its name stands in the lockfile's `build` table".to_owned();
@@ -140,7 +143,7 @@ pub fn build(
         unpack::lay_out(files, &work, &source)
             .map_err(|error| BuildError::Source { build: name.to_owned(), message: causes(&error) })?;
         let mut sandbox = Sandbox::new(&root.path)
-            .show(&project.join("recipes").join(&build.recipe), "/kiln/recipe")
+            .show(&project.join(RECIPES).join(&build.recipe), "/kiln/recipe")
             .lend(&source, "/kiln/src")
             .lend(&out, "/kiln/out")
             .lend(&work.join("tmp"), "/kiln/tmp")
