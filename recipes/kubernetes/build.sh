@@ -25,11 +25,6 @@ mkdir -p .kiln/bin
 ln -sfn /usr/bin/mawk .kiln/bin/awk
 export PATH="$PWD/.kiln/bin:/usr/lib/go-1.19/bin:/usr/bin:/bin"
 
-# Programs say when they were built: when the source package was, so that a newer lock leaves their bytes alone.
-released=$(sed -n '/^ -- /{s/.*>  //p;q}' debian/changelog)
-SOURCE_DATE_EPOCH=$(date --date="$released" +%s)
-export SOURCE_DATE_EPOCH
-
 # Debian's fixes of CVE-2021-25743: kubectl printed terminal sequences.
 for name in $(grep -v -e '^#' -e '^$' debian/patches/series); do
   patch --batch --forward --strip=1 --no-backup-if-mismatch <"debian/patches/$name"

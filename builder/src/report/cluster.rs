@@ -61,7 +61,7 @@ pub struct ImageJson {
     pub size: u64,
     /// Content of the file.
     pub sha256: Sha256Hex,
-    /// Content of the raw disk with the identity partition zeroed.
+    /// Content of the raw disk without the identities: [`crate::disk::content_sha256`].
     pub content_sha256: Sha256Hex,
 }
 

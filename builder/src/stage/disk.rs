@@ -20,7 +20,7 @@ use crate::store::{StepKey, Store};
 const VERSION: u32 = 2;
 
 /// Raised when the hash of the same disk changes.
-const CONTENT_VERSION: u32 = 1;
+const CONTENT_VERSION: u32 = 2;
 
 /// A role's disk without identities.
 #[derive(Debug, Clone)]

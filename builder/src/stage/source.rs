@@ -1,6 +1,7 @@
 //! Builds from source: a recipe's `build.sh` in a package root, with the unpacked source, no network and no clock but
-//! the lock's epoch. What it makes must be what the lock expects.
+//! the date of the source. What it makes must be what the lock expects.
 
+mod released;
 mod unpack;
 
 use std::collections::BTreeMap;
@@ -94,7 +95,7 @@ pub fn key(project: &Path, lock: &Lock, build: &Build, arch: Arch) -> Result<Ste
     let recipe = recipe(project, build)?;
     let root = roots::key(lock, build.root_for(arch), Arch::HOST);
     let sources = lock.source.get(&build.source).map(|source| &source.files);
-    Ok(StepKey::new("source", VERSION, &(recipe, sources, root, &build.env, lock.epoch, arch)))
+    Ok(StepKey::new("source", VERSION, &(recipe, sources, root, &build.env, arch)))
 }
 
 /// The files of a recipe with their hashes.
@@ -142,6 +143,8 @@ pub fn build(
         let files = files.map(|file| (file.file.as_str(), store.file(&file.sha256)));
         unpack::lay_out(files, &work, &source)
             .map_err(|error| BuildError::Source { build: name.to_owned(), message: causes(&error) })?;
+        let released = released::released(&source)
+            .map_err(|error| BuildError::Source { build: name.to_owned(), message: error.to_string() })?;
         let mut sandbox = Sandbox::new(&root.path)
             .show(&project.join(RECIPES).join(&build.recipe), "/kiln/recipe")
             .lend(&source, "/kiln/src")
@@ -151,7 +154,7 @@ pub fn build(
             .env("HOME", "/kiln/tmp")
             .env("TMPDIR", "/kiln/tmp")
             .env("KILN_ARCH", arch.to_string())
-            .env("SOURCE_DATE_EPOCH", lock.epoch.to_string());
+            .env("SOURCE_DATE_EPOCH", released.to_string());
         for (variable, value) in &build.env {
             sandbox = sandbox.env(variable, value);
         }

@@ -42,6 +42,28 @@ fn shell(project: &Project, store: &Store) {
     store.step(&roots::key(&project.lock(), "base", Arch::HOST), make).unwrap();
 }
 
+/// A source of `hello` that says when it was released, in the store.
+fn released(project: &Project, store: &Store) {
+    let changelog =
+        "hello (1.0-1) unstable; urgency=low\n\n -- A <a@example.org>  Sat, 12 Sep 2026 07:55:41 +0000\n";
+    let mut header = tar::Header::new_gnu();
+    header.set_size(changelog.len() as u64);
+    header.set_mode(0o644);
+    let mut archive = tar::Builder::new(liblzma::write::XzEncoder::new(Vec::new(), 0));
+    archive.append_data(&mut header, "debian/changelog", changelog.as_bytes()).unwrap();
+    let archive = archive.into_inner().unwrap().finish().unwrap();
+    let sha256 = sha256_hex(&archive);
+    let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
+    let dsc = "  { file = \"pool/main/h/hello/hello_1.0-1.dsc\"";
+    let file = format!(
+        "  {{ file = \"pool/main/h/hello/hello_1.0-1.debian.tar.xz\", size = {}, sha256 = \"{sha256}\" }},\n",
+        archive.len()
+    );
+    assert!(lock.contains(dsc));
+    project.write("lockfile.toml", &lock.replacen(dsc, &format!("{file}{dsc}"), 1));
+    fs::write(store.file(&sha256), archive).unwrap();
+}
+
 fn compile(project: &Project, store: &Store) -> Result<PathBuf, Error> {
     let lock = project.lock();
     let build = ("hello", &lock.build["hello"]);
@@ -68,20 +90,21 @@ fn what_is_not_the_locks_is_compiled_again() {
     let project = Project::with_content();
     let store = Store::open(&project.path("store")).unwrap();
     shell(&project, &store);
+    released(&project, &store);
     project.write("recipes/hello/build.sh", "echo $RANDOM$RANDOM$RANDOM >/kiln/out/hello\n");
     let [one, other] = [(), ()].map(|()| found(&compile(&project, &store).unwrap_err()));
     assert_ne!(one, other, "the recipe was not run again");
 
-    project.write("recipes/hello/build.sh", "echo other >/kiln/out/hello\n");
+    project.write("recipes/hello/build.sh", "echo $SOURCE_DATE_EPOCH >/kiln/out/hello\n");
     let error = compile(&project, &store).unwrap_err();
-    let hash = sha256_hex("other\n");
+    let hash = sha256_hex("1789199741\n");
     assert_eq!(found(&error), hash);
     assert!(error.to_string().contains("write the found hash into the lockfile; the next build"), "{error}");
     let lock = fs::read_to_string(project.path("lockfile.toml")).unwrap();
     let expected = sha256_hex("made");
     project.write("lockfile.toml", &lock.replace(&expected, &hash));
     let made = compile(&project, &store).unwrap();
-    assert_eq!(fs::read(made.join("hello")).unwrap(), b"other\n");
+    assert_eq!(fs::read(made.join("hello")).unwrap(), b"1789199741\n");
 
     // It stays when the lock says something else later, and the error says where.
     project.write("lockfile.toml", &lock);
