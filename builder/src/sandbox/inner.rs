@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
-use super::{Bind, INNER, Order, emulation};
+use super::{Bind, INNER, Order, Task, emulation};
 
 /// What the child says when its namespaces stand.
 pub(super) const READY: &str = "kiln-sandbox-ready";
@@ -90,7 +90,7 @@ fn first(order: &Order, text: &str) -> Result<ExitStatus, String> {
     if stdin.read(&mut byte).map_err(|error| error.to_string())? == 0 {
         return Err("the parent went away".to_owned());
     }
-    if let Some(path) = &order.remove {
+    if let Task::Remove(path) = &order.task {
         return crate::store::remove_tree(path)
             .map(|()| ExitStatus::default())
             .map_err(|error| error.to_string());
@@ -119,7 +119,8 @@ fn second_entry(order: &Order) -> Result<ExitStatus, String> {
     }
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let sandbox = &order.sandbox;
-    let (program, args) = order.argv.split_first().ok_or("no program was named")?;
+    let Task::Run(argv) = &order.task else { return Err("no program runs".to_owned()) };
+    let (program, args) = argv.split_first().ok_or("no program was named")?;
     Command::new(program)
         .args(args)
         .env_clear()

@@ -52,10 +52,17 @@ struct Bind {
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     sandbox: Sandbox,
-    argv: Vec<String>,
+    task: Task,
     user_namespace: bool,
-    /// What to remove, instead of running a program.
-    remove: Option<PathBuf>,
+}
+
+/// What happens inside.
+#[derive(Debug, Serialize, Deserialize)]
+enum Task {
+    /// A program runs, with its arguments.
+    Run(Vec<String>),
+    /// A folder is removed, in namespaces alone: the file system stays the host's.
+    Remove(PathBuf),
 }
 
 impl Sandbox {
@@ -146,7 +153,7 @@ impl Sandbox {
         tracing::debug!(%program, "sandbox");
         let io_error = |source| SandboxError::Io { program: program.clone(), source };
         let stderr = tempfile::tempfile().map_err(io_error)?;
-        let mut child = self.start(argv, Stdio::from(stderr.try_clone().map_err(io_error)?))?;
+        let mut child = self.start(Task::Run(argv), Stdio::from(stderr.try_clone().map_err(io_error)?))?;
         let mut stdin = child.stdin.take();
         let mut stdout = child.stdout.take();
         let (fed, read) = std::thread::scope(|scope| {
@@ -179,30 +186,21 @@ impl Sandbox {
         let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let mut sandbox = self.clone();
         sandbox.env.push((inner::DETACH.to_owned(), "1".to_owned()));
-        let mut child = sandbox.start(argv, Stdio::from(log))?;
+        let mut child = sandbox.start(Task::Run(argv), Stdio::from(log))?;
         drop((child.stdin.take(), child.stdout.take()));
         Ok(child.id())
     }
 
     /// Starts the child side and sees it through the making of its namespaces.
-    fn start(&self, argv: Vec<String>, stderr: Stdio) -> Result<Child, SandboxError> {
-        self.launch(argv, None, stderr)
-    }
-
     #[expect(clippy::disallowed_methods, reason = "the sandbox is the door")]
-    fn launch(
-        &self,
-        argv: Vec<String>,
-        remove: Option<PathBuf>,
-        stderr: Stdio,
-    ) -> Result<Child, SandboxError> {
+    fn start(&self, task: Task, stderr: Stdio) -> Result<Child, SandboxError> {
         let start = |message: String| SandboxError::Start {
             message,
             hint: "run `builder doctor` to see what this host lacks".to_owned(),
         };
         // What is emulated holds in a user namespace: the host's own programs stay as they are.
         let user_namespace = !nix::unistd::geteuid().is_root() || self.emulate.is_some();
-        let order = Order { sandbox: self.clone(), argv, user_namespace, remove };
+        let order = Order { sandbox: self.clone(), task, user_namespace };
         let order = serde_json::to_string(&order).map_err(|error| start(error.to_string()))?;
         let mut child = Command::new(launcher())
             .args([INNER, &order])
@@ -245,7 +243,7 @@ pub fn remove(path: &Path) -> Result<(), SandboxError> {
     let io_error = |source| SandboxError::Io { program: program.clone(), source };
     let stderr = tempfile::tempfile().map_err(io_error)?;
     let log = Stdio::from(stderr.try_clone().map_err(io_error)?);
-    let mut child = Sandbox::new(Path::new("/")).launch(Vec::new(), Some(path.to_owned()), log)?;
+    let mut child = Sandbox::new(Path::new("/")).start(Task::Remove(path.to_owned()), log)?;
     let status = child.wait().map_err(io_error)?;
     if status.success() {
         Ok(())
@@ -259,7 +257,8 @@ pub fn remove(path: &Path) -> Result<(), SandboxError> {
 /// # Errors
 /// [`SandboxError::Start`] with the failing step.
 pub fn probe() -> Result<(), SandboxError> {
-    let mut child = Sandbox::new(Path::new("/nonexistent")).start(vec!["true".to_owned()], Stdio::null())?;
+    let program = Task::Run(vec!["true".to_owned()]);
+    let mut child = Sandbox::new(Path::new("/nonexistent")).start(program, Stdio::null())?;
     drop(child.stdin.take());
     let _ = child.wait();
     Ok(())
