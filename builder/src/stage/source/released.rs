@@ -31,6 +31,8 @@ pub(super) fn released(source: &Path) -> io::Result<i64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::proptest;
+
     use super::released;
 
     fn of(changelog: &[u8]) -> Result<i64, String> {
@@ -51,5 +53,12 @@ mod tests {
     fn a_source_without_a_date_is_refused() {
         insta::assert_snapshot!(of(b"pause (1-1) unstable\n").unwrap_err(), @"`debian/changelog` has no line with a date");
         insta::assert_snapshot!(of(b" -- J <j@example.org>  today\n").unwrap_err(), @"`debian/changelog` has no date in ` -- J <j@example.org>  today`");
+    }
+
+    proptest! {
+        #[test]
+        fn no_date_ends_in_a_panic(date in "[0-9A-Za-z:+, >-]*") {
+            let _ = of(format!(" -- a <b>  {date}\n").as_bytes());
+        }
     }
 }
