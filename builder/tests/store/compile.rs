@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use builder::deb;
 use builder::error::Error;
+use builder::lock::Lock;
 use builder::lock::format::Arch;
 use builder::progress::Progress;
 use builder::repro::sha256_hex;
@@ -115,4 +116,18 @@ fn what_is_not_the_locks_is_compiled_again() {
     fs::remove_dir_all(&made).unwrap();
     compile(&project, &store).unwrap_err();
     assert!(!made.exists());
+}
+
+#[test]
+fn a_newer_lock_compiles_nothing_anew() {
+    let project = Project::with_content();
+    let key = |lock: &Lock| {
+        source::key(&project.path(""), lock, &lock.build["hello"], Arch::Amd64).unwrap().folder()
+    };
+    let mut lock = project.lock();
+    let before = key(&lock);
+    lock.epoch += 1;
+    assert_eq!(key(&lock), before);
+    lock.source.get_mut("hello").unwrap().files.clear();
+    assert_ne!(key(&lock), before);
 }
