@@ -151,9 +151,19 @@ impl Sandbox {
         let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let program = argv.join(" ");
         tracing::debug!(%program, "sandbox");
+        self.finish(Task::Run(argv), program, feed)
+    }
+
+    /// Does what a task is, to its end; errors call it `program`.
+    fn finish(
+        &self,
+        task: Task,
+        program: String,
+        feed: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<Vec<u8>, SandboxError> {
         let io_error = |source| SandboxError::Io { program: program.clone(), source };
         let stderr = tempfile::tempfile().map_err(io_error)?;
-        let mut child = self.start(Task::Run(argv), Stdio::from(stderr.try_clone().map_err(io_error)?))?;
+        let mut child = self.start(task, Stdio::from(stderr.try_clone().map_err(io_error)?))?;
         let mut stdin = child.stdin.take();
         let mut stdout = child.stdout.take();
         let (fed, read) = std::thread::scope(|scope| {
@@ -240,16 +250,8 @@ impl Sandbox {
 /// [`SandboxError`] when the namespaces cannot be made, or something in it cannot be removed.
 pub fn remove(path: &Path) -> Result<(), SandboxError> {
     let program = format!("removing {}", path.display());
-    let io_error = |source| SandboxError::Io { program: program.clone(), source };
-    let stderr = tempfile::tempfile().map_err(io_error)?;
-    let log = Stdio::from(stderr.try_clone().map_err(io_error)?);
-    let mut child = Sandbox::new(Path::new("/")).start(Task::Remove(path.to_owned()), log)?;
-    let status = child.wait().map_err(io_error)?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(SandboxError::Failed { program, status, stderr: tail(stderr) })
-    }
+    let task = Task::Remove(path.to_owned());
+    Sandbox::new(Path::new("/")).finish(task, program, |_| Ok(())).map(drop)
 }
 
 /// Whether namespaces and id maps are to be had: a sandbox that ends before it mounts anything.
