@@ -1,35 +1,23 @@
-//! Which ranges of a sparse file hold data, as far as its file system knows: it may take zeros for data, never data for
+//! Which blocks of a sparse file hold data, as far as its file system knows: it may take zeros for data, never data for
 //! a hole.
 
 use std::collections::BTreeSet;
 use std::io;
-use std::ops::Range;
 
 use fs_err as fs;
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 
-/// The ranges of data within a range, in order.
-pub(crate) fn data(file: &fs::File, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
-    let mut found = Vec::new();
-    let mut at = range.start;
-    while at < range.end {
-        let start = next(file, at, Whence::SeekData)?.unwrap_or(range.end).min(range.end);
-        if start == range.end {
-            break;
-        }
-        at = next(file, start, Whence::SeekHole)?.unwrap_or(range.end).min(range.end);
-        found.push(start..at);
-    }
-    Ok(found)
-}
-
 /// Where the blocks of a size begin that have data.
 pub(crate) fn blocks(file: &fs::File, size: u64) -> io::Result<BTreeSet<u64>> {
-    let ranges = data(file, 0..file.metadata()?.len())?.into_iter();
-    Ok(ranges
-        .flat_map(|range| (range.start - range.start % size..range.end).step_by(size as usize))
-        .collect())
+    let end = file.metadata()?.len();
+    let mut found = BTreeSet::new();
+    let mut at = 0;
+    while let Some(start) = next(file, at, Whence::SeekData)?.filter(|start| *start < end) {
+        at = next(file, start, Whence::SeekHole)?.unwrap_or(end).min(end);
+        found.extend((start - start % size..at).step_by(size as usize));
+    }
+    Ok(found)
 }
 
 /// Where the next data or hole begins, if any does before the end of the file.

@@ -1,6 +1,6 @@
 //! The content hash of a disk: what two people compare when their secrets differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::changes::Changes;
 use super::{DiskError, layout};
+use crate::repro::sha256_hex;
 use crate::{parallel, sparse};
 
-/// Bytes of a part, a multiple of a cluster's: a few changed files leave the sums of most parts alone.
+/// Bytes of a part, a multiple of a cluster's.
 const PART: u64 = 1 << 20;
 
 /// The hash of a raw disk with some of its clusters replaced, and those of its identity partition taken as zeros: the
@@ -26,7 +27,7 @@ pub fn content_sha256(raw: &Path, changes: &Changes) -> Result<[u8; 32], DiskErr
     let mut disk = fs::File::open(raw)?;
     let identity = layout::identity(&mut disk).map_err(|source| DiskError::layout(raw, source))?.range;
     let size = disk.seek(SeekFrom::End(0))?;
-    let mut filled: BTreeSet<u64> = sparse::blocks(&disk, PART)?;
+    let mut filled = sparse::blocks(&disk, PART)?;
     filled.extend(changes.keys().map(|cluster| start(*cluster)));
     // The last part may be a short one.
     filled.extend(size.checked_sub(1).map(start));
@@ -43,11 +44,8 @@ pub fn content_sha256(raw: &Path, changes: &Changes) -> Result<[u8; 32], DiskErr
     });
     let sums = sums.into_iter().collect::<std::io::Result<BTreeMap<u64, String>>>()?;
     let zeros = sum(&vec![0; PART as usize]);
-    let mut all = Sha256::new();
-    for at in (0..size).step_by(PART as usize) {
-        all.update(sums.get(&at).unwrap_or(&zeros));
-    }
-    Ok(all.finalize().into())
+    let lines = (0..size).step_by(PART as usize).map(|at| sums.get(&at).unwrap_or(&zeros).as_str());
+    Ok(Sha256::digest(lines.collect::<String>()).into())
 }
 
 /// Where the part begins that a byte is in.
@@ -57,7 +55,7 @@ fn start(at: u64) -> u64 {
 
 /// A line as sha256sum writes it.
 fn sum(part: &[u8]) -> String {
-    format!("{}  -\n", hex::encode(Sha256::digest(part)))
+    format!("{}  -\n", sha256_hex(part))
 }
 
 #[cfg(test)]

@@ -70,8 +70,8 @@ fn anew(
     Ok((old, lock))
 }
 
-/// Sets what is chosen of that which follows from the project and this builder: the base's request from its recipe, the components' from the
-/// releases, the firstboot binary's hash from the one that this builder carries.
+/// Sets what is chosen of that which follows from the project and this builder: the base's request from its recipe, the
+/// components' from the releases, the firstboot binary's hash from the one that this builder carries.
 ///
 /// # Errors
 /// When the base recipe cannot be read.

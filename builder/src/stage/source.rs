@@ -141,10 +141,9 @@ pub fn build(
         }
         let files = lock.source.get(&build.source).into_iter().flat_map(|source| &source.files);
         let files = files.map(|file| (file.file.as_str(), store.file(&file.sha256)));
-        unpack::lay_out(files, &work, &source)
+        let released = unpack::lay_out(files, &work, &source)
+            .and_then(|()| released::released(&source))
             .map_err(|error| BuildError::Source { build: name.to_owned(), message: causes(&error) })?;
-        let released = released::released(&source)
-            .map_err(|error| BuildError::Source { build: name.to_owned(), message: error.to_string() })?;
         let mut sandbox = Sandbox::new(&root.path)
             .show(&project.join(RECIPES).join(&build.recipe), "/kiln/recipe")
             .lend(&source, "/kiln/src")

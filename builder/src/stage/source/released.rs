@@ -17,8 +17,9 @@ const CHANGELOG: &str = "debian/changelog";
 /// When there is no changelog, or no date in it.
 pub(super) fn released(source: &Path) -> io::Result<i64> {
     for line in BufReader::new(fs::File::open(source.join(CHANGELOG))?).split(b'\n') {
+        let line = line?;
         // Names may be of any character set; the line of the date says who made the release.
-        let line = String::from_utf8_lossy(&line?).into_owned();
+        let line = String::from_utf8_lossy(&line);
         if let Some(trailer) = line.strip_prefix(" -- ") {
             let date = trailer.rsplit_once(">  ").map_or(trailer, |(_, date)| date).trim_end();
             return OffsetDateTime::parse(date, &Rfc2822)
