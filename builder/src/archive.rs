@@ -67,19 +67,21 @@ pub fn inner_path(path: &Path) -> io::Result<PathBuf> {
     Ok(inner)
 }
 
-/// Reads chosen regular files: `wanted` says which paths.
+/// Reads chosen regular files: `wanted` says which paths. It is asked of symbolic links, too, with what they lead to.
 ///
 /// # Errors
 /// When the archive is damaged.
 pub fn read_members(
     archive: &mut tar::Archive<impl Read>,
-    wanted: impl Fn(&str) -> bool,
+    mut wanted: impl FnMut(&str, Option<PathBuf>) -> bool,
 ) -> io::Result<Vec<Member>> {
     let mut files = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = inner_path(&entry.path()?)?.to_string_lossy().into_owned();
-        if entry.header().entry_type().is_file() && wanted(&path) {
+        let kind = entry.header().entry_type();
+        let link = if kind.is_symlink() { entry.link_name()?.map(Into::into) } else { None };
+        if wanted(&path, link) && kind.is_file() {
             let mut content = Vec::new();
             entry.read_to_end(&mut content)?;
             files.push(Member { path, content });
@@ -94,7 +96,8 @@ pub fn read_members(
 /// When the archive is damaged.
 pub fn read_tar_gz(path: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Member>> {
     let file = io::BufReader::new(fs::File::open(path)?);
-    read_members(&mut tar::Archive::new(flate2::read::MultiGzDecoder::new(file)), wanted)
+    let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
+    read_members(&mut archive, |path, _| wanted(path))
 }
 
 impl Chosen {

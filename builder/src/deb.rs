@@ -3,6 +3,7 @@
 //! It makes package roots (an unpacked closure in which programs run) and picks single files. Maintainer scripts do
 //! not run here: the base root file system, which needs them, is made by mmdebstrap.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
@@ -11,6 +12,9 @@ use fs_err as fs;
 
 use crate::archive::{Member, inner_path, read_members};
 use crate::error::{Class, Explain};
+
+/// As many links are followed as Linux follows.
+const MAX_LINKS: usize = 40;
 
 /// Why a package could not be taken apart.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +122,6 @@ pub fn unpack(package: &Path, root: &Path) -> Result<(), DebError> {
 
 /// Follows the links of the parents within the root (`/bin` → `usr/bin`), so that an entry never leaves it.
 pub(crate) fn resolve(root: &Path, inner: &Path) -> io::Result<PathBuf> {
-    const MAX_LINKS: usize = 40;
     let mut links = 0;
     let mut done = PathBuf::new();
     let mut rest: Vec<_> = inner.components().map(|part| PathBuf::from(part.as_os_str())).rev().collect();
@@ -147,12 +150,54 @@ pub(crate) fn resolve(root: &Path, inner: &Path) -> io::Result<PathBuf> {
     Ok(root.join(done))
 }
 
-/// Reads chosen regular files of a package: `wanted` says which paths.
+/// Reads chosen files of a package: `wanted` says which paths. A symbolic link stands for the file of the package that
+/// it leads to, as `libx.so.1` for `libx.so.1.2`.
 ///
 /// # Errors
 /// [`DebError::Broken`].
 pub fn read_files(package: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Member>, DebError> {
-    with_member(package, "data.tar", |archive| read_members(archive, wanted))
+    let mut links = BTreeMap::new();
+    let mut files = with_member(package, "data.tar", |archive| {
+        read_members(archive, |path, link| {
+            links.extend(link.map(|target| (path.to_owned(), target)));
+            wanted(path)
+        })
+    })?;
+    // dpkg-deb writes links after everything else, so their files are read a second time.
+    let chosen = links.keys().filter(|link| wanted(link));
+    let chosen: Vec<(&String, String)> =
+        chosen.filter_map(|link| Some((link, follow(&links, link)?))).collect();
+    if chosen.is_empty() {
+        return Ok(files);
+    }
+    let targets = with_member(package, "data.tar", |archive| {
+        read_members(archive, |path, _| chosen.iter().any(|(_, target)| target == path))
+    })?;
+    for (link, target) in chosen {
+        let content = targets.iter().find(|member| member.path == target).map(|member| &member.content);
+        files.extend(content.map(|content| Member { path: link.clone(), content: content.clone() }));
+    }
+    Ok(files)
+}
+
+/// The path that a link of a package leads to in the end; none when it leads out of the package or in circles.
+fn follow(links: &BTreeMap<String, PathBuf>, link: &str) -> Option<String> {
+    let mut path = link.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Some(target) = links.get(&path) else { return Some(path) };
+        let mut next =
+            if target.is_absolute() { PathBuf::new() } else { Path::new(&path).parent()?.to_owned() };
+        for part in target.components() {
+            match part {
+                Component::Normal(name) => next.push(name),
+                Component::ParentDir if next.pop() => {}
+                Component::ParentDir | Component::Prefix(_) => return None,
+                Component::CurDir | Component::RootDir => {}
+            }
+        }
+        path = next.to_str()?.to_owned();
+    }
+    None
 }
 
 /// The control stanza of a package: what an archive's index says of it, but for file name, size and hash.

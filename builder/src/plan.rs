@@ -93,6 +93,8 @@ pub enum PlanError {
         component: String,
         /// Who wants it.
         role: String,
+        /// The last release that has it.
+        newest: Option<String>,
     },
     /// A component lacks a file that a role installs.
     #[error(
@@ -124,7 +126,10 @@ impl Explain for PlanError {
             Self::NoPackages { root, arch, .. } => Some(format!(
                 "add `{arch}` to `architectures` of `[root.{root}]`, then `builder lock update`"
             )),
-            Self::NoComponent { .. } | Self::NoFile { .. } => None,
+            Self::NoComponent { newest, .. } => {
+                newest.as_ref().map(|it| format!("build with `--release {it}`"))
+            }
+            Self::NoFile { .. } => None,
         }
     }
 }
@@ -191,12 +196,17 @@ impl Plan {
 
 /// Reads a role's recipe; one that is not there is a mistake of the profile.
 fn load_role(project: &Path, profile: &Profile, name: &str, line: usize) -> Result<Role, InputError> {
-    Role::load(project, name).map_err(|error| match error {
-        InputError::Missing { path, hint, .. } if path == role::recipe(project, name) => {
-            let message = format!("`role` `{name}` has no recipe in images/");
-            InputError::Wrong { path: profile.path.clone(), line, message, hint: Some(hint) }
-        }
-        other => other,
+    let runtime = profile.options.runtime.get_ref();
+    let keys = [("role", name, line), ("options.runtime", runtime.as_str(), profile.lines.runtime)];
+    Role::load(project, name, runtime).map_err(|error| {
+        let InputError::Missing { path, hint, .. } = &error else { return error };
+        let Some((key, name, line)) =
+            keys.into_iter().find(|(_, name, _)| *path == role::recipe(project, name))
+        else {
+            return error;
+        };
+        let message = format!("`{key}` `{name}` has no recipe in images/");
+        InputError::Wrong { path: profile.path.clone(), line, message, hint: Some(hint.clone()) }
     })
 }
 
@@ -262,8 +272,10 @@ fn check_roles(
         }
         for component in role.components() {
             if component != IMAGES && !release.component.contains_key(&component) {
+                let having = lock.release.iter().filter(|(_, it)| it.component.contains_key(&component));
+                let newest = having.map(|(name, _)| name.clone()).next_back();
                 let (release, role) = (name.to_owned(), role.name.clone());
-                return Err(PlanError::NoComponent { release, component, role });
+                return Err(PlanError::NoComponent { release, component, role, newest });
             }
         }
         for (component, file) in role.files() {

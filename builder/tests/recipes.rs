@@ -5,6 +5,7 @@ use std::path::Path;
 
 use builder::lock::format::Arch;
 use builder::plan::{Plan, Request};
+use builder::profile::RUNTIME;
 use builder::role::IMAGES;
 use builder::role::{Components, Role};
 use builder::stage::tree::{RoleTree, trees};
@@ -13,6 +14,9 @@ use fs_err as fs;
 
 /// Where units are.
 const UNITS: &str = "etc/systemd/system";
+
+/// A recipe, and the component that it needs.
+const CRI_O: &str = "cri-o";
 
 /// What takes an image's name for a place to download from.
 const REGISTRIES: [&str; 7] =
@@ -23,24 +27,41 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Every profile with every release of the lock.
+/// Every profile with every release of the lock, and with CRI-O where the release has it.
 fn plans() -> Vec<Plan> {
     let lock = builder::lock::Lock::load(&builder::plan::lockfile(project())).unwrap();
     let profiles = builder::profile::names(&project().join("profiles"));
-    assert!(!profiles.is_empty());
-    let pairs =
-        profiles.iter().flat_map(|profile| lock.release.keys().map(move |release| (profile, release)));
-    let plan = |(profile, release): (&String, &String)| {
-        let request = Request {
-            project: project().to_owned(),
-            profile: profile.clone(),
-            release: Some(release.clone()),
-            arch: Arch::Amd64,
-            lockfile: builder::plan::lockfile(project()),
-        };
-        Plan::resolve(&request).unwrap()
-    };
-    pairs.map(plan).collect()
+    let folder = tempfile::tempdir().unwrap();
+    let mut plans = Vec::new();
+    for (name, profile) in
+        profiles.iter().flat_map(|name| [(name, name.clone()), (name, with_cri_o(name, folder.path()))])
+    {
+        let releases = lock.release.iter();
+        for (release, _) in
+            releases.filter(|(_, release)| profile == *name || release.component.contains_key(CRI_O))
+        {
+            let request = Request {
+                project: project().to_owned(),
+                profile: profile.clone(),
+                release: Some(release.clone()),
+                arch: Arch::Amd64,
+                lockfile: builder::plan::lockfile(project()),
+            };
+            plans.push(Plan::resolve(&request).unwrap());
+        }
+    }
+    for runtime in [RUNTIME, CRI_O] {
+        assert!(plans.iter().any(|plan| plan.profile.options.runtime.get_ref() == runtime), "{runtime}");
+    }
+    plans
+}
+
+/// The file of a profile with CRI-O.
+fn with_cri_o(name: &str, folder: &Path) -> String {
+    let text = fs::read_to_string(project().join(format!("profiles/{name}.toml"))).unwrap();
+    let path = folder.join(format!("{name}.toml"));
+    fs::write(&path, format!("{text}\n[options]\nruntime = \"{CRI_O}\"\n")).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 /// The files that the lock says each component has; of a whole folder, whatever a recipe asks for.
@@ -148,7 +169,7 @@ fn every_enabled_unit_and_what_its_commands_start_exists() {
 fn every_recipe_is_well_formed() {
     for entry in fs::read_dir(project().join("images")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        Role::load(project(), &name).unwrap();
+        Role::load(project(), &name, RUNTIME).unwrap();
     }
 }
 

@@ -128,6 +128,34 @@ fn files_links_and_modes_are_unpacked() {
 }
 
 #[test]
+fn a_link_stands_for_the_file_that_it_leads_to() {
+    let place = Place::new();
+    let bytes = package(&[
+        (Symlink, "./usr/lib/first.so", "libx.so.1"),
+        (Regular, "./usr/lib/libx.so.1.2", "library"),
+        (Symlink, "./usr/lib/libx.so.1", "libx.so.1.2"),
+        (Symlink, "./usr/bin/x", "/usr/lib/../lib/./libx.so.1.2"),
+        (Symlink, "./usr/lib/loop.so", "loop.so"),
+        (Symlink, "./usr/lib/out.so", "../../../usr/lib/libx.so.1.2"),
+        (Symlink, "./usr/lib/nowhere.so", "libx.so.2"),
+    ]);
+    place.unpack(&bytes).unwrap();
+    let read = |wanted: &str| {
+        let files = read_files(&place.0.path().join("x.deb"), |path| path == wanted).unwrap();
+        files
+            .into_iter()
+            .map(|file| (file.path, String::from_utf8(file.content).unwrap()))
+            .collect::<Vec<_>>()
+    };
+    for wanted in ["usr/lib/libx.so.1", "usr/lib/first.so", "usr/bin/x"] {
+        assert_eq!(read(wanted), [(wanted.to_owned(), "library".to_owned())]);
+    }
+    for wanted in ["usr/lib/loop.so", "usr/lib/out.so", "usr/lib/nowhere.so"] {
+        assert_eq!(read(wanted), [], "{wanted}");
+    }
+}
+
+#[test]
 fn parents_that_are_links_stay_inside_the_root() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir_all(root.path().join("usr/bin")).unwrap();

@@ -13,6 +13,9 @@ use super::hash::{Hash, Sha256Hex, Sha512Hex};
 /// Stands for the architecture in addresses, paths and names within archives.
 const ARCH: &str = "{arch}";
 
+/// Stands for the architecture where Debian's libraries lie.
+const MULTIARCH: &str = "{multiarch}";
+
 /// Where a component's files come from; image recipes refer to them by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -141,15 +144,23 @@ impl Download {
     /// Which files of its archive, for an architecture.
     #[must_use]
     pub fn chosen(&self, arch: Arch) -> Chosen {
+        Chosen { files: self.files.clone(), folder: self.folder.clone() }.for_arch(arch)
+    }
+}
+
+impl Chosen {
+    /// The same files with the architecture in their paths.
+    #[must_use]
+    pub fn for_arch(&self, arch: Arch) -> Self {
         let files = self.files.iter().map(|(name, path)| (name.clone(), with_arch(path, arch)));
-        Chosen { files: files.collect(), folder: self.folder.as_ref().map(|folder| with_arch(folder, arch)) }
+        Self { files: files.collect(), folder: self.folder.as_ref().map(|folder| with_arch(folder, arch)) }
     }
 }
 
 /// A text of the lock with the architecture in it.
 #[must_use]
 pub fn with_arch(text: &str, arch: Arch) -> String {
-    text.replace(ARCH, &arch.to_string())
+    text.replace(ARCH, &arch.to_string()).replace(MULTIARCH, arch.multiarch())
 }
 
 fn keys<T>(map: &BTreeMap<String, T>) -> BTreeSet<&str> {

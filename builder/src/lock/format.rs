@@ -228,6 +228,15 @@ impl Arch {
     /// That of the machines that build and that run what was built: programs of the lock that do not end up in images
     /// are for it.
     pub const HOST: Self = Self::Amd64;
+
+    /// Its [multiarch tuple](https://wiki.debian.org/Multiarch/Tuples).
+    #[must_use]
+    pub fn multiarch(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64-linux-gnu",
+            Self::Arm64 => "aarch64-linux-gnu",
+        }
+    }
 }
 
 impl fmt::Display for Arch {

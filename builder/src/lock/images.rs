@@ -35,8 +35,11 @@ type Inputs = BTreeMap<String, String>;
 pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>> {
     let mut roles = BTreeMap::new();
     for name in profile::names(&project.join(profile::PROFILES)) {
-        for node in Profile::load(project, &name)?.cluster.nodes {
-            roles.insert(node.role.clone(), Role::load(project, &node.role)?);
+        let Profile { cluster, options, .. } = Profile::load(project, &name)?;
+        let runtime = options.runtime.into_inner();
+        for node in cluster.nodes {
+            let role = Role::load(project, &node.role, &runtime)?;
+            roles.insert((node.role, runtime.clone()), role);
         }
     }
     let releases: BTreeSet<&String> = old.release.keys().chain(new.release.keys()).collect();

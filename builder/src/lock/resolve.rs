@@ -16,6 +16,7 @@ use super::{LockError, edit};
 use crate::embedded;
 use crate::error::Result;
 use crate::mirror::Mirrors;
+use crate::profile::RUNTIME;
 use crate::role::Role;
 
 /// Resolves every root and source of the lockfile anew, or those that `names` stand for, and writes it, unless nothing
@@ -76,7 +77,7 @@ fn anew(
 /// # Errors
 /// When the base recipe cannot be read.
 pub(super) fn derive(project: &Path, lock: &mut Lock, chosen: &Chosen) -> Result<()> {
-    let layers = Role::load(project, "base")?.layers;
+    let layers = Role::load(project, "base", RUNTIME)?.layers;
     let base: BTreeSet<String> = layers.into_iter().flat_map(|layer| layer.image.packages.include).collect();
     let components = lock.release.values().flat_map(|release| release.component.values());
     let components: BTreeSet<String> = components

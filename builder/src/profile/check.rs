@@ -62,7 +62,8 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
     if let (Some(gateway), Some(cidr)) = (&network.gateway, cidr) {
         inside(&source, "network.gateway", gateway, cidr)?;
     }
-    let mut lines = Lines::default();
+    label(&source, "options.runtime", &options.runtime)?;
+    let mut lines = Lines { runtime: source.line(options.runtime.span()), ..Lines::default() };
     let release = cluster.release.map(|release| {
         lines.release = source.line(release.span());
         release.into_inner()

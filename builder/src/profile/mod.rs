@@ -14,12 +14,16 @@ use std::path::{Path, PathBuf};
 use firstboot::schema;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
 use crate::error::InputError;
 use crate::input::{self, nearest};
 
 /// The folder of a project's profiles.
 pub const PROFILES: &str = "profiles";
+
+/// The container runtime of a profile that names none.
+pub const RUNTIME: &str = "containerd";
 
 /// A checked profile with every value resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,6 +53,8 @@ pub struct Lines {
     pub release: usize,
     /// Of each node's `role`.
     pub roles: Vec<usize>,
+    /// Of `options.runtime`, when the profile has one.
+    pub runtime: usize,
 }
 
 /// What differs between the nodes' machines and Node objects.
@@ -77,6 +83,8 @@ pub struct Options {
     /// The cloud whose metadata server the nodes ask, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<schema::Cloud>,
+    /// The recipe of the container runtime, which stands for `{runtime}` in recipes.
+    pub runtime: Spanned<String>,
     /// Public keys that may log in as root over SSH.
     pub ssh_keys: Vec<String>,
 }
@@ -87,6 +95,7 @@ impl Default for Options {
             encryption: Encryption::Aescbc,
             identity: Identity::Baked,
             metadata: None,
+            runtime: Spanned::new(0..0, RUNTIME.to_owned()),
             ssh_keys: Vec::new(),
         }
     }

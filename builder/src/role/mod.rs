@@ -25,13 +25,16 @@ pub const ROLES: &str = "images";
 /// The name under which recipes install the release's container images, each as `NAME.tar`.
 pub const IMAGES: &str = "images";
 
+/// Stands in `extends` for the recipe of the profile's container runtime.
+const RUNTIME: &str = "{runtime}";
+
 /// The file of a recipe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Image {
     /// One line for people.
     pub description: String,
-    /// The recipe that this one is laid over.
+    /// The recipe that this one is laid over; [`RUNTIME`] is that of the profile's container runtime.
     pub extends: Option<String>,
     /// Where it can be built; everywhere when absent.
     pub architectures: Option<BTreeSet<Arch>>,
@@ -58,6 +61,9 @@ pub struct Image {
     /// Debian packages of the base root file system.
     #[serde(default)]
     pub packages: Packages,
+    /// What templates see as `values`; an outer recipe's count.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
 }
 
 /// systemd units of a recipe.
@@ -112,11 +118,11 @@ pub struct Layer {
 }
 
 impl Role {
-    /// Reads a role's recipe and those that it extends.
+    /// Reads a role's recipe and those that it extends, with the recipe of a container runtime for `{runtime}`.
     ///
     /// # Errors
     /// [`InputError`] with file, line and key; for an unknown role the nearest one.
-    pub fn load(project: &Path, name: &str) -> Result<Self, InputError> {
+    pub fn load(project: &Path, name: &str, runtime: &str) -> Result<Self, InputError> {
         let images = project.join(ROLES);
         let mut layers: Vec<Layer> = Vec::new();
         let mut next = Some(name.to_owned());
@@ -125,11 +131,17 @@ impl Role {
             let path = recipe(project, &current);
             if layers.iter().any(|layer| layer.name == current) {
                 let message = format!("`extends` leads back to `{current}`");
-                return Err(InputError::Wrong { path, line: 1, message, hint: None });
+                let is_runtime = layers.iter().any(|layer| layer.image.extends.as_deref() == Some(RUNTIME));
+                let hint =
+                    format!("`options.runtime` of the profile is `{runtime}`: name one like `containerd`");
+                return Err(InputError::Wrong { path, line: 1, message, hint: is_runtime.then_some(hint) });
             }
             let text = input::read(&path, || missing(&images, &path, &current))?;
             let image: Image = input::parse(&path, &text)?;
-            next = image.extends.clone();
+            next = match image.extends.as_deref() {
+                Some(RUNTIME) => Some(runtime.to_owned()),
+                below => below.map(str::to_owned),
+            };
             layers.push(Layer { name: current, folder, image });
         }
         layers.reverse();
@@ -169,6 +181,13 @@ impl Role {
         self.layers.iter().any(|layer| layer.image.control_plane)
     }
 
+    /// What its templates see as `values`.
+    #[must_use]
+    pub fn values(&self) -> BTreeMap<String, String> {
+        let values = self.layers.iter().flat_map(|layer| &layer.image.values);
+        values.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// The paths of the base that it drops.
     #[must_use]
     pub fn removals(&self) -> Vec<&str> {
@@ -190,8 +209,8 @@ fn missing(images: &Path, path: &Path, name: &str) -> InputError {
     names.sort();
     let list = names.join(", ");
     let hint = match nearest(name, names.iter().map(String::as_str)) {
-        Some(close) => format!("did you mean `{close}`? the roles are: {list}"),
-        None => format!("the roles are: {list}"),
+        Some(close) => format!("did you mean `{close}`? the recipes are: {list}"),
+        None => format!("the recipes are: {list}"),
     };
     InputError::Missing { what: "role recipe", path: path.to_owned(), hint }
 }

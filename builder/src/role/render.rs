@@ -23,6 +23,8 @@ pub struct Context {
     control_planes: Vec<NodeValues>,
     release: ReleaseValues,
     options: Options,
+    /// Of the role's recipes.
+    values: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -99,14 +101,16 @@ impl Context {
                     .collect(),
             },
             options: profile.options.clone(),
+            values: BTreeMap::new(),
         }
     }
 
-    /// The same values for one role: of the release's container images those that it installs.
+    /// The same values for one role: its recipes' own, and of the release's container images those that it installs.
     #[must_use]
     pub fn of(&self, role: &Role) -> Self {
         let mut values = self.clone();
         values.release.images.retain(|name, _| role.has_image(name));
+        values.values = role.values();
         values
     }
 

@@ -15,7 +15,7 @@ use crate::role::{Components, IMAGES};
 use crate::store::{StepKey, Store};
 
 /// Raised when what this stage makes of the same package changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The root of the lock whose packages are taken apart.
 const ROOT: &str = "components";
@@ -41,7 +41,7 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
                 let Some(package) = lock.packages(ROOT, arch).find(|package| package.name == *deb) else {
                     continue;
                 };
-                from_deb(store, package, chosen)?
+                from_deb(store, package, &chosen.for_arch(arch))?
             }
             Component::Url(downloads) => from_urls(store, downloads, arch)?,
             Component::Path { sha256, .. } => {

@@ -39,8 +39,9 @@ impl Recipes {
         for node in &mut profile.cluster.nodes {
             node.control_plane = node.role == "control-plane";
         }
-        let context = Context::new(&profile, &profile.cluster, &toml::from_str(RELEASE).unwrap());
-        let role = Role::load(self.0.path(), "high").unwrap();
+        let role = Role::load(self.0.path(), "high", "low").unwrap();
+        let release = toml::from_str(RELEASE).unwrap();
+        let context = Context::new(&profile, &profile.cluster, &release).of(&role);
         let files = ["one", "two"].map(|name| (name.to_owned(), Path::new("store").join(name)));
         let components = Components::from([("tools".to_owned(), files.into())]);
         let shorten = |error: crate::error::Error| {
@@ -68,12 +69,44 @@ fn file(tree: &Tree, path: &str) -> Option<(u32, String)> {
 }
 
 #[test]
+fn values_are_those_of_the_outermost_recipe_that_has_them() {
+    let recipes = Recipes::new("[values]\none = \"low\"\ntwo = \"low\"\n", "[values]\ntwo = \"high\"\n");
+    // The lower recipe's file sees what is laid over it, as it belongs to the same role.
+    recipes.write("low/files/etc/values.j2", "{{ values.one }} {{ values.two }}");
+    let tree = recipes.overlay().unwrap();
+    assert_eq!(file(&tree, "etc/values").unwrap().1, "low high");
+    recipes.write("high/files/etc/values.j2", "{{ values.three }}");
+    insta::assert_snapshot!(recipes.overlay().unwrap_err(), @r"
+    images/high/files/etc/values.j2:1: undefined value
+
+    hint: the templates' values are listed in docs/reference/recipes.md
+    ");
+}
+
+#[test]
+fn the_recipe_of_the_runtime_is_the_profiles() {
+    let recipes = Recipes::new("", "");
+    recipes.write("high/image.toml", "description = \"high\"\nextends = \"{runtime}\"\n");
+    let names = |runtime: &str| {
+        let role = Role::load(recipes.0.path(), "high", runtime).map_err(|error| error.to_string())?;
+        Ok(role.layers.into_iter().map(|layer| layer.name).collect::<Vec<_>>())
+    };
+    assert_eq!(names("low"), Ok(vec!["low".to_owned(), "high".to_owned()]));
+    let refused: Result<_, String> = names("high");
+    assert!(refused.unwrap_err().contains("`extends` leads back to `high`"));
+}
+
+#[test]
 fn what_extends_a_control_plane_is_one() {
     for (low, high, expected) in
         [("", "", false), ("control-plane = true\n", "", true), ("", "control-plane = true\n", true)]
     {
         let recipes = Recipes::new(low, high);
-        assert_eq!(Role::load(recipes.0.path(), "high").unwrap().is_control_plane(), expected, "{low}{high}");
+        assert_eq!(
+            Role::load(recipes.0.path(), "high", "low").unwrap().is_control_plane(),
+            expected,
+            "{low}{high}"
+        );
     }
 }
 
@@ -169,6 +202,6 @@ fn what_no_component_has_is_named() {
 #[test]
 fn recipes_that_extend_each_other_are_refused() {
     let recipes = Recipes::new("extends = \"high\"\n", "");
-    let error = Role::load(recipes.0.path(), "high").unwrap_err().to_string();
+    let error = Role::load(recipes.0.path(), "high", "low").unwrap_err().to_string();
     assert!(error.ends_with("`extends` leads back to `high`"), "{error}");
 }
