@@ -2,6 +2,7 @@
 //! the files that must be had.
 
 mod inputs;
+mod roles;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,11 @@ use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::input::nearest;
 use crate::lock::format::{Arch, ContainerImage, Lock, Release};
 use crate::profile::Profile;
-use crate::role::{self, IMAGES, Role};
+use crate::role::Role;
 use crate::unchanged::Looks;
 pub use inputs::root_items;
 use inputs::roots;
+use roles::{check_members, check_roles, load_role};
 
 /// What the caller asks for.
 #[derive(Debug, Clone)]
@@ -194,45 +196,6 @@ impl Plan {
     }
 }
 
-/// Reads a role's recipe; one that is not there is a mistake of the profile.
-fn load_role(project: &Path, profile: &Profile, name: &str, line: usize) -> Result<Role, InputError> {
-    let runtime = profile.options.runtime.get_ref();
-    let keys = [("role", name, line), ("options.runtime", runtime.as_str(), profile.lines.runtime)];
-    Role::load(project, name, runtime).map_err(|error| {
-        let InputError::Missing { path, hint, .. } = &error else { return error };
-        let Some((key, name, line)) =
-            keys.into_iter().find(|(_, name, _)| *path == role::recipe(project, name))
-        else {
-            return error;
-        };
-        let message = format!("`{key}` `{name}` has no recipe in images/");
-        InputError::Wrong { path: profile.path.clone(), line, message, hint: Some(hint.clone()) }
-    })
-}
-
-/// etcd needs a majority, and the cluster an API server.
-fn check_members(profile: &Profile, cluster: &schema::Cluster) -> Result<(), InputError> {
-    let nodes = cluster.nodes.iter().zip(&profile.lines.roles);
-    let members: Vec<usize> = nodes.filter(|(node, _)| node.control_plane).map(|(_, line)| *line).collect();
-    let (line, message, hint) = match members.as_slice() {
-        [_] | [_, _, _] | [_, _, _, _, _] => return Ok(()),
-        [] => {
-            let first = profile.lines.roles.first().copied().unwrap_or(1);
-            let message =
-                "no node has a `role` with a control plane, like `control-plane` or `single`".to_owned();
-            (first, message, "give one node `role = \"control-plane\"`")
-        }
-        [.., last] => {
-            let message = format!(
-                "{} nodes have a control plane by their `role`; etcd wants an odd number, five at most",
-                members.len()
-            );
-            (*last, message, "use 1, 3 or 5")
-        }
-    };
-    Err(InputError::Wrong { path: profile.path.clone(), line, message, hint: Some(hint.to_owned()) })
-}
-
 /// A release that is not in the lock: `profile` is the one that asks for it, when it is not the command line.
 pub(crate) fn unknown_release(lock: &Lock, name: String, profile: Option<&Profile>) -> Error {
     let names: Vec<&str> = lock.release.keys().map(String::as_str).collect();
@@ -257,44 +220,6 @@ fn check_packages(lock: &Lock, images: Arch) -> Result<(), PlanError> {
         Some((root, arch)) => Err(PlanError::NoPackages { root, arch, images }),
         None => Ok(()),
     }
-}
-
-fn check_roles(
-    roles: &[Role],
-    lock: &Lock,
-    (name, release): (&str, &Release),
-    arch: Arch,
-) -> Result<(), PlanError> {
-    for role in roles {
-        let limited = role.layers.iter().filter_map(|layer| layer.image.architectures.as_ref());
-        if limited.into_iter().any(|architectures| !architectures.contains(&arch)) {
-            return Err(PlanError::Architecture { role: role.name.clone(), arch });
-        }
-        for component in role.components() {
-            if component != IMAGES && !release.component.contains_key(&component) {
-                let having = lock.release.iter().filter(|(_, it)| it.component.contains_key(&component));
-                let newest = having.map(|(name, _)| name.clone()).next_back();
-                let (release, role) = (name.to_owned(), role.name.clone());
-                return Err(PlanError::NoComponent { release, component, role, newest });
-            }
-        }
-        for (component, file) in role.files() {
-            let lacks = match component {
-                IMAGES => !file.strip_suffix(".tar").is_some_and(|image| release.image.contains_key(image)),
-                _ => release
-                    .component
-                    .get(component)
-                    .and_then(|component| lock.names(component, arch))
-                    .is_some_and(|names| !names.contains(file)),
-            };
-            if file != "*" && lacks {
-                let (release, role) = (name.to_owned(), role.name.clone());
-                let (component, file) = (component.to_owned(), file.to_owned());
-                return Err(PlanError::NoFile { release, component, file, arch, role });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The root of the lock that holds `up`'s QEMU for machines like this one.

@@ -243,3 +243,15 @@ impl From<Component> for Written {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Arch, with_arch};
+
+    #[test]
+    fn paths_are_those_of_the_architecture() {
+        let path = "opt/{arch}/usr/lib/{multiarch}/libx.so.1";
+        assert_eq!(with_arch(path, Arch::Amd64), "opt/amd64/usr/lib/x86_64-linux-gnu/libx.so.1");
+        assert_eq!(with_arch(path, Arch::Arm64), "opt/arm64/usr/lib/aarch64-linux-gnu/libx.so.1");
+    }
+}
