@@ -34,7 +34,7 @@ const RUNTIME: &str = "{runtime}";
 pub struct Image {
     /// One line for people.
     pub description: String,
-    /// The recipe that this one is laid over; [`RUNTIME`] is that of the profile's container runtime.
+    /// The recipe that this one is laid over; `{runtime}` is that of the profile's container runtime.
     pub extends: Option<String>,
     /// Where it can be built; everywhere when absent.
     pub architectures: Option<BTreeSet<Arch>>,
