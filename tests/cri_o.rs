@@ -1,6 +1,11 @@
 //! Machines with CRI-O give it the container images that they brought along. CRI-O itself is not in the Debian archive:
 //! files that do nothing stand for it here. Debian's skopeo, its libraries, the recipe and the storage are the real ones.
 
+#[path = "../builder/tests/oci/image.rs"]
+mod image;
+#[path = "../builder/tests/oci/registry.rs"]
+mod registry;
+mod shell;
 mod support;
 
 use std::collections::BTreeSet;
@@ -10,24 +15,28 @@ use std::path::{Path, PathBuf};
 use builder::repro::sha256_hex;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
-use support::{builder, debugfs, fresh, project, raw, secret, text, tools};
+use shell::{MESSAGE, REFERENCE, Shell};
+use support::{debugfs, fresh, project, raw, text, tools};
 
 /// What the recipe `cri-o` installs that is not in the Debian archive.
 const ABSENT: [(&str, &[&str]); 3] =
     [("cri-o", &["conmon", "crio", "pinns"]), ("crictl", &["crictl"]), ("crun", &["crun"])];
 
+/// The components that it installs besides, as they stand in the releases of the lockfile that have CRI-O.
+const SKOPEO: [&str; 4] = ["libassuan = ", "libgpg-error = ", "libgpgme = ", "skopeo = "];
+
 /// Where a sandbox has the folder that CRI-O and skopeo share.
 const STORAGE: &str = "/kiln/containers";
 
-/// The release's components that it installs besides, as the lockfile has them in a release with CRI-O.
-const SKOPEO: [&str; 4] = ["libassuan = ", "libgpg-error = ", "libgpgme = ", "skopeo = "];
+/// An image that is made of a program.
+const PAUSE: &str = "kiln.local/pause:3.4";
 
 #[test]
 fn container_images_are_imported_where_cri_o_keeps_them() {
+    let Some(shell) = Shell::start() else { return };
     let out = fresh("cri-o");
-    let (lockfile, profile, secret) = (lockfile(&out), profile(&out), secret(&out, 7));
-    let args = ["--lockfile", text(&lockfile), "--secret", text(&secret), "--out", text(&out)];
-    builder(&[&["build", "--profile", text(&profile)], &args[..]].concat());
+    let lockfile = with_cri_o(&shell.lockfile(), &out);
+    shell.build(text(&profile(&out)), &lockfile, &out);
 
     let (root, kept) = (out.join("root"), out.join("containers"));
     unpack(&out, &root);
@@ -35,43 +44,39 @@ fn container_images_are_imported_where_cri_o_keeps_them() {
     let image = Sandbox::new(&root).lend(&kept, STORAGE);
     let inside = |argv: &[&str]| String::from_utf8(image.run(argv).unwrap()).unwrap();
     let import = || inside(&["/usr/lib/kiln/import-images"]);
+    let storage = kept.join("storage");
+    let images = || fs::read_to_string(storage.join("overlay-images/images.json")).unwrap();
+    let has = |file: &str| {
+        let layers = fs::read_dir(storage.join("overlay")).unwrap().map(|layer| layer.unwrap().path());
+        layers.into_iter().any(|layer| layer.join("diff").join(file).exists())
+    };
 
     import();
-    let storage = kept.join("storage");
-    let images = fs::read_to_string(storage.join("overlay-images/images.json")).unwrap();
-    for (name, reference) in [("pause", "kiln.local/pause:3.4"), ("busybox", "kiln.local/busybox:1.37.0")] {
-        assert!(images.contains(&format!("\"{reference}\"")), "{images}");
+    for (name, reference) in [("pause", PAUSE), ("busybox", REFERENCE)] {
+        assert!(images().contains(&format!("\"{reference}\"")), "{}", images());
         let archive = format!("oci-archive:/usr/lib/kiln/images/{name}.tar");
         let [brought, kept] = [archive, format!("containers-storage:{reference}")]
             .map(|image| inside(&["skopeo", "inspect", "--config", "--raw", &image]));
         assert!(brought.contains("\"rootfs\""), "{brought}");
         assert_eq!(kept, brought, "the configuration of {name}");
     }
-    let unpacked = fs::read_dir(storage.join("overlay")).unwrap().map(|layer| layer.unwrap().path());
-    assert_eq!(
-        unpacked.filter(|layer| layer.join("diff/pause").exists()).count(),
-        1,
-        "the program of `pause`"
-    );
+    assert!(["pause", "bin/busybox", "etc/message"].into_iter().all(has), "layers are missing");
 
     // At the next boot they are there, and one that the kubelet removed comes back.
-    let layers = || fs::read_dir(storage.join("overlay-layers")).unwrap().count();
-    let before = layers();
+    let before = images();
     import();
-    assert_eq!(
-        (layers(), fs::read_to_string(storage.join("overlay-images/images.json")).unwrap()),
-        (before, images)
-    );
-    inside(&["skopeo", "delete", "containers-storage:kiln.local/pause:3.4"]);
-    assert!(layers() < before);
+    assert_eq!(images(), before);
+    inside(&["skopeo", "delete", &format!("containers-storage:{PAUSE}")]);
+    assert!(!images().contains(PAUSE) && !has("pause"), "{}", images());
     import();
-    assert_eq!(layers(), before);
+    assert!(images().contains(PAUSE) && has("pause"), "{}", images());
+    let message = inside(&["sh", "-c", &format!("cat {STORAGE}/storage/overlay/*/diff/etc/message")]);
+    assert_eq!(message, MESSAGE);
 }
 
-/// The project's lockfile, whose default release has CRI-O.
-fn lockfile(out: &Path) -> PathBuf {
-    let text = fs::read_to_string(project().join("lockfile.toml")).unwrap();
-    let skopeo = text.lines().filter(|line| SKOPEO.iter().any(|name| line.starts_with(name)));
+/// A lockfile whose default release has CRI-O.
+fn with_cri_o(lockfile: &str, out: &Path) -> String {
+    let skopeo = lockfile.lines().filter(|line| SKOPEO.iter().any(|name| line.starts_with(name)));
     let mut more: String = BTreeSet::from_iter(skopeo).into_iter().flat_map(|line| [line, "\n"]).collect();
     for (component, files) in ABSENT {
         let folder = out.join(component);
@@ -82,16 +87,12 @@ fn lockfile(out: &Path) -> PathBuf {
         });
         let hashes = Vec::from_iter(hashes).join(", ");
         let path = if files.len() == 1 { folder.join(files[0]) } else { folder };
-        more += &format!(
-            "{component} = {{ path = \"{}\", sha256 = {{ amd64 = {{ {hashes} }} }} }}\n",
-            path.display()
-        );
+        let path = path.display();
+        more += &format!("{component} = {{ path = \"{path}\", sha256 = {{ amd64 = {{ {hashes} }} }} }}\n");
     }
     let head = "[release.debian.component]\n";
-    assert!(text.contains(head));
-    let path = out.join("lockfile.toml");
-    fs::write(&path, text.replace(head, &format!("{head}{more}"))).unwrap();
-    path
+    assert!(lockfile.contains(head));
+    lockfile.replace(head, &format!("{head}{more}"))
 }
 
 /// The profile `single` with CRI-O.
