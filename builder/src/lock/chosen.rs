@@ -156,6 +156,6 @@ mod tests {
         hint: did you mean `bookworm`?
         ");
         let error = chosen(&["x"]).unwrap_err();
-        assert!(error.ends_with("skopeo, tools, trixie"), "{error}");
+        assert!(error.ends_with("runc, skopeo, tools, trixie"), "{error}");
     }
 }
