@@ -49,7 +49,7 @@ fn of_program(
 ) -> Result<PathBuf> {
     let (component, file) = made.program.split_once(':').unwrap_or((&made.program, ""));
     let program =
-        components.get(component).and_then(|files| files.get(file)).ok_or_else(|| InputError::Missing {
+        components.get(component).and_then(|files| Some(&files.get(file)?.path)).ok_or_else(|| InputError::Missing {
             what: "program of a container image",
             path: PathBuf::from(&made.program),
             hint: "`program` is `component:file`".to_owned(),
@@ -145,7 +145,7 @@ mod tests {
     use super::archive;
     use crate::lock::format::{Arch, ContainerImage, Content, Program};
     use crate::repro::sha256_hex;
-    use crate::role::Components;
+    use crate::role::{ComponentFile, Components};
     use crate::store::Store;
 
     fn read(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
@@ -173,7 +173,8 @@ mod tests {
         };
         let reference = "example.local/shell:1".to_owned();
         let image = ContainerImage { reference, content: Content::Program(program) };
-        let program = BTreeMap::from([("shell".to_owned(), folder.join("program"))]);
+        let file = ComponentFile { path: folder.join("program"), of: None };
+        let program = BTreeMap::from([("shell".to_owned(), file)]);
         let components = Components::from([("tools".to_owned(), program)]);
         fs_err::read(archive(&store, &image, &components, Arch::Amd64, 1000).unwrap()).unwrap()
     }
