@@ -59,6 +59,26 @@ pub fn secret(folder: &Path, byte: u8) -> PathBuf {
     path
 }
 
+/// A project whose one role is the base recipe, and a profile of one node of it: `bare`, `server`. Nothing is compiled
+/// for it.
+#[expect(clippy::disallowed_methods, reason = "the host's cp")]
+pub fn bare(folder: &Path) -> PathBuf {
+    let bare = folder.join("project");
+    for folder in ["images/bare", "profiles"] {
+        fs::create_dir_all(bare.join(folder)).unwrap();
+    }
+    let base = project().join("images/base");
+    run(std::process::Command::new("cp").args(["-r", text(&base), text(&bare.join("images"))]));
+    fs::copy(project().join("lockfile.toml"), bare.join("lockfile.toml")).unwrap();
+    // Without a control plane there is no profile; nothing of one is installed here.
+    let recipe = "description = \"Debian and firstboot\"\nextends = \"base\"\ncontrol-plane = true\n";
+    fs::write(bare.join("images/bare/image.toml"), recipe).unwrap();
+    let profile = fs::read_to_string(project().join("profiles/single.toml")).unwrap();
+    let profile = profile.replace("role = \"single\"", "role = \"bare\"");
+    fs::write(bare.join("profiles/bare.toml"), profile).unwrap();
+    bare
+}
+
 /// What a program says.
 pub struct Said {
     pub stdout: String,
