@@ -12,7 +12,7 @@ use lab::{Lab, WORKLOAD, eventually};
 use support::{PROFILE, long};
 
 /// What etcd holds of the workload's Secret. etcdctl gives up after five seconds by itself, less than an emulated machine takes.
-const STORED: &str = "ETCDCTL_API=3 etcdctl --dial-timeout=60s --command-timeout=60s --endpoints=https://127.0.0.1:2379 \
+const STORED: &str = "etcdctl --dial-timeout=60s --command-timeout=60s --endpoints=https://127.0.0.1:2379 \
     --cacert=/etc/etcd/ca.crt --cert=/var/lib/kubernetes/apiserver-etcd-client.crt \
     --key=/var/lib/kubernetes/apiserver-etcd-client.key get /registry/secrets/default/who --print-value-only | \
     head -c 40 | tr -cd '[:print:]'";
