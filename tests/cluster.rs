@@ -11,8 +11,12 @@ use fs_err as fs;
 use lab::{Lab, WORKLOAD, eventually};
 use support::{PROFILE, long};
 
+/// A volume and a pod that uses it; a policy against the workload.
+const CLAIM: &str = include_str!("cluster/claim.yaml");
+const POLICY: &str = include_str!("cluster/policy.yaml");
+
 /// What etcd holds of the workload's Secret. etcdctl gives up after five seconds by itself, less than an emulated machine takes.
-const STORED: &str = "ETCDCTL_API=3 etcdctl --dial-timeout=60s --command-timeout=60s --endpoints=https://127.0.0.1:2379 \
+const STORED: &str = "etcdctl --dial-timeout=60s --command-timeout=60s --endpoints=https://127.0.0.1:2379 \
     --cacert=/etc/etcd/ca.crt --cert=/var/lib/kubernetes/apiserver-etcd-client.crt \
     --key=/var/lib/kubernetes/apiserver-etcd-client.key get /registry/secrets/default/who --print-value-only | \
     head -c 40 | tr -cd '[:print:]'";
@@ -25,6 +29,7 @@ fn three_machines_become_a_cluster_and_stay_one() {
     lab.say(&format!("three nodes Ready after power-on: {took}"));
     expect_no_egress(&lab);
     expect_workload(&lab);
+    expect_addons(&lab);
     if long() {
         lose_power(&lab);
     }
@@ -90,6 +95,55 @@ fn expect_workload(lab: &Lab) {
     let echoed = lab.ask(&["exec", &pods[1].1, "--", "sh", "-c", "echo $((6 * 7))"], |_| true);
     assert_eq!(echoed, "42\n");
     expect_port_forward(lab, &pods[0].1);
+}
+
+/// What each addon of this build is for, as somebody at the cluster's kubectl finds it.
+fn expect_addons(lab: &Lab) {
+    let addons = lab.addons();
+    let pods = eventually(|| lab.pods());
+    if addons.contains("coredns") {
+        for (_, pod, _) in &pods {
+            for (name, address) in [
+                ("kubernetes.default.svc.cluster.local", "10.32.0.1"),
+                ("who.default.svc.cluster.local", "10.32.0."),
+                ("server.kubernetes.local", "192.168.122.10"),
+                ("node-1", "192.168.122.12"),
+            ] {
+                lab.ask(&["exec", pod, "--", "nslookup", name], |said| {
+                    said.lines().skip(2).any(|line| line.contains(address))
+                });
+            }
+        }
+    }
+    if addons.contains("metrics-server") {
+        let known = |said: &str| ["server", "node-0", "node-1"].iter().all(|node| said.contains(node));
+        lab.ask(&["top", "nodes"], |said| known(said) && !said.contains("<unknown>"));
+        lab.ask(&["top", "pods"], |said| said.contains(&pods[0].1));
+    }
+    if addons.contains("local-path") {
+        let claim = CLAIM.replace("@image@", &lab.busybox());
+        let run = |pod: &str, command: &str| {
+            lab.apply(&claim.replace("@pod@", pod).replace("@command@", command));
+            let phase = ["get", "pod", pod, "--output", "jsonpath={.status.phase}"];
+            lab.ask(&phase, |said| said == "Succeeded");
+            let said = lab.ask(&["logs", pod], |_| true);
+            lab.ask(&["delete", "pod", pod], |_| true);
+            said
+        };
+        run("writer", "echo it >/data/it");
+        assert_eq!(run("reader", "cat /data/it"), "it\n");
+        lab.ask(&["delete", "pvc", "kept"], |_| true);
+    }
+    if addons.contains("kube-network-policies") {
+        // They talk before the policy is there and after it.
+        lab.apply(POLICY);
+        eventually(|| match lab.try_pods_talk() {
+            Ok(()) => Err("the policy keeps nobody out".to_owned()),
+            Err(_) => Ok(()),
+        });
+        lab.ask(&["delete", "networkpolicy", "nobody"], |_| true);
+        lab.expect_pods_talk();
+    }
 }
 
 fn expect_port_forward(lab: &Lab, pod: &str) {

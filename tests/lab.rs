@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use builder::disk;
+use builder::report::cluster::ClusterJson;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use serde_json::Value;
@@ -152,7 +154,7 @@ impl Lab {
         let mut names: Vec<&str> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
         names.sort_unstable();
         names.dedup();
-        let expected = [
+        let mut expected = vec![
             "anonymous",
             "certificates",
             "encryption",
@@ -165,11 +167,25 @@ impl Lab {
             "ports",
             "services",
         ];
+        let addons = self.addons();
+        let of_addons = [
+            ("coredns", "names"),
+            ("kube-network-policies", "network-policy"),
+            ("local-path", "volume"),
+            ("metrics-server", "metrics"),
+        ];
+        expected.extend(of_addons.iter().filter(|(addon, _)| addons.contains(*addon)).map(|(_, check)| check));
+        expected.sort_unstable();
         assert_eq!(names, expected);
         assert!(checks.iter().all(|check| check["ok"] == true), "{checks:#?}");
         for node in status["nodes"].as_array().unwrap() {
             assert_eq!(node["kubernetes"]["ready"], true, "{node:#}");
         }
+    }
+
+    /// What runs in the cluster besides, as the build says.
+    pub fn addons(&self) -> BTreeSet<String> {
+        ClusterJson::load(&self.results).unwrap().addons.into_iter().collect()
     }
 
     pub fn apply(&self, manifest: &str) {

@@ -13,7 +13,7 @@ use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::input::nearest;
 use crate::lock::format::{Arch, ContainerImage, Lock, Release};
 use crate::profile::Profile;
-use crate::role::Role;
+use crate::role::{Addon, Role, addon};
 use crate::unchanged::Looks;
 pub use inputs::{build_items, root_items};
 use inputs::roots;
@@ -49,8 +49,10 @@ pub struct Plan {
     pub lockfile: PathBuf,
     /// The chosen release.
     pub release: Release,
-    /// The roles of the nodes, in the order of first use.
+    /// The roles of the nodes, in the order of first use, with the addons over those whose nodes run pods.
     pub roles: Vec<Role>,
+    /// What runs in the cluster besides, by name.
+    pub addons: Vec<Addon>,
     /// Architecture of the images.
     pub arch: Arch,
     /// How its files looked before they were read: whatever changes later is a change.
@@ -162,6 +164,8 @@ impl Plan {
                 roles.push(load_role(&request.project, &profile, &node.role, *line)?);
             }
         }
+        let addons = addon::chosen(&request.project, &profile, &lock, &name)?;
+        roles.iter_mut().for_each(|role| role.lay(&addons));
         check_roles(&roles, &lock, (&name, &release), request.arch)?;
         let mut cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
         for node in &mut cluster.nodes {
@@ -177,6 +181,7 @@ impl Plan {
             lockfile: request.lockfile.clone(),
             release,
             roles,
+            addons,
             arch: request.arch,
             looks,
         })

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
+use toml::Spanned;
 
 use super::format::{Component, Lock, Release};
 use crate::error::Result;
 use crate::plan::{BASE, EMULATOR, GRUB, TOOLS};
 use crate::profile::{self, Profile};
-use crate::role::{IMAGES, Role};
+use crate::role::{IMAGES, Role, addon};
 use crate::stage::component::closure;
 
 /// An image that another lock would change.
@@ -35,22 +36,27 @@ type Inputs = BTreeMap<String, String>;
 pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>> {
     let mut roles = BTreeMap::new();
     for name in profile::names(&project.join(profile::PROFILES)) {
-        let Profile { cluster, options, .. } = Profile::load(project, &name)?;
-        let runtime = options.runtime.into_inner();
-        for node in cluster.nodes {
-            let role = Role::load(project, &node.role, &runtime)?;
-            roles.insert((node.role, runtime.clone()), role);
+        let profile = Profile::load(project, &name)?;
+        let runtime = profile.options.runtime.get_ref();
+        let addons = profile.options.addons.iter().flatten().map(Spanned::get_ref);
+        let addons: Option<Vec<&String>> = profile.options.addons.is_some().then(|| addons.collect());
+        for node in &profile.cluster.nodes {
+            let role = Role::load(project, &node.role, runtime)?;
+            let key = (node.role.clone(), format!("{runtime} {addons:?}"));
+            roles.insert(key, (role, profile.clone()));
         }
     }
     let releases: BTreeSet<&String> = old.release.keys().chain(new.release.keys()).collect();
     let mut affected = Vec::new();
     for name in releases {
-        for role in roles.values() {
+        for (role, profile) in roles.values() {
             let of = |lock: &Lock| {
                 let release = lock.release.get(name)?;
+                let mut role = role.clone();
+                role.lay(&addon::chosen(project, profile, lock, name).ok()?);
                 let lacks =
                     |component: &String| component != IMAGES && !release.component.contains_key(component);
-                (!role.components().iter().any(lacks)).then(|| inputs(lock, release, role))
+                (!role.components().iter().any(lacks)).then(|| inputs(lock, release, &role))
             };
             let (before, after) = (of(old), of(new));
             if before == after {

@@ -63,7 +63,13 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         inside(&source, "network.gateway", gateway, cidr)?;
     }
     label(&source, "options.runtime", &options.runtime)?;
-    let mut lines = Lines { runtime: source.line(options.runtime.span()), ..Lines::default() };
+    addons(&source, options.addons.as_deref().unwrap_or_default())?;
+    let mut lines = Lines {
+        runtime: source.line(options.runtime.span()),
+        services: source.line(services.span()),
+        addons: options.addons.iter().flatten().map(|addon| source.line(addon.span())).collect(),
+        ..Lines::default()
+    };
     let release = cluster.release.map(|release| {
         lines.release = source.line(release.span());
         release.into_inner()
@@ -179,6 +185,18 @@ fn label(source: &Source<'_>, key: &str, value: &Spanned<String>) -> Result<(), 
         message,
         "lower-case letters, digits and hyphens, 63 at most, a letter or digit at each end",
     )
+}
+
+/// Which addons there are, and what each needs of the release, `plan` knows.
+fn addons(source: &Source<'_>, addons: &[Spanned<String>]) -> Result<(), InputError> {
+    for (index, addon) in addons.iter().enumerate() {
+        label(source, "options.addons", addon)?;
+        if addons[..index].iter().any(|other| other.get_ref() == addon.get_ref()) {
+            let message = format!("`options.addons` names `{}` twice", addon.get_ref());
+            return source.refuse(addon.span(), message, "name each addon once");
+        }
+    }
+    Ok(())
 }
 
 fn is_label(text: &str) -> bool {

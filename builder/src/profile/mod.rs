@@ -55,6 +55,10 @@ pub struct Lines {
     pub roles: Vec<usize>,
     /// Of `options.runtime`, when the profile has one.
     pub runtime: usize,
+    /// Of `cluster.service-cidr`.
+    pub services: usize,
+    /// Of each of `options.addons`.
+    pub addons: Vec<usize>,
 }
 
 /// What differs between the nodes' machines and Node objects.
@@ -76,6 +80,9 @@ pub struct Machine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Options {
+    /// What runs in the cluster besides; the default addons of the release when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addons: Option<Vec<Spanned<String>>>,
     /// Cipher of Secrets in etcd.
     pub encryption: Encryption,
     /// Where the nodes' certificates and keys go.
@@ -92,6 +99,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            addons: None,
             encryption: Encryption::Aescbc,
             identity: Identity::Baked,
             metadata: None,

@@ -33,6 +33,9 @@ pub struct ClusterJson {
     pub arch: Arch,
     /// The network between the nodes.
     pub network: NetworkJson,
+    /// What runs in the cluster besides, by name.
+    #[serde(default)]
+    pub addons: Vec<String>,
     /// One image for each role, in the order of the profile's first use.
     pub images: Vec<ImageJson>,
     /// The nodes, in the order of the profile.
@@ -236,6 +239,9 @@ mod tests {
     "cidr": "192.168.122.0/24",
     "gateway": "192.168.122.1"
   },
+  "addons": [
+    "coredns"
+  ],
   "images": [
     {
       "role": "worker",

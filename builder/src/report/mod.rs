@@ -62,6 +62,7 @@ fn cluster_json(plan: &Plan, images: &[Image], identity: Identity) -> ClusterJso
         release: plan.cluster.release.clone(),
         arch: plan.arch,
         network: NetworkJson { cidr: network.cidr, gateway: network.gateway },
+        addons: plan.addons.iter().map(|addon| addon.name.clone()).collect(),
         images: images.iter().map(image_json).collect(),
         nodes: plan.cluster.nodes.iter().map(|node| node_json(plan, images, identity, node)).collect(),
     }

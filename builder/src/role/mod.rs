@@ -4,6 +4,7 @@
 //! `node/` (completed by firstboot). `extends` puts another recipe beneath. It does not know where a component's
 //! files come from, nor what the base root file system holds.
 
+pub mod addon;
 mod overlay;
 mod render;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::InputError;
 use crate::input::{self, nearest};
 use crate::lock::format::Arch;
+pub use addon::Addon;
 pub use overlay::{ComponentFile, Components, overlay};
 pub use render::{Context, at_least};
 
@@ -29,7 +31,7 @@ pub const IMAGES: &str = "images";
 const RUNTIME: &str = "{runtime}";
 
 /// The file of a recipe.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Image {
     /// One line for people.
@@ -43,6 +45,9 @@ pub struct Image {
     /// Whether its nodes run the API server and etcd. A recipe that extends such a one is one too.
     #[serde(default)]
     pub control_plane: bool,
+    /// Whether its nodes run pods, so that the addons are laid over it. A recipe that extends such a one is one too.
+    #[serde(default)]
+    pub pods: bool,
     /// `component:file` (or `component:*`) → destination (a folder when it ends in `/`).
     #[serde(default)]
     pub install: BTreeMap<String, String>,
@@ -109,11 +114,13 @@ pub struct Role {
 /// One recipe.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// Its name.
+    /// Its name: the path of its folder below [`ROLES`].
     pub name: String,
     /// Its folder.
     pub folder: PathBuf,
     /// Its file.
+    pub path: PathBuf,
+    /// What stands in it.
     pub image: Image,
 }
 
@@ -142,10 +149,17 @@ impl Role {
                 Some(RUNTIME) => Some(runtime.to_owned()),
                 below => below.map(str::to_owned),
             };
-            layers.push(Layer { name: current, folder, image });
+            layers.push(Layer { name: current, folder, path, image });
         }
         layers.reverse();
         Ok(Self { name: name.to_owned(), layers })
+    }
+
+    /// Lays the addons over it when its nodes run pods.
+    pub fn lay(&mut self, addons: &[Addon]) {
+        if self.runs_pods() {
+            self.layers.extend(addons.iter().map(Addon::layer));
+        }
     }
 
     /// The components that it installs files of.
@@ -181,6 +195,12 @@ impl Role {
         self.layers.iter().any(|layer| layer.image.control_plane)
     }
 
+    /// Whether its nodes run pods.
+    #[must_use]
+    pub fn runs_pods(&self) -> bool {
+        self.layers.iter().any(|layer| layer.image.pods)
+    }
+
     /// What its templates see as `values`.
     #[must_use]
     pub fn values(&self) -> BTreeMap<String, String> {
@@ -192,6 +212,13 @@ impl Role {
     #[must_use]
     pub fn removals(&self) -> Vec<&str> {
         self.layers.iter().flat_map(|layer| &layer.image.remove).map(String::as_str).collect()
+    }
+}
+
+impl Layer {
+    /// The name of its file.
+    fn file(&self) -> std::borrow::Cow<'_, str> {
+        self.path.file_name().unwrap_or_default().to_string_lossy()
     }
 }
 

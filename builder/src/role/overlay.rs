@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use walkdir::WalkDir;
 
-use super::{Context, Layer, Role};
+use super::{Context, Layer, Role, addon};
 use crate::error::{InputError, Result};
 use crate::tree::{Content, Node, Tree};
 
@@ -37,6 +37,10 @@ pub fn overlay(role: &Role, context: &Context, components: &Components) -> Resul
         {
             copy(layer, folder, destination, context, &mut tree)?;
         }
+        if let Some(addon) = addon::name(layer).filter(|_| role.is_control_plane()) {
+            copy(layer, addon::MANIFESTS, &format!("{}/{addon}", addon::APPLIED), context, &mut tree)?;
+            copy(layer, addon::CHECKS, addon::RUN, context, &mut tree)?;
+        }
         install(layer, components, &mut tree)?;
         for link in &layer.image.link {
             tree.link(&link.path, &link.target, &why(layer));
@@ -54,7 +58,7 @@ fn why(layer: &Layer) -> String {
 }
 
 fn wrong(layer: &Layer, message: String) -> InputError {
-    InputError::Wrong { path: layer.folder.join("image.toml"), line: 1, message, hint: None }
+    InputError::Wrong { path: layer.path.clone(), line: 1, message, hint: None }
 }
 
 /// Copies a folder of the recipe; names that end in `.j2` are rendered.
@@ -108,7 +112,7 @@ fn install(layer: &Layer, components: &Components, tree: &mut Tree) -> Result<()
         let files = components
             .get(component)
             .ok_or_else(|| wrong(layer, format!("`{source}`: the release has no component `{component}`")))?;
-        let why = format!("component {component}, by images/{}/image.toml", layer.name);
+        let why = format!("component {component}, by images/{}/{}", layer.name, layer.file());
         let one = |name: &str, ComponentFile { path, of }: &ComponentFile, tree: &mut Tree| {
             let to =
                 if destination.ends_with('/') { format!("{destination}{name}") } else { destination.clone() };
@@ -152,7 +156,7 @@ fn modes(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
 
 /// Enables units as `systemctl enable` would, by their `[Install]` section, and masks others.
 fn units(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
-    let why = format!("images/{}/image.toml: units", layer.name);
+    let why = format!("images/{}/{}: units", layer.name, layer.file());
     for unit in &layer.image.units.mask {
         tree.link(&format!("{UNITS}/{unit}"), "/dev/null", &why);
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::error::InputError;
 use crate::lock::format::Release;
 use crate::profile::{Machine, Options, Profile};
-use crate::role::Role;
+use crate::role::{Addon, Role};
 
 /// The values that templates see. Names are those of the profile with `_` for `-`.
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +22,8 @@ pub struct Context {
     nodes: Vec<NodeValues>,
     control_planes: Vec<NodeValues>,
     release: ReleaseValues,
+    /// Names of what runs in the cluster besides.
+    addons: Vec<String>,
     options: Options,
     /// Of the role's recipes.
     values: BTreeMap<String, String>,
@@ -51,6 +53,7 @@ struct NodeValues {
     name: String,
     fqdn: String,
     role: String,
+    control_plane: bool,
     ip: Option<String>,
     mac: String,
     pod_cidr: String,
@@ -67,9 +70,9 @@ struct ReleaseValues {
 }
 
 impl Context {
-    /// The values of a profile with a release.
+    /// The values of a profile with a release and what runs in the cluster besides.
     #[must_use]
-    pub fn new(profile: &Profile, cluster: &Cluster, release: &Release) -> Self {
+    pub fn new(profile: &Profile, cluster: &Cluster, release: &Release, addons: &[Addon]) -> Self {
         let nodes: Vec<_> =
             cluster.nodes.iter().map(|node| node_values(cluster, node, &profile.machines)).collect();
         let members = cluster.nodes.iter().zip(&nodes).filter(|(node, _)| node.control_plane);
@@ -100,6 +103,7 @@ impl Context {
                     .map(|(name, image)| (name.clone(), image.reference.clone()))
                     .collect(),
             },
+            addons: addons.iter().map(|addon| addon.name.clone()).collect(),
             options: profile.options.clone(),
             values: BTreeMap::new(),
         }
@@ -146,6 +150,7 @@ fn node_values(
         name: node.name.clone(),
         fqdn: format!("{}.{}", node.name, cluster.domain),
         role: node.role.clone(),
+        control_plane: node.control_plane,
         ip: node.ip.map(|ip| ip.to_string()),
         mac: node.mac.to_string(),
         pod_cidr: node.pod_cidr.to_string(),

@@ -41,7 +41,7 @@ impl Recipes {
         }
         let role = Role::load(self.0.path(), "high", "low").unwrap();
         let release = toml::from_str(RELEASE).unwrap();
-        let context = Context::new(&profile, &profile.cluster, &release).of(&role);
+        let context = Context::new(&profile, &profile.cluster, &release, &[]).of(&role);
         let files = ["one", "two"].map(|name| (name.to_owned(), Path::new("store").join(name)));
         let components = Components::from([("tools".to_owned(), files.into())]);
         let shorten = |error: crate::error::Error| {
