@@ -144,6 +144,24 @@ pub fn root(name: &str) -> Sandbox {
     Sandbox::new(&roots::unpack(&store, &lock, name, Arch::Amd64, &progress).unwrap().path)
 }
 
+/// The release that is built when nobody names one.
+pub fn release() -> String {
+    Lock::load(&project().join("lockfile.toml")).unwrap().default_release
+}
+
+/// Takes a program out of the root file system of a raw disk; one that is a link to another one of its folder, too.
+pub fn program(tools: &Sandbox, raw: &Path, path: &str, to: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let told = String::from_utf8(debugfs(tools, raw, &format!("stat {path}"))).unwrap();
+    let target = told.split_once("Fast link dest: \"").and_then(|(_, rest)| rest.split_once('"'));
+    let file = match target {
+        Some((name, _)) => format!("{}/{name}", path.rsplit_once('/').unwrap().0),
+        None => path.to_owned(),
+    };
+    fs::write(to, debugfs(tools, raw, &format!("cat {file}"))).unwrap();
+    fs::set_permissions(to, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 /// The raw disk of a qcow2 file without a backing file, or of an overlay in a folder of results.
 pub fn raw(tools: &Sandbox, image: &Path, folder: &Path) -> PathBuf {
     let raw = folder.join(format!("{}.raw", image.file_stem().unwrap().to_string_lossy()));

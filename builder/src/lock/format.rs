@@ -173,6 +173,9 @@ pub struct Release {
     pub containerd: String,
     /// The last day of upstream's support: `2022-02-28`.
     pub end_of_life: String,
+    /// Whether nobody has built and booted it yet: `build` says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
     /// Where each component's files come from, by the name that recipes use.
     pub component: BTreeMap<String, Component>,
     /// Container images that machines import at boot, where a role installs them.

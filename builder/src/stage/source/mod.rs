@@ -206,8 +206,8 @@ pub fn make(
     progress: &Progress,
 ) -> Result<PathBuf> {
     let key = key(project, lock, (name, build), arch)?;
-    let root = roots::unpack(store, lock, build.root_for(arch), Arch::HOST, progress)?.path;
     store.step(&key, |folder| {
+        let root = roots::unpack(store, lock, build.root_for(arch), Arch::HOST, progress)?.path;
         let (work, out) = (folder.join(".work"), folder.join(".out"));
         for path in [&out, &work.join("tmp")] {
             fs::create_dir_all(path)?;
