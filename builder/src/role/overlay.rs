@@ -23,6 +23,13 @@ pub struct ComponentFile {
     pub of: Option<String>,
 }
 
+impl From<PathBuf> for ComponentFile {
+    /// A file of one name.
+    fn from(path: PathBuf) -> Self {
+        Self { path, of: None }
+    }
+}
+
 /// Where units go.
 const UNITS: &str = "etc/systemd/system";
 

@@ -64,7 +64,7 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
 
 /// Files of a name each.
 fn whole(files: BTreeMap<String, PathBuf>) -> BTreeMap<String, ComponentFile> {
-    files.into_iter().map(|(name, path)| (name, ComponentFile { path, of: None })).collect()
+    files.into_iter().map(|(name, path)| (name, path.into())).collect()
 }
 
 /// The wanted components, and those that the container images are made of when they are wanted.

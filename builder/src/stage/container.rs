@@ -145,7 +145,7 @@ mod tests {
     use super::archive;
     use crate::lock::format::{Arch, ContainerImage, Content, Program};
     use crate::repro::sha256_hex;
-    use crate::role::{ComponentFile, Components};
+    use crate::role::Components;
     use crate::store::Store;
 
     fn read(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
@@ -173,8 +173,7 @@ mod tests {
         };
         let reference = "example.local/shell:1".to_owned();
         let image = ContainerImage { reference, content: Content::Program(program) };
-        let file = ComponentFile { path: folder.join("program"), of: None };
-        let program = BTreeMap::from([("shell".to_owned(), file)]);
+        let program = BTreeMap::from([("shell".to_owned(), folder.join("program").into())]);
         let components = Components::from([("tools".to_owned(), program)]);
         fs_err::read(archive(&store, &image, &components, Arch::Amd64, 1000).unwrap()).unwrap()
     }

@@ -239,7 +239,7 @@ pub fn files(build: &Build, arch: Arch, folder: &Path) -> BTreeMap<String, Compo
         for name in build.go().and_then(|go| go.names.get(file)).into_iter().flatten() {
             files.insert(name.clone(), ComponentFile { path: path.clone(), of: Some(file.clone()) });
         }
-        files.insert(file.clone(), ComponentFile { path, of: None });
+        files.insert(file.clone(), path.into());
     }
     files
 }
