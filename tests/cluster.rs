@@ -113,7 +113,14 @@ fn expect_addons(lab: &Lab) {
                 });
             }
             // As programs ask: with the search list, then as it is.
-            let short = ["exec", pod, "--", "sh", "-c", "ping -c 1 -W 1 node-1; wget -q -O - http://who:8080/cgi-bin/who"];
+            let short = [
+                "exec",
+                pod,
+                "--",
+                "sh",
+                "-c",
+                "ping -c 1 -W 1 node-1; wget -q -O - http://who:8080/cgi-bin/who",
+            ];
             lab.ask(&short, |said| said.starts_with("PING node-1 (192.168.122.12)"));
         }
     }

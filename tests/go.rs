@@ -76,7 +76,8 @@ impl Project {
         }
         zip.finish().unwrap();
         let sum = |files: &[(String, &String)]| {
-            let lines = files.iter().map(|(name, text)| format!("{}  {name}\n", builder::repro::sha256_hex(text)));
+            let lines =
+                files.iter().map(|(name, text)| format!("{}  {name}\n", builder::repro::sha256_hex(text)));
             let digest = hex::decode(builder::repro::sha256_hex(lines.collect::<String>())).unwrap();
             builder::lock::format::ModuleSum::of(&digest.try_into().unwrap())
         };
@@ -136,12 +137,14 @@ fn lockfile() -> String {
     kept.as_inline_table_mut().unwrap().insert("builds", toml_edit::Array::from_iter(["greeter"]).into());
     let toolchain = lock["build"]["pause"]["go"]["toolchain"].clone();
     lines_of(&mut lock, kept);
-    let releases: Vec<String> = lock["release"].as_table().unwrap().iter().map(|(name, _)| name.to_owned()).collect();
+    let releases: Vec<String> =
+        lock["release"].as_table().unwrap().iter().map(|(name, _)| name.to_owned()).collect();
     for name in releases.iter().filter(|name| *name != "debian") {
         lock["release"].as_table_mut().unwrap().remove(name);
     }
     lock["default-release"] = value("debian");
-    let builds: Vec<String> = lock["build"].as_table().unwrap().iter().map(|(name, _)| name.to_owned()).collect();
+    let builds: Vec<String> =
+        lock["build"].as_table().unwrap().iter().map(|(name, _)| name.to_owned()).collect();
     for name in builds.iter().filter(|name| *name != "kubernetes") {
         lock["build"].as_table_mut().unwrap().remove(name);
     }
@@ -198,7 +201,10 @@ fn a_program_of_ones_own_is_fetched_pinned_compiled_and_every_fault_of_a_proxy_n
     let changes = ours.good(&["lock", "update", "greeter"]);
     assert!(changes.contains(&format!("module {MODULE}@v1.2.0: h1:")), "{changes}");
     let lock = fs::read_to_string(ours.folder.join("lockfile.toml")).unwrap();
-    assert!(lock.contains("released = \"2026-01-02T03:04:05Z\"") && lock.contains("version = \"v1.2.0\""), "{lock}");
+    assert!(
+        lock.contains("released = \"2026-01-02T03:04:05Z\"") && lock.contains("version = \"v1.2.0\""),
+        "{lock}"
+    );
     let said = ours.good(&["lock", "compile", "greeter"]);
     let hash = said.strip_prefix("sha256:").and_then(|rest| rest.split_once("  ")).unwrap().0.to_owned();
     let step = ours.kept().into_iter().find(|step| step.starts_with("source-")).unwrap();
@@ -256,9 +262,17 @@ fn a_program_of_ones_own_is_fetched_pinned_compiled_and_every_fault_of_a_proxy_n
     };
     let digits = String::from_utf8(sums.clone()).unwrap().replace("h1:", "h1:A");
     fs::write(ours.recipe("go.sum"), digits).unwrap();
-    refused(&["recipes/greeter/go.sum", "is not the file that the lockfile was made of", "builder lock update greeter"]);
+    refused(&[
+        "recipes/greeter/go.sum",
+        "is not the file that the lockfile was made of",
+        "builder lock update greeter",
+    ]);
     let said = ours.run(&folder, &["lock", "check"]);
-    assert!(said.code == Some(1) && said.stderr.contains("recipes/greeter/go.mod or go.sum was changed"), "{}", said.stderr);
+    assert!(
+        said.code == Some(1) && said.stderr.contains("recipes/greeter/go.mod or go.sum was changed"),
+        "{}",
+        said.stderr
+    );
     fs::write(ours.recipe("go.sum"), &sums).unwrap();
     let go_mod = fs::read_to_string(ours.recipe("go.mod")).unwrap();
     fs::write(ours.recipe("go.mod"), go_mod.replace("v1.2.0", "v9.9.9")).unwrap();

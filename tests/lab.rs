@@ -170,7 +170,8 @@ impl Lab {
             ("local-path", "volume"),
             ("metrics-server", "metrics"),
         ];
-        expected.extend(of_addons.iter().filter(|(addon, _)| addons.contains(*addon)).map(|(_, check)| check));
+        expected
+            .extend(of_addons.iter().filter(|(addon, _)| addons.contains(*addon)).map(|(_, check)| check));
         expected.sort_unstable();
         assert_eq!(names, expected);
         assert!(checks.iter().all(|check| check["ok"] == true), "{checks:#?}");

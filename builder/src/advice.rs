@@ -7,9 +7,10 @@ use crate::role::at_least;
 /// The lines for a day, written `2026-11-21`.
 #[must_use]
 pub fn of(plan: &Plan, today: &str) -> Vec<String> {
-    let unproven = plan.release.unproven.then(|| {
-        format!("note: nobody has built and booted the release {} yet", plan.cluster.release)
-    });
+    let unproven = plan
+        .release
+        .unproven
+        .then(|| format!("note: nobody has built and booted the release {} yet", plan.cluster.release));
     unproven.into_iter().chain(end_of_life(plan, today)).collect()
 }
 

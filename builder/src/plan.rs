@@ -15,8 +15,8 @@ use crate::lock::format::{Arch, ContainerImage, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{Addon, Role, addon};
 use crate::unchanged::Looks;
-pub use inputs::{build_items, root_items};
 use inputs::roots;
+pub use inputs::{build_items, root_items};
 use roles::{check_members, check_roles, load_role};
 
 /// What the caller asks for.

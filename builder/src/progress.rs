@@ -111,9 +111,12 @@ impl Progress {
         task.label = label.to_owned();
         if let Some(bar) = &task.bar {
             let template = "{spinner} {msg} {bar:24} {pos}/{len} {eta}";
-            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
         }
-        task.count = Some(Count { things, total: total as u64, done: AtomicU64::new(0), told: AtomicU64::new(0) });
+        task.count =
+            Some(Count { things, total: total as u64, done: AtomicU64::new(0), told: AtomicU64::new(0) });
         task
     }
 

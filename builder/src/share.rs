@@ -180,8 +180,7 @@ fn pull_download(store: &Store, remote: &Remote, file: &Pinned, task: &Task<'_>)
         return Ok(Outcome::Present);
     }
     let need = store.need(file.size.unwrap_or(0), "a download");
-    let outcome =
-        take(remote, file, &store.partial(hash), task).map_err(|error| need.explain(error))?;
+    let outcome = take(remote, file, &store.partial(hash), task).map_err(|error| need.explain(error))?;
     if let Outcome::Copied(_) = outcome {
         store.admit(hash)?;
     }

@@ -19,7 +19,8 @@ const OURS: [&str; 4] = ["coredns", "kube-network-policies", "local-path", "metr
 /// The container images that they need besides the ones of every release.
 const IMAGES: [&str; 4] = ["coredns", "kube-network-policies", "local-path-provisioner", "metrics-server"];
 
-const HEAD: &str = "[cluster]\nname = \"kiln\"\npod-cidr = \"10.200.0.0/16\"\nservice-cidr = \"10.32.0.0/24\"\n";
+const HEAD: &str =
+    "[cluster]\nname = \"kiln\"\npod-cidr = \"10.200.0.0/16\"\nservice-cidr = \"10.32.0.0/24\"\n";
 const STATIC: &str = "[network]\nmode = \"static\"\ncidr = \"192.168.122.0/24\"\n";
 const DHCP: &str = "[network]\nmode = \"dhcp\"\n";
 
@@ -195,8 +196,8 @@ fn a_profile_without_addons_has_nothing_of_them() {
 #[test]
 fn a_profile_has_the_addons_that_it_names_and_no_others() {
     let project = Project::new();
-    let plan = project
-        .plan(&format!("{}[options]\naddons = [\"metrics-server\", \"coredns\"]\n", profiles()[0]));
+    let plan =
+        project.plan(&format!("{}[options]\naddons = [\"metrics-server\", \"coredns\"]\n", profiles()[0]));
     let names: Vec<&str> = plan.addons.iter().map(|addon| addon.name.as_str()).collect();
     assert_eq!(names, ["coredns", "metrics-server"]);
 }

@@ -1,17 +1,18 @@
 // One program for all of Kubernetes. The name it is called by says which of
 // upstream's programs it is; each runs as in upstream's own cmd/<name>.
 //
-// The six share most of their code, so one file is about a quarter of the size
-// of six, and compiles in less time.
+// The six share most of their code: one file is a third of the size of six.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	_ "time/tzdata" // time zones of CronJobs
 
+	"github.com/spf13/pflag"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // kubectl's ways to log in
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
@@ -28,7 +29,13 @@ import (
 )
 
 func main() {
-	switch name := filepath.Base(os.Args[0]); name {
+	name := filepath.Base(os.Args[0])
+	if name != "kubelet" {
+		// The kubelet's cAdvisor declares flags for the whole process. They
+		// are the kubelet's alone, and kube-proxy would take them for its own.
+		flag.CommandLine = flag.NewFlagSet(name, flag.ExitOnError)
+	}
+	switch name {
 	case "kube-apiserver":
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	case "kube-controller-manager":
@@ -51,7 +58,10 @@ func main() {
 // runKubectl sets the verbosity before it builds the command, because plugins
 // and the user's preferences are read while it is built.
 func runKubectl() {
-	logs.GlogSetter(kubectl.GetLogVerbosity(os.Args)) //nolint:errcheck // as upstream: a bad -v is reported by the command
+	// The other five declare --version for the whole process; kubectl has none.
+	pflag.CommandLine = pflag.NewFlagSet("kubectl", pflag.ExitOnError)
+	// As upstream: a bad verbosity is reported by the command itself.
+	_, _ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args))
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 		kubectlutil.CheckErr(err) // prints and exits
 	}

@@ -99,7 +99,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use super::{plain, place};
+    use super::{place, plain};
     use crate::lock::format::{Module, ModuleSum};
 
     #[test]

@@ -99,7 +99,9 @@ impl Explain for GoError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Changed { build, .. } | Self::Unread { build, .. } => format!("builder lock update {build}"),
+            Self::Changed { build, .. } | Self::Unread { build, .. } => {
+                format!("builder lock update {build}")
+            }
             Self::Offline { .. } => {
                 "run `builder fetch` with the same arguments where there is a network".to_owned()
             }
@@ -107,7 +109,9 @@ impl Explain for GoError {
             Self::Mismatch { .. } => Cause::Wrong.hint(""),
             Self::Toolchain { .. } => return None,
             Self::NoModule { module, .. } => {
-                format!("name in the lockfile's `module` one that go.mod requires, or require `{module}` there")
+                format!(
+                    "name in the lockfile's `module` one that go.mod requires, or require `{module}` there"
+                )
             }
             Self::NoFile { path, .. } => {
                 let folder = path.parent().unwrap_or(path);
@@ -139,7 +143,12 @@ impl Cause {
         let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
         if says(&["checksum mismatch", "SECURITY ERROR", "not a valid zip", "zip: not a valid"]) {
             Self::Wrong
-        } else if says(&["missing go.sum entry", "updates to go.mod needed", "go mod tidy", "malformed go.sum"]) {
+        } else if says(&[
+            "missing go.sum entry",
+            "updates to go.mod needed",
+            "go mod tidy",
+            "malformed go.sum",
+        ]) {
             Self::Recipe
         } else if says(&["401 Unauthorized", "403 Forbidden", "407 Proxy"]) {
             Self::Refused
@@ -179,7 +188,8 @@ pub(super) fn told(stderr: &str) -> String {
     let lines = stderr.lines().filter(|line| !line.starts_with("go: downloading "));
     let lines: Vec<String> = lines
         .map(|line| {
-            let words = line.split(' ').map(|word| if word.contains("://") { shown(word) } else { word.to_owned() });
+            let words =
+                line.split(' ').map(|word| if word.contains("://") { shown(word) } else { word.to_owned() });
             words.collect::<Vec<_>>().join(" ")
         })
         .collect();
@@ -210,7 +220,11 @@ mod tests {
 
     #[test]
     fn no_password_is_told() {
-        let said = told("go: downloading a v1\ngo: a@v1: reading https://me:word@proxy.example/a: 403 Forbidden\n");
-        assert!(!said.contains("word@") && said.contains("proxy.example") && !said.contains("downloading"), "{said}");
+        let said =
+            told("go: downloading a v1\ngo: a@v1: reading https://me:word@proxy.example/a: 403 Forbidden\n");
+        assert!(
+            !said.contains("word@") && said.contains("proxy.example") && !said.contains("downloading"),
+            "{said}"
+        );
     }
 }

@@ -6,7 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use super::command::{Command, list};
-use super::{AT_ONCE, GoBuild, GoError, cache, compare, failed, is_toolchain, key, lay_out, modules, of_builds, toolchain};
+use super::{
+    AT_ONCE, GoBuild, GoError, cache, compare, failed, is_toolchain, key, lay_out, modules, of_builds,
+    toolchain,
+};
 use crate::embedded;
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock, Module};

@@ -55,7 +55,8 @@ impl Resolver<'_> {
     /// # Errors
     /// [`GoError::NoFile`], or when a file cannot be read.
     pub(crate) fn is_current(&self, build: GoBuild<'_>) -> Result<bool> {
-        let known = |module: &Module| module.version == build.go.toolchain_version() && module.path == TOOLCHAIN;
+        let known =
+            |module: &Module| module.version == build.go.toolchain_version() && module.path == TOOLCHAIN;
         Ok(files(self.project, build)? == build.go.files && self.lock.modules(build.name).any(known))
     }
 
@@ -74,9 +75,8 @@ impl Resolver<'_> {
         let (toolchain, go_module) = self.toolchain(&root, &scratch.join("toolchain"), build)?;
         let command = Command::new(&root, Some(&toolchain), &own)?;
         let recipe = self.project.join(RECIPES).join(&build.build.recipe);
-        let run = |command: &Command, args: &[&str]| {
-            command.run(args, || ()).map_err(|error| failed(build, error))
-        };
+        let run =
+            |command: &Command, args: &[&str]| command.run(args, || ()).map_err(|error| failed(build, error));
         let args = list(build.go);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         for arch in embedded::ARCHITECTURES {
@@ -124,7 +124,8 @@ impl Resolver<'_> {
             ("k8s.io/kubernetes", Some(major), Some(minor)) => format!("{module}@{major}.{minor}"),
             _ => format!("{module}@latest"),
         };
-        let listed = command.run(&["list", "-m", "-json", &asked], || ()).map_err(|error| failed(build, error))?;
+        let listed =
+            command.run(&["list", "-m", "-json", &asked], || ()).map_err(|error| failed(build, error))?;
         let listed: Listed = serde_json::from_slice(&listed).map_err(std::io::Error::from)?;
         crate::store::remove_tree(&scratch)?;
         Ok(Some(listed.version))
@@ -135,7 +136,10 @@ impl Resolver<'_> {
         let known = toolchain::module(self.lock, build.go);
         if let Some(module) = known.filter(|module| self.store.made(&super::key(module)).is_some()) {
             let folder = super::toolchain(self.store, self.lock, build.go, self.progress)?;
-            return Ok((folder, Module { builds: BTreeSet::from([build.name.to_owned()]), ..module.clone() }));
+            return Ok((
+                folder,
+                Module { builds: BTreeSet::from([build.name.to_owned()]), ..module.clone() },
+            ));
         }
         let command = Command::new(root, None, scratch)?;
         let name = format!("{TOOLCHAIN}@{}", build.go.toolchain_version());
@@ -190,7 +194,10 @@ pub(crate) fn finish(store: &Store) -> std::io::Result<()> {
 }
 
 /// The hashes of a recipe's go.mod and, where it requires something, go.sum.
-pub(crate) fn files(project: &Path, build: GoBuild<'_>) -> Result<BTreeMap<String, crate::lock::format::Sha256Hex>> {
+pub(crate) fn files(
+    project: &Path,
+    build: GoBuild<'_>,
+) -> Result<BTreeMap<String, crate::lock::format::Sha256Hex>> {
     let folder = project.join(RECIPES).join(&build.build.recipe);
     let mut files = BTreeMap::new();
     for name in FILES {

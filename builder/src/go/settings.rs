@@ -135,7 +135,8 @@ mod tests {
             fs::write(at(file), "").unwrap();
         }
         let find = |names: &[(&str, PathBuf)]| {
-            let found = files(|name| names.iter().find(|(known, _)| *known == name).map(|(_, path)| path.clone()));
+            let found =
+                files(|name| names.iter().find(|(known, _)| *known == name).map(|(_, path)| path.clone()));
             found.into_iter().filter(|(path, _)| path.starts_with(folder.path())).collect::<Vec<_>>()
         };
         let home = ("HOME", folder.path().to_owned());

@@ -92,10 +92,16 @@ mod tests {
 
     #[test]
     fn programs_are_programs() {
-        let (folder, done) =
-            made(&[("go@v1/bin/go", "g"), ("go@v1/pkg/tool/linux_amd64/link", "l"), ("go@v1/src/a.go", "a"), ("go@v1/test/b", "b")]);
+        let (folder, done) = made(&[
+            ("go@v1/bin/go", "g"),
+            ("go@v1/pkg/tool/linux_amd64/link", "l"),
+            ("go@v1/src/a.go", "a"),
+            ("go@v1/test/b", "b"),
+        ]);
         done.unwrap();
-        let mode = |name: &str| fs::metadata(folder.path().join("go").join(name)).unwrap().permissions().mode() & 0o100;
+        let mode = |name: &str| {
+            fs::metadata(folder.path().join("go").join(name)).unwrap().permissions().mode() & 0o100
+        };
         assert!(mode("bin/go") != 0 && mode("pkg/tool/linux_amd64/link") != 0 && mode("src/a.go") == 0);
         assert!(!folder.path().join("go/test").exists());
     }

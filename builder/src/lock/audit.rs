@@ -120,27 +120,29 @@ fn pins(lock: &Lock, wanted: impl Fn(&str) -> bool) -> (BTreeMap<Pin, BTreeSet<S
                         None => unknown.push(by),
                     }
                 }
-                Component::Build { build: build_name } => match lock.build.get(build_name).map(|build| &build.from) {
-                    Some(BuildFrom::Go(_)) => {
-                        for module in lock.modules(build_name).filter(|module| module.sum.is_some()) {
-                            match module.version.strip_prefix(GO_ITSELF) {
-                                Some(version) if module.path == TOOLCHAIN => {
-                                    let version = version.split(".linux").next().unwrap_or_default();
-                                    put("Go", "stdlib", version, by.clone());
+                Component::Build { build: build_name } => {
+                    match lock.build.get(build_name).map(|build| &build.from) {
+                        Some(BuildFrom::Go(_)) => {
+                            for module in lock.modules(build_name).filter(|module| module.sum.is_some()) {
+                                match module.version.strip_prefix(GO_ITSELF) {
+                                    Some(version) if module.path == TOOLCHAIN => {
+                                        let version = version.split(".linux").next().unwrap_or_default();
+                                        put("Go", "stdlib", version, by.clone());
+                                    }
+                                    _ => put("Go", &module.path, &module.version, by.clone()),
                                 }
-                                _ => put("Go", &module.path, &module.version, by.clone()),
                             }
                         }
-                    }
-                    Some(BuildFrom::Debian { source: name }) => {
-                        if let Some(source) = lock.source.get(name)
-                            && let Some(ecosystem) = debian(&source.suite)
-                        {
-                            put(ecosystem, name, &source.version, by);
+                        Some(BuildFrom::Debian { source: name }) => {
+                            if let Some(source) = lock.source.get(name)
+                                && let Some(ecosystem) = debian(&source.suite)
+                            {
+                                put(ecosystem, name, &source.version, by);
+                            }
                         }
+                        None => {}
                     }
-                    None => {}
-                },
+                }
                 Component::Deb { deb, .. } => taken_apart.entry(deb).or_default().push(by),
                 Component::Path { .. } => unknown.push(by),
             }

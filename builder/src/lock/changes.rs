@@ -80,9 +80,11 @@ fn facts(lock: &Lock) -> BTreeMap<String, String> {
     }
     for module in &lock.go.modules {
         let builds: Vec<&str> = module.builds.iter().map(String::as_str).collect();
-        let sums: Vec<&str> = [&module.sum, &module.go_mod].into_iter().flatten().map(ModuleSum::as_str).collect();
+        let sums: Vec<&str> =
+            [&module.sum, &module.go_mod].into_iter().flatten().map(ModuleSum::as_str).collect();
         let file = if module.sum.is_some() { "" } else { "/go.mod" };
-        facts.insert(format!("module {module}{file}"), format!("{} in {}", sums.join(" "), builds.join(", ")));
+        facts
+            .insert(format!("module {module}{file}"), format!("{} in {}", sums.join(" "), builds.join(", ")));
     }
     for (name, release) in &lock.release {
         let Release { kubernetes, containerd, end_of_life, .. } = release;

@@ -22,13 +22,17 @@ pub struct Stale {
     pub findings: String,
 }
 
+/// What compiling mends.
+const NO_OUTPUT: &str = "no expected output for";
+
 impl Explain for Stale {
     fn class(&self) -> Class {
         Class::Input
     }
 
     fn hint(&self) -> Option<String> {
-        Some("builder lock update".to_owned())
+        let compile = self.findings.lines().all(|line| line.contains(NO_OUTPUT));
+        Some(format!("builder lock {}", if compile { "compile" } else { "update" }))
     }
 }
 
@@ -54,7 +58,7 @@ pub fn check(project: &Path, lockfile: &Path) -> Result<Lock> {
     for (name, build) in &lock.build {
         for arch in [&Arch::HOST].into_iter().chain(build.cross.keys()) {
             if build.output.get(arch).is_none_or(std::collections::BTreeMap::is_empty) {
-                let _ = writeln!(findings, "! build {name}: no expected output for {arch}");
+                let _ = writeln!(findings, "! build {name}: {NO_OUTPUT} {arch}");
             }
         }
         if let Some(go) = build.go() {

@@ -236,12 +236,18 @@ fn check_go(go: &Go, by: &str) -> Result<(), Fault> {
         known("program", name, &go.programs, &format!("{by}.go.names"))?;
         further.iter().try_for_each(|further| plain(further, &format!("{by}.go.names")))?;
     }
-    let is_name = |word: &String| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c == '\'' || c == '"');
+    let is_name = |word: &String| {
+        !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c == '\'' || c == '"')
+    };
     if let Some(tag) = go.tags.iter().find(|tag| !is_name(tag) || tag.contains(',')) {
         return wrong(format!(".tags`: `{tag}` is no build tag"));
     }
     // The linker takes a variable and its value as one word in quotes.
-    match go.variables.iter().find(|(name, value)| !is_name(name) || name.contains('=') || value.contains(['\'', '\n'])) {
+    match go
+        .variables
+        .iter()
+        .find(|(name, value)| !is_name(name) || name.contains('=') || value.contains(['\'', '\n']))
+    {
         Some((name, value)) => wrong(format!(".variables`: `{name}` cannot be set to `{value}`")),
         None => Ok(()),
     }

@@ -42,7 +42,8 @@ pub fn wanted(lock: &Lock, names: &[String], arch: Arch) -> Result<Vec<String>, 
     if !names.is_empty() {
         return Ok(names.to_vec());
     }
-    let unknown = lock.build.iter().filter(|(_, build)| build.output.get(&arch).is_none_or(BTreeMap::is_empty));
+    let unknown =
+        lock.build.iter().filter(|(_, build)| build.output.get(&arch).is_none_or(BTreeMap::is_empty));
     Ok(unknown.map(|(name, _)| name.clone()).collect())
 }
 

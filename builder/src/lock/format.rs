@@ -10,12 +10,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::component::with_arch;
 pub use super::build::{Build, From as BuildFrom};
+use super::component::with_arch;
 pub use super::component::{Chosen, Component, Download, Unpack};
 pub use super::container::{ContainerImage, Content, Program};
-pub use super::go::{Go, Module, ModuleSum};
 use super::go::Modules;
+pub use super::go::{Go, Module, ModuleSum};
 pub use super::hash::{Digest, Hash, Sha256Hex, Sha512Hex};
 
 /// The format version that this program reads and writes.

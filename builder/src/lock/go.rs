@@ -108,7 +108,8 @@ impl Module {
     /// alone: these are two lines, so that no build fetches what only others need.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        (&self.path, &self.version, &self.sum, &self.go_mod) == (&other.path, &other.version, &other.sum, &other.go_mod)
+        (&self.path, &self.version, &self.sum, &self.go_mod)
+            == (&other.path, &other.version, &other.sum, &other.go_mod)
     }
 }
 

@@ -15,8 +15,8 @@ use super::format::{Arch, BuildFrom, Component, Deb, Lock, Module};
 use super::{LockError, edit};
 use crate::embedded;
 use crate::error::Result;
-use crate::go::{self, GoBuild};
 use crate::go::resolve::Resolver;
+use crate::go::{self, GoBuild};
 use crate::mirror::Mirrors;
 use crate::plan::root_items;
 use crate::profile::RUNTIME;
@@ -125,7 +125,8 @@ fn go_modules(
     let known: BTreeSet<String> = lock.build.keys().cloned().collect();
     lock.go.modules.iter_mut().for_each(|module| module.builds.retain(|build| known.contains(build)));
     for name in known {
-        let Some((build, go)) = lock.build.get(&name).and_then(|build| Some((build.clone(), build.go()?.clone())))
+        let Some((build, go)) =
+            lock.build.get(&name).and_then(|build| Some((build.clone(), build.go()?.clone())))
         else {
             continue;
         };

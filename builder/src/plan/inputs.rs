@@ -65,12 +65,13 @@ impl Plan {
     /// The builds of Go modules that the build of the images needs.
     #[must_use]
     pub fn go_builds(&self) -> Vec<GoBuild<'_>> {
-        let names = used_components(&self.release, &self.components()).into_values().filter_map(|component| {
-            match component {
-                Component::Build { build } => Some(build),
-                _ => None,
-            }
-        });
+        let names =
+            used_components(&self.release, &self.components()).into_values().filter_map(|component| {
+                match component {
+                    Component::Build { build } => Some(build),
+                    _ => None,
+                }
+            });
         let names: BTreeSet<&String> = names.collect();
         let builds = names.into_iter().filter_map(|name| self.lock.build.get_key_value(name));
         builds.filter_map(|(name, build)| Some(GoBuild { name, build, go: build.go()? })).collect()

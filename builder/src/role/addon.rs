@@ -105,8 +105,7 @@ pub fn chosen(
                 near(name, &known),
             );
         };
-        let lacks =
-            recipe.images.iter().find(|image| !here.is_some_and(|it| it.image.contains_key(*image)));
+        let lacks = recipe.images.iter().find(|image| !here.is_some_and(|it| it.image.contains_key(*image)));
         if let Some(image) = lacks {
             let having = lock.release.iter().filter(|(_, it)| has(it, recipe)).map(|(name, _)| name.as_str());
             let having: Vec<&str> = having.collect();
@@ -168,9 +167,7 @@ fn made(project: &Path, profile: &Profile, name: &str, recipe: &Recipe) -> Resul
             message: format!(
                 "`cluster.service-cidr` {services} has no address {number}, which the addon `{name}` needs"
             ),
-            hint: Some(
-                "widen it, or name the addons without it: `addons = […]` in `[options]`".to_owned(),
-            ),
+            hint: Some("widen it, or name the addons without it: `addons = […]` in `[options]`".to_owned()),
         })?;
         values.insert(value.clone(), address);
     }

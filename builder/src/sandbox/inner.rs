@@ -143,13 +143,7 @@ fn build_root(order: &Order) -> io::Result<()> {
     let own = own.map(|(place, mode)| (Path::new(place), mode));
     for (place, mode) in own.into_iter().chain(sandbox.emptied.iter().map(|place| (place.as_path(), "755"))) {
         let options = format!("mode={mode}");
-        mount(
-            Some("tmpfs"),
-            &inside(place),
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        )?;
+        mount(Some("tmpfs"), &inside(place), Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))?;
     }
     for device in ["null", "zero", "full", "random", "urandom", "tty", "kvm"] {
         let from = Path::new("/dev").join(device);

@@ -49,10 +49,12 @@ fn of_program(
 ) -> Result<PathBuf> {
     let (component, file) = made.program.split_once(':').unwrap_or((&made.program, ""));
     let program =
-        components.get(component).and_then(|files| Some(&files.get(file)?.path)).ok_or_else(|| InputError::Missing {
-            what: "program of a container image",
-            path: PathBuf::from(&made.program),
-            hint: "`program` is `component:file`".to_owned(),
+        components.get(component).and_then(|files| Some(&files.get(file)?.path)).ok_or_else(|| {
+            InputError::Missing {
+                what: "program of a container image",
+                path: PathBuf::from(&made.program),
+                hint: "`program` is `component:file`".to_owned(),
+            }
         })?;
     let key = StepKey::new("container", VERSION, &(image, store_name(program), arch, epoch));
     let folder = store.step(&key, |folder| {

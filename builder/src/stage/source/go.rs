@@ -36,7 +36,11 @@ pub(super) fn compile(place: &Workplace<'_>, go: &Go) -> Result<()> {
     fs_err::create_dir_all(&cache)?;
     // It goes when nobody compiles any more.
     let _used = store.share(CACHE)?;
-    let sandbox = sandbox(place, go, &[(&toolchain, "/kiln/go", false), (&modules, "/kiln/modules", true), (&cache, "/kiln/cache", true)]);
+    let sandbox = sandbox(
+        place,
+        go,
+        &[(&toolchain, "/kiln/go", false), (&modules, "/kiln/modules", true), (&cache, "/kiln/cache", true)],
+    );
     let tags = format!("-tags={}", go.tags.join(","));
     let list = ["list", "-deps", "-f={{.ImportPath}}", &tags];
     let packages = go.programs.values().map(String::as_str);

@@ -111,7 +111,8 @@ pub fn key(project: &Path, lock: &Lock, (name, build): (&str, &Build), arch: Arc
             Ok(StepKey::new("source", VERSION, &(recipe, sources, root, &build.env, arch)))
         }
         BuildFrom::Go(go) => {
-            let modules: Vec<_> = lock.modules(name).map(|module| (&module.path, &module.version, &module.sum)).collect();
+            let modules: Vec<_> =
+                lock.modules(name).map(|module| (&module.path, &module.version, &module.sum)).collect();
             // Go compiles Go with nothing of the root.
             let root = go.cgo.then_some(root);
             let how = Go { names: BTreeMap::new(), files: BTreeMap::new(), ..go.clone() };
