@@ -43,8 +43,7 @@ pub(super) enum Lock {
 /// Arguments of `builder lock update`.
 #[derive(Debug, Args)]
 pub(super) struct Update {
-    /// Only the suite or Go modules of this component, source, build or root;
-    /// or firstboot
+    /// Only this component, build, source, root, suite or firstboot
     #[arg(value_name = "COMPONENT")]
     names: Vec<String>,
     #[command(flatten)]

@@ -78,10 +78,11 @@ impl Chosen {
         let (mut suites, mut builds) = (BTreeSet::new(), BTreeSet::new());
         for name in names.iter().filter(|name| *name != FIRSTBOOT) {
             let own = builds_of(lock, name);
-            match own.is_empty() {
-                true => suites.extend(suites_of(lock, name)?),
-                false => builds.extend(own),
+            match suites_of(lock, name) {
+                Err(error) if own.is_empty() => return Err(error),
+                found => suites.extend(found.unwrap_or_default()),
             }
+            builds.extend(own);
         }
         Ok(Self { suites, builds: Some(builds), firstboot })
     }
@@ -163,8 +164,8 @@ mod tests {
 
     #[test]
     fn what_people_pin_and_what_nobody_knows_is_refused() {
-        insta::assert_snapshot!(chosen(&["crictl"]).unwrap_err(), @r"
-        `crictl` is no package: its files are pinned by address and checksum, or by path
+        insta::assert_snapshot!(chosen(&["crun"]).unwrap_err(), @r"
+        `crun` is no package: its files are pinned by address and checksum, or by path
 
         hint: `builder lock outdated` says what is newer, `builder lock add` pins it with its checksum
         ");

@@ -99,6 +99,7 @@ fn value(schema: &Value, types: &serde_json::Map<String, Value>) -> String {
         (Some("string"), Some(format)) => format.to_owned(),
         (Some("string"), None) => "text".to_owned(),
         (Some("integer"), _) => "number".to_owned(),
+        (Some("boolean"), _) => "`true` or `false`".to_owned(),
         (Some("array"), _) => match value(&schema["items"], types).as_str() {
             TABLE => "list of tables".to_owned(),
             each => format!("list of {each}"),

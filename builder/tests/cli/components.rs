@@ -26,7 +26,7 @@ fn with_kubernetes(component: &str) -> Project {
 
 /// What a build of the profile `single` says, without the note that depends on the day.
 fn build(project: &Project, args: &[&str]) -> String {
-    let said = project.build(&[&["--profile", "single"], args].concat());
+    let said = project.build(&[&["--profile", "single", "--release", "debian"], args].concat());
     said.lines().filter(|line| !line.starts_with("note: ")).collect::<Vec<_>>().join("\n")
 }
 
@@ -56,7 +56,7 @@ fn a_component_without_a_file_for_the_architecture_is_named() {
         "kubernetes = {{ url = [{{ {urls}, file = \"kubelet\", sha256 = {{ arm64 = \"{hash}\" }} }}] }}"
     ));
     project.edit("lockfile.toml", "program = \"kubernetes:pause\"", "program = \"kubernetes:kubelet\"");
-    insta::assert_snapshot!(project.refuse(&["--profile", "single"]));
+    insta::assert_snapshot!(project.refuse(&["--profile", "single", "--release", "debian"]));
 }
 
 #[test]

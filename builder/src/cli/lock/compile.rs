@@ -18,8 +18,7 @@ use crate::store::Store;
 /// Arguments of `builder lock compile`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Compile {
-    /// Only these builds; else all of which the lockfile does not say what they
-    /// make
+    /// Only these builds; else all whose results the lockfile lacks
     #[arg(value_name = "BUILD")]
     builds: Vec<String>,
     /// For this architecture: amd64 or arm64 [default: amd64]

@@ -201,7 +201,7 @@ fn what_no_component_has_is_named() {
         ("[install]\n\"tolos:one\" = \"/x\"\n", "`tolos:one`: the release has no component `tolos`"),
         (
             "[install]\n\"tools:three\" = \"/x\"\n",
-            "`tools:three`: the component has no `three`; it has: one, two",
+            "`tools:three`: the component has no `three`; it has: one, second, two",
         ),
         ("[install]\ntools = \"/x\"\n", "`install` key `tools` is not `component:file`"),
         ("[mode]\nx = \"0600\"\n", "`mode` names `x`, which the recipe does not bring"),
