@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use builder::report::cluster::ClusterJson;
 use fs_err as fs;
-use support::{builder, debugfs, fresh, project, raw, run, secret, text, tools};
+use support::{bare, builder, debugfs, fresh, project, raw, run, secret, text, tools};
 
 /// Of Debian and firstboot alone: nothing is compiled for it.
 #[test]
@@ -67,23 +67,6 @@ fn expect_content(cluster: &ClusterJson) {
         fs::write(&path, &found).unwrap();
     }
     assert_eq!(found, fs::read_to_string(&path).unwrap_or_default(), "{} is out of date", path.display());
-}
-
-/// A project whose one role is the base recipe, and a profile of one node of it.
-fn bare(folder: &Path) -> PathBuf {
-    let bare = folder.join("project");
-    for folder in ["images/bare", "profiles"] {
-        fs::create_dir_all(bare.join(folder)).unwrap();
-    }
-    run(Command::new("cp").args(["-r", text(&project().join("images/base")), text(&bare.join("images"))]));
-    fs::copy(project().join("lockfile.toml"), bare.join("lockfile.toml")).unwrap();
-    // Without a control plane there is no profile; nothing of one is installed here.
-    let recipe = "description = \"Debian and firstboot\"\nextends = \"base\"\ncontrol-plane = true\n";
-    fs::write(bare.join("images/bare/image.toml"), recipe).unwrap();
-    let profile = fs::read_to_string(project().join("profiles/single.toml")).unwrap();
-    let profile = profile.replace("role = \"single\"", "role = \"bare\"");
-    fs::write(bare.join("profiles/bare.toml"), profile).unwrap();
-    bare
 }
 
 /// A store with the same downloads and compiled programs, and nothing that was made of them.

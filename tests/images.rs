@@ -10,10 +10,11 @@ use std::process::Command;
 
 use builder::disk;
 use builder::disk::changes::Changes;
+use builder::lock::Lock;
 use builder::report::cluster::ClusterJson;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
-use support::{PROFILE, build, builder, debugfs, fresh, project, raw, secret, text, tools};
+use support::{PROFILE, build, builder, debugfs, fresh, program, project, raw, secret, text, tools};
 
 /// Files that hold secrets, once a node has its identity: none may be in an image's root file system.
 const SECRET_FILES: [&str; 4] = [
@@ -190,10 +191,11 @@ fn check_content(tools: &Sandbox, raw: &Path) {
 
 fn check_kubectl(tools: &Sandbox, raw: &Path, out: &Path) {
     let kubectl = out.join("kubectl");
-    fs::write(&kubectl, debugfs(tools, raw, "cat /usr/local/bin/kubectl")).unwrap();
-    fs::set_permissions(&kubectl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program(tools, raw, "/usr/local/bin/kubectl", &kubectl);
     let said =
         tools.clone().show(&kubectl, "/tmp/kubectl").run(["/tmp/kubectl", "version", "--client"]).unwrap();
     let said = String::from_utf8(said).unwrap();
-    assert!(said.contains(r#"GitVersion:"v1.20.2""#), "{said}");
+    let lock = Lock::load(&project().join("lockfile.toml")).unwrap();
+    let version = &lock.release[&lock.default_release].kubernetes;
+    assert!(said.contains(&format!("Client Version: v{version}\n")), "{said}");
 }

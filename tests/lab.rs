@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use builder::disk;
 use builder::report::cluster::ClusterJson;
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt;
 use serde_json::Value;
 
-use crate::support::{BUILDER, End, builder, debugfs, fresh, project, say, secret, text, tools};
+use crate::support::{BUILDER, End, builder, fresh, program, project, say, secret, text, tools};
 
 /// Two pods, one on each worker, that tell who asks them; a Service; a Secret; a pod's log to read.
 pub const WORKLOAD: &str = include_str!("cluster/workload.yaml");
@@ -76,12 +75,9 @@ impl Lab {
         let tools = tools();
         let raw = out.join("control-plane.raw");
         disk::to_raw(&tools, &results.join("control-plane.qcow2"), &raw).unwrap();
-        let program = debugfs(&tools, &raw, "cat /usr/local/bin/kubectl");
-        fs::remove_file(raw).unwrap();
         let kubectl = out.join("kubectl");
-        let mut file = fs::OpenOptions::new();
-        let mut file = file.write(true).create(true).truncate(true).mode(0o755).open(&kubectl).unwrap();
-        std::io::Write::write_all(&mut file, &program).unwrap();
+        program(&tools, &raw, "/usr/local/bin/kubectl", &kubectl);
+        fs::remove_file(raw).unwrap();
         Self { profile: profile.to_owned(), out, results, kubectl }
     }
 

@@ -37,8 +37,8 @@ impl Shell {
     /// The project's lockfile, whose busybox is this image.
     pub fn lockfile(&self) -> String {
         let text = fs::read_to_string(project().join("lockfile.toml")).unwrap();
-        let head = "[release.debian.image.busybox]\n";
-        let (before, rest) = text.split_once(head).unwrap();
+        let head = format!("[release.\"{}\".image.busybox]\n", support::release());
+        let (before, rest) = text.split_once(&head).unwrap();
         let (_, after) = rest.split_once("\n\n").unwrap();
         let digest = &self.digest;
         format!("{before}{head}reference = \"{REFERENCE}\"\ndigest = {{ amd64 = \"{digest}\" }}\n\n{after}")

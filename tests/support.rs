@@ -59,6 +59,26 @@ pub fn secret(folder: &Path, byte: u8) -> PathBuf {
     path
 }
 
+/// A project whose one role is the base recipe, and a profile of one node of it: `bare`, `server`. Nothing is compiled
+/// for it.
+#[expect(clippy::disallowed_methods, reason = "the host's cp")]
+pub fn bare(folder: &Path) -> PathBuf {
+    let bare = folder.join("project");
+    for folder in ["images/bare", "profiles"] {
+        fs::create_dir_all(bare.join(folder)).unwrap();
+    }
+    let base = project().join("images/base");
+    run(std::process::Command::new("cp").args(["-r", text(&base), text(&bare.join("images"))]));
+    fs::copy(project().join("lockfile.toml"), bare.join("lockfile.toml")).unwrap();
+    // Without a control plane there is no profile; nothing of one is installed here.
+    let recipe = "description = \"Debian and firstboot\"\nextends = \"base\"\ncontrol-plane = true\n";
+    fs::write(bare.join("images/bare/image.toml"), recipe).unwrap();
+    let profile = fs::read_to_string(project().join("profiles/single.toml")).unwrap();
+    let profile = profile.replace("role = \"single\"", "role = \"bare\"");
+    fs::write(bare.join("profiles/bare.toml"), profile).unwrap();
+    bare
+}
+
 /// What a program says.
 pub struct Said {
     pub stdout: String,
@@ -122,6 +142,24 @@ pub fn root(name: &str) -> Sandbox {
     let items = root_items(&lock, &Mirrors::find(None).unwrap(), Arch::Amd64, name);
     builder::fetch::fetch(&store, items, false, &progress).unwrap();
     Sandbox::new(&roots::unpack(&store, &lock, name, Arch::Amd64, &progress).unwrap().path)
+}
+
+/// The release that is built when nobody names one.
+pub fn release() -> String {
+    Lock::load(&project().join("lockfile.toml")).unwrap().default_release
+}
+
+/// Takes a program out of the root file system of a raw disk; one that is a link to another one of its folder, too.
+pub fn program(tools: &Sandbox, raw: &Path, path: &str, to: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let told = String::from_utf8(debugfs(tools, raw, &format!("stat {path}"))).unwrap();
+    let target = told.split_once("Fast link dest: \"").and_then(|(_, rest)| rest.split_once('"'));
+    let file = match target {
+        Some((name, _)) => format!("{}/{name}", path.rsplit_once('/').unwrap().0),
+        None => path.to_owned(),
+    };
+    fs::write(to, debugfs(tools, raw, &format!("cat {file}"))).unwrap();
+    fs::set_permissions(to, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// The raw disk of a qcow2 file without a backing file, or of an overlay in a folder of results.

@@ -17,6 +17,7 @@ use walkdir::WalkDir;
 use crate::archive::inner_path;
 use crate::error::{Class, Explain, Result};
 use crate::fetch::Item;
+use crate::go;
 use crate::lock::format::{Arch, Component};
 use crate::mirror::Mirrors;
 use crate::oci;
@@ -166,7 +167,7 @@ impl Bundle {
             match component {
                 Component::Build { build: build_name } => {
                     let Some(build) = lock.build.get(build_name) else { continue };
-                    let key = source::key(&plan.project, lock, build, arch)?;
+                    let key = source::key(&plan.project, lock, (build_name, build), arch)?;
                     match store.made(&key) {
                         Some(made) => {
                             let folder = key.folder();
@@ -184,6 +185,12 @@ impl Bundle {
                 }
                 _ => {}
             }
+        }
+        for module in go::of_builds(lock, &plan.go_builds()) {
+            let key = go::key(module);
+            let lost = || go::GoError::Offline { module: module.to_string(), missing: 1 };
+            let kept = store.made(&key).ok_or_else(lost)?;
+            self.step(store, &key.folder(), &kept)?;
         }
         for local in plan.local_files() {
             let path = local.found();

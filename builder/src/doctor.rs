@@ -1,17 +1,24 @@
-//! What a host must have: a kernel with namespaces, ids for an ordinary user's sandbox, room and a package mirror.
+//! What a host must have: a kernel with namespaces, ids for an ordinary user's sandbox, room and a package mirror; and
+//! what makes it fast.
 //!
 //! Everything else, QEMU included, comes from the lock.
 
 use std::fmt;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::Serialize;
 
+use crate::archive;
+use crate::driver;
 use crate::error::Result;
+use crate::lock::format::{Arch, Lock};
 use crate::mirror::Mirrors;
+use crate::plan;
 use crate::sandbox;
-use crate::store::room;
+use crate::stage::{base, roots};
+use crate::store::{Store, room};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize)]
@@ -57,15 +64,15 @@ impl fmt::Display for Check {
     }
 }
 
-/// Looks at the host.
+/// Looks at the host. `project` is Kiln's folder.
 #[must_use]
-pub fn examine(store: &Path, mirrors: &Result<Mirrors>) -> Vec<Check> {
+pub fn examine(project: &Path, store: &Path, mirrors: &Result<Mirrors>) -> Vec<Check> {
     let check = |name, outcome| Check { name, outcome };
     vec![
         check("namespaces", namespaces()),
         check("room for the store", room(store)),
         check("Debian mirror", mirror(mirrors)),
-        check("virtualisation", kvm()),
+        check("virtualisation", virtualisation(project, store)),
         check("images of arm64", foreign()),
     ]
 }
@@ -138,16 +145,77 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-fn kvm() -> Outcome {
-    match fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        Ok(_) => Outcome::Good { found: "/dev/kvm".to_owned() },
-        Err(error) => Outcome::Weak { fact: format!("machines will be emulated, which is slow ({error})") },
+/// The lock's QEMU has to run the lock's kernel.
+fn virtualisation(project: &Path, store: &Path) -> Outcome {
+    let emulated =
+        |reason| Outcome::Weak { fact: format!("machines will be emulated, which is slow ({reason})") };
+    if let Err(error) = driver::open_kvm() {
+        return emulated(error.to_string());
     }
+    let untried = |reason: &str| Outcome::Weak {
+        fact: format!("/dev/kvm opens; whether it runs a kernel could not be tried: {reason}"),
+    };
+    let Some((qemu, base)) = what_runs(project, store) else {
+        return untried("the store has QEMU and a kernel only after `builder build` and `builder up`");
+    };
+    match kernel(&base).map(|kernel| driver::try_kernel(&qemu, kernel.path())) {
+        Ok(Ok(None)) => Outcome::Good { found: "KVM runs the kernel".to_owned() },
+        Ok(Ok(Some(reason))) => emulated(reason),
+        Ok(Err(error)) => untried(&error.to_string()),
+        Err(error) => untried(&error.to_string()),
+    }
+}
+
+/// The lock's QEMU and the tar of its base root file system, as far as the store has them.
+fn what_runs(project: &Path, store: &Path) -> Option<(PathBuf, PathBuf)> {
+    let (lock, host) = (Lock::load(&plan::lockfile(project)).ok()?, Arch::HOST);
+    let store = Store::look(store).ok()?;
+    let qemu = store.made(&roots::key(&lock, plan::qemu(host), host))?;
+    let base = base::key(project, &lock, &roots::tools_key(&lock, host), host).ok()?;
+    Some((qemu, store.made(&base)?.join("base.tar")))
+}
+
+/// The kernel of a root file system's tar.
+fn kernel(tar: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut archive = tar::Archive::new(fs::File::open(tar)?);
+    let found = archive::read_members(&mut archive, |path, _| path.starts_with("boot/vmlinuz-"))?;
+    let kernel =
+        found.first().ok_or_else(|| std::io::Error::other("the base root file system has no kernel"))?;
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(&kernel.content)?;
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::version;
+    use fs_err as fs;
+
+    use super::{Outcome, kernel, version, virtualisation};
+
+    #[test]
+    fn nothing_is_said_to_run_that_was_not_tried() {
+        let empty = tempfile::tempdir().unwrap();
+        let outcome = virtualisation(empty.path(), &empty.path().join("store"));
+        assert!(matches!(outcome, Outcome::Weak { .. }), "{outcome:?}");
+    }
+
+    #[test]
+    fn the_kernel_is_that_of_the_base_root_file_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("base.tar");
+        let make = |name: &str| {
+            let mut tar = tar::Builder::new(fs::File::create(&path).unwrap());
+            let mut header = tar::Header::new_gnu();
+            header.set_size(6);
+            tar.append_data(&mut header, name, &b"kernel"[..]).unwrap();
+            tar.finish().unwrap();
+        };
+        make("./boot/vmlinuz-6.12.48+deb13-amd64");
+        assert_eq!(fs::read(kernel(&path).unwrap().path()).unwrap(), b"kernel");
+        make("./boot/config-6.12.48+deb13-amd64");
+        let error = kernel(&path).unwrap_err().to_string();
+        assert_eq!(error, "the base root file system has no kernel");
+    }
 
     #[test]
     fn a_release_begins_with_two_numbers() {

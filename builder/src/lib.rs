@@ -12,6 +12,7 @@ pub mod driver;
 pub mod embedded;
 pub mod error;
 pub mod fetch;
+pub mod go;
 pub mod identity;
 pub mod input;
 pub mod lock;

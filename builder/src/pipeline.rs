@@ -8,6 +8,7 @@ use firstboot::schema::Node;
 use fs_err as fs;
 
 use crate::error::Result;
+use crate::go::{self, GoBuild};
 use crate::identity::{self, IdentityFile};
 use crate::mirror::Mirrors;
 use crate::parallel;
@@ -19,7 +20,7 @@ use crate::report::{self, Admin};
 use crate::secret::ClusterSecret;
 use crate::seed::{self, SeedError};
 use crate::stage::image::Image;
-use crate::stage::{base, component, disk, image, roots, stock, tree};
+use crate::stage::{base, component, disk, image, roots, source, stock, tree};
 use crate::store::Store;
 use crate::unchanged;
 
@@ -65,6 +66,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     crate::fetch::local::admit(&store, &plan.local_files())?;
     crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
     crate::oci::fetch(&store, &plan.registry_images(&settings.mirrors), settings.offline, progress)?;
+    go::fetch(&plan.project, &store, &plan.lock, &go_builds(plan, &store)?, settings.offline, progress)?;
     let tools = roots::tools(&store, &plan.lock, plan.arch, progress)?;
     let (components, base) = parallel::both(
         || component::gather(plan, &store, progress),
@@ -80,6 +82,19 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     report::write(plan, &folder, &images, settings.identity, &identities.admin)?;
     unchanged::remember(&folder, looks, &images, identities.seeds.keys())?;
     Ok(Built { folder, images })
+}
+
+/// The builds of Go modules that were not made before: their modules are needed.
+fn go_builds<'a>(plan: &'a Plan, store: &Store) -> Result<Vec<GoBuild<'a>>> {
+    let mut builds = Vec::new();
+    for build in plan.go_builds() {
+        let key = source::key(&plan.project, &plan.lock, (build.name, build.build), plan.arch)?;
+        go::check_recipe(&plan.project, build)?;
+        if store.made(&key).is_none() {
+            builds.push(build);
+        }
+    }
+    Ok(builds)
 }
 
 /// Makes a folder of results, for this build alone until the lock is dropped: another one of the same profile waits.

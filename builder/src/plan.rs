@@ -15,7 +15,7 @@ use crate::lock::format::{Arch, ContainerImage, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{Addon, Role, addon};
 use crate::unchanged::Looks;
-pub use inputs::root_items;
+pub use inputs::{build_items, root_items};
 use inputs::roots;
 use roles::{check_members, check_roles, load_role};
 
@@ -115,6 +115,8 @@ pub enum PlanError {
         arch: Arch,
         /// Who wants it.
         role: String,
+        /// The build that makes the component.
+        build: Option<String>,
     },
 }
 
@@ -133,7 +135,9 @@ impl Explain for PlanError {
             Self::NoComponent { newest, .. } => {
                 newest.as_ref().map(|it| format!("build with `--release {it}`"))
             }
-            Self::NoFile { .. } => None,
+            Self::NoFile { build, arch, .. } => {
+                build.as_ref().map(|build| format!("builder lock compile {build} --arch {arch}"))
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -23,6 +24,28 @@ pub struct Task<'a> {
     label: String,
     bar: Option<ProgressBar>,
     started: Instant,
+    count: Option<Count>,
+}
+
+/// How many things are done, for lines where there is no bar.
+#[derive(Debug)]
+struct Count {
+    things: &'static str,
+    total: u64,
+    done: AtomicU64,
+    /// When the last line was written, in seconds since the start.
+    told: AtomicU64,
+}
+
+/// Seconds between two lines of the same piece of work.
+const BETWEEN: u64 = 20;
+
+/// So many seconds, for people.
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..90 => format!("{seconds} s"),
+        _ => format!("{} min", (seconds + 30) / 60),
+    }
 }
 
 impl Default for Progress {
@@ -77,7 +100,21 @@ impl Progress {
         if bar.is_none() {
             self.line(&format!("{label} …"));
         }
-        Task { progress: self, label: label.to_owned(), bar, started: now() }
+        Task { progress: self, label: label.to_owned(), bar, started: now(), count: None }
+    }
+
+    /// Starts a piece of work of so many things, which takes about so many seconds.
+    #[must_use]
+    pub fn counted(&self, label: &str, things: &'static str, total: usize, seconds: u64) -> Task<'_> {
+        let before = format!("{label}: {total} {things}, about {}", duration(seconds));
+        let mut task = self.start(&before, Some(total as u64));
+        task.label = label.to_owned();
+        if let Some(bar) = &task.bar {
+            let template = "{spinner} {msg} {bar:24} {pos}/{len} {eta}";
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+        task.count = Some(Count { things, total: total as u64, done: AtomicU64::new(0), told: AtomicU64::new(0) });
+        task
     }
 
     /// How long it has been; the pieces of work may be longer together, because some are done at once.
@@ -111,10 +148,19 @@ fn now() -> Instant {
 }
 
 impl Task<'_> {
-    /// So many more bytes are done.
-    pub fn advance(&self, bytes: u64) {
+    /// So many more bytes or things are done.
+    pub fn advance(&self, more: u64) {
         if let Some(bar) = &self.bar {
-            bar.inc(bytes);
+            bar.inc(more);
+            return;
+        }
+        let Some(Count { things, total, done, told }) = &self.count else { return };
+        let done = done.fetch_add(more, Ordering::Relaxed) + more;
+        let seconds = self.started.elapsed().as_secs();
+        if done > 0 && done < *total && seconds >= told.load(Ordering::Relaxed) + BETWEEN {
+            told.store(seconds, Ordering::Relaxed);
+            let left = duration(seconds * (total - done) / done);
+            self.progress.line(&format!("{}: {done} of {total} {things}, about {left} left", self.label));
         }
     }
 

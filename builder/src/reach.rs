@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::embedded;
 use crate::error::Result;
+use crate::go;
 use crate::lock::Lock;
 use crate::lock::format::{Arch, Component, Content};
 use crate::mirror::Mirrors;
@@ -31,10 +32,13 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
     for arch in embedded::ARCHITECTURES {
         steps.extend(lock.root.keys().map(|name| roots::key(&lock, name, arch).folder()));
         steps.insert(base::key(project, &lock, &roots::tools_key(&lock, arch), arch)?.folder());
-        for build in lock.build.values() {
-            steps.insert(source::key(project, &lock, build, arch)?.folder());
+        for (name, build) in &lock.build {
+            steps.insert(source::key(project, &lock, (name, build), arch)?.folder());
         }
     }
+    steps.extend(lock.go.modules.iter().map(|module| go::key(module).folder()));
+    let builds = lock.build.values().filter_map(|build| build.go());
+    steps.extend(builds.filter_map(|how| Some(go::toolchain_key(&lock, how)?.folder())));
     for profile in profile::names(&project.join(profile::PROFILES)) {
         for plan in plans(project, &lock, &profile)? {
             steps.extend(late(&plan, &store, progress)?.iter().map(StepKey::folder));

@@ -1,10 +1,10 @@
 //! `builder store push` and `pull`: downloads and compiled sources, shared between the stores of several machines.
 //!
-//! Only what the lock pins by its content is shared: downloads, and the files that source builds make. All of it is
+//! Only what the lock pins by its content is shared: downloads, Go modules, and the files that source builds make. All of it is
 //! compared with the lock when it comes, so that a wrong or hostile cache costs time and nothing else. Other steps
 //! nobody could verify without making them, so they stay where they were made.
 //!
-//! Layout there: `files/<hash>` and `steps/source-<key>/<file>`.
+//! Layout there: `files/<hash>`, `steps/source-<key>/<file>` and `steps/module-<key>/<file>`.
 
 mod entry;
 mod error;
@@ -20,13 +20,14 @@ use fs_err as fs;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::lock::format::Build;
+use crate::go;
+use crate::lock::format::{Build, Hash, Module};
 use crate::parallel;
 use crate::plan::Plan;
 use crate::progress::{Progress, Task};
 use crate::stage::source;
 use crate::store::{StepKey, Store, verify};
-use entry::{Entry, Kind, Pinned, entries, outputs};
+use entry::{Entry, Kind, Pinned, entries, outputs, parts};
 pub use error::ShareError;
 pub use remote::Remote;
 
@@ -84,7 +85,14 @@ pub fn push(store: &Store, plan: &Plan, remote: &Remote, progress: &Progress) ->
             return Ok(Outcome::Missing);
         }
         match &entry.kind {
-            Kind::Download(file) => verify::sound(verify::file(store, file.hash.as_str()), &entry.name)?,
+            Kind::Download(file) => {
+                let hash = file.hash.as_ref().map_or("", |hash| hash.as_str());
+                verify::sound(verify::file(store, hash), &entry.name)?;
+            }
+            Kind::Module { module, key } => {
+                verify::sound(verify::step(store, &key.folder()), &entry.name)?;
+                go::verify(module, &store.made(key).unwrap_or_default())?;
+            }
             Kind::Build { name, build, key } => {
                 verify::sound(verify::step(store, &key.folder()), &entry.name)?;
                 let made = store.made(key).unwrap_or_default();
@@ -117,6 +125,7 @@ pub fn pull(store: &Store, plan: &Plan, remote: &Remote, progress: &Progress) ->
     let mut shared = each(lacking, "pulling", progress, |entry, task| match &entry.kind {
         Kind::Download(file) => pull_download(store, remote, file, task),
         Kind::Build { build, key, .. } => pull_build(store, plan, remote, build, key, task),
+        Kind::Module { module, key } => pull_module(store, remote, module, key, task),
     })?;
     shared.present += there.len();
     Ok(shared)
@@ -164,16 +173,17 @@ impl Shared {
 }
 
 fn pull_download(store: &Store, remote: &Remote, file: &Pinned, task: &Task<'_>) -> Result<Outcome> {
-    let _lock = store.lock(file.hash.as_str())?;
+    let Some(hash) = &file.hash else { return Ok(Outcome::Missing) };
+    let _lock = store.lock(hash.as_str())?;
     // Another builder may have brought it meanwhile.
-    if store.file(&file.hash).exists() {
+    if store.file(hash).exists() {
         return Ok(Outcome::Present);
     }
     let need = store.need(file.size.unwrap_or(0), "a download");
     let outcome =
-        take(remote, file, &store.partial(&file.hash), task).map_err(|error| need.explain(error))?;
+        take(remote, file, &store.partial(hash), task).map_err(|error| need.explain(error))?;
     if let Outcome::Copied(_) = outcome {
-        store.admit(&file.hash)?;
+        store.admit(hash)?;
     }
     Ok(outcome)
 }
@@ -187,21 +197,57 @@ fn pull_build(
     key: &StepKey,
     task: &Task<'_>,
 ) -> Result<Outcome> {
+    pull_step(store, remote, key, &outputs(build, plan.arch, key), task, |out| {
+        source::adopt(build, plan.arch, out)?;
+        Ok(None)
+    })
+}
+
+/// Takes a Go module, when it is what the lock says.
+fn pull_module(
+    store: &Store,
+    remote: &Remote,
+    module: &Module,
+    key: &StepKey,
+    task: &Task<'_>,
+) -> Result<Outcome> {
+    pull_step(store, remote, key, &parts(module, key), task, |out| match go::verify(module, out) {
+        Ok(()) => Ok(None),
+        Err(error) => Ok(Some(error.fact())),
+    })
+}
+
+/// Takes the files of a step, when all of them are there; `finish` makes a result of them, or says what is wrong.
+fn pull_step(
+    store: &Store,
+    remote: &Remote,
+    key: &StepKey,
+    files: &[(impl AsRef<Path>, Pinned)],
+    task: &Task<'_>,
+    finish: impl FnOnce(&Path) -> Result<Option<String>>,
+) -> Result<Outcome> {
     let mut outcome = Outcome::Present;
     let made = store.step(key, |out| {
+        // Whatever it is: the step is not made then.
+        let not_made = || std::io::Error::from(std::io::ErrorKind::NotFound).into();
         let mut bytes = 0;
-        for (file, pinned) in outputs(build, plan.arch, key) {
-            match take(remote, &pinned, &out.join(file), task)? {
+        for (file, pinned) in files {
+            match take(remote, pinned, &out.join(file), task)? {
                 Outcome::Copied(copied) => bytes += copied,
                 other => {
                     outcome = other;
-                    // Whatever it is: the step is not made then.
-                    return Err(std::io::Error::from(std::io::ErrorKind::NotFound).into());
+                    return Err(not_made());
                 }
             }
         }
         outcome = Outcome::Copied(bytes);
-        source::adopt(build, plan.arch, out)
+        match finish(out)? {
+            None => Ok(()),
+            Some(message) => {
+                outcome = Outcome::Wrong(message);
+                Err(not_made())
+            }
+        }
     });
     match outcome {
         Outcome::Missing | Outcome::Wrong(_) => Ok(outcome),
@@ -230,7 +276,7 @@ fn copy(
 ) -> Result<Outcome> {
     let wrong = |message: String| Ok(Outcome::Wrong(format!("{}: {message}", file.subject)));
     let limit = file.size.unwrap_or(LARGEST);
-    let mut digest = file.hash.digest();
+    let mut digest = file.hash.as_ref().map(Hash::digest);
     let mut out = fs::File::create(path)?;
     let (mut buffer, mut size) = (vec![0; 1 << 16], 0);
     loop {
@@ -243,13 +289,14 @@ fn copy(
         if size > limit {
             return wrong(format!("it has more than {limit} bytes"));
         }
-        digest.update(&buffer[..read]);
+        digest.iter_mut().for_each(|digest| digest.update(&buffer[..read]));
         out.write_all(&buffer[..read])?;
         task.advance(read as u64);
     }
     out.sync_all()?;
+    let (Some(hash), Some(digest)) = (&file.hash, digest) else { return Ok(Outcome::Copied(size)) };
     match hex::encode(digest.finalize()) {
-        found if found == file.hash.as_str() => Ok(Outcome::Copied(size)),
-        found => wrong(format!("expected {}, found {}:{found}", file.hash, file.hash.kind())),
+        found if found == hash.as_str() => Ok(Outcome::Copied(size)),
+        found => wrong(format!("expected {hash}, found {}:{found}", hash.kind())),
     }
 }

@@ -4,7 +4,8 @@
 //! work. It does not know the network nor what the steps do, and it never holds a secret.
 //!
 //! Layout: `files/<sha256>`, `steps/<name>-<key>/`, `records/<name>-<key>` (what the step's content was when it was
-//! made), `tmp/` (unfinished), `locks/`, and `in-use`, which every builder holds while it runs.
+//! made), `tmp/` (unfinished), `scratch/` (what unfinished work goes on from), `locks/`, and `in-use`, which every builder
+//! holds while it runs.
 
 mod error;
 pub mod gc;
@@ -41,7 +42,7 @@ pub struct Store {
 }
 
 /// The folders of a store.
-const FOLDERS: [&str; 5] = ["files", "steps", "records", "tmp", "locks"];
+const FOLDERS: [&str; 6] = ["files", "steps", "records", "tmp", "scratch", "locks"];
 
 /// An exclusive lock of one key, held until dropped.
 #[derive(Debug)]
@@ -203,6 +204,38 @@ impl Store {
         Ok(path)
     }
 
+    /// The folders of several steps that cost nothing to make: as [`Store::step`], but on the disk together. Those that are
+    /// there stay.
+    ///
+    /// # Errors
+    /// That of the first that cannot be made; the store has those before it.
+    pub fn steps(&self, steps: Vec<(StepKey, impl FnOnce(&Path) -> Result<()>)>) -> Result<()> {
+        let mut made = Vec::new();
+        let mut locks = Vec::new();
+        for (key, make) in steps {
+            let folder = key.folder();
+            locks.push(self.lock(&folder)?);
+            if self.made(&key).is_some() {
+                continue;
+            }
+            let temporary = self.root.join("tmp").join(&folder);
+            remove_tree(&temporary)?;
+            fs::create_dir(&temporary)?;
+            make(&temporary)?;
+            fs::write(self.record(&folder), record::tree_sha256(&temporary)?)?;
+            made.push((temporary, self.root.join("steps").join(&folder)));
+        }
+        nix::unistd::syncfs(fs::File::open(&self.root)?).map_err(io::Error::from)?;
+        made.into_iter().try_for_each(|(temporary, path)| Ok(fs::rename(temporary, path)?))
+    }
+
+    /// A folder for what is kept of unfinished work, to go on from it: nothing in it is verified, and whoever finishes
+    /// removes it.
+    #[must_use]
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.root.join("scratch").join(name)
+    }
+
     /// What the store's file system must hold.
     pub(crate) fn need(&self, bytes: u64, what: &'static str) -> Need<'_> {
         Need { bytes, what, folder: &self.root, option: "--store" }
@@ -247,7 +280,21 @@ impl Store {
         Ok(KeyLock { _file: file })
     }
 
-    fn try_lock(&self, key: &str) -> io::Result<Option<KeyLock>> {
+    /// Waits for a part of the lock of a key, which several may have.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub(crate) fn share(&self, key: &str) -> io::Result<KeyLock> {
+        let file = self.lock_file(key)?;
+        file.lock_shared()?;
+        Ok(KeyLock { _file: file })
+    }
+
+    /// The lock of a key, when nobody has it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub(crate) fn try_lock(&self, key: &str) -> io::Result<Option<KeyLock>> {
         let file = self.lock_file(key)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(KeyLock { _file: file })),

@@ -80,7 +80,7 @@ fn components(plan: &Plan) -> Components {
     let mut components = Components::new();
     for (component, file) in plan.roles.iter().flat_map(builder::role::Role::files) {
         let files = components.entry(component.to_owned()).or_default();
-        files.insert(file.to_owned(), Path::new("steps").join(file));
+        files.insert(file.to_owned(), Path::new("steps").join(file).into());
     }
     components
 }

@@ -7,6 +7,8 @@ use builder::error::Error;
 use builder::lock::format::{Arch, Component, Content};
 use builder::lock::{self, Changes, Lock};
 use builder::mirror::Mirrors;
+use builder::progress::Progress;
+use builder::store::Store;
 use fs_err as fs;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
@@ -181,7 +183,9 @@ fn an_unsigned_archive_is_refused_and_the_lock_stays() {
     let mirror = format!("file://{}", project.path().join("debian").display());
     let mirrors = Mirrors::find(Some(&mirror)).unwrap();
     let before = fs::read_to_string(project.lockfile()).unwrap();
-    let error = lock::update(project.path(), &project.lockfile(), &[], &mirrors, None).unwrap_err();
+    let (store, progress) = (Store::open(&project.path().join("store")).unwrap(), Progress::new());
+    let update = lock::update(project.path(), &project.lockfile(), &[], &mirrors, None, (&store, &progress));
+    let error = update.unwrap_err();
     assert!(error.to_string().starts_with("the indexes of the suite `trixie` are not accepted"), "{error}");
     assert_eq!(fs::read_to_string(project.lockfile()).unwrap(), before);
 }

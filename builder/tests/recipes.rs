@@ -78,7 +78,7 @@ fn components(plan: &Plan) -> Components {
     };
     let mut components = Components::new();
     let mut put = |name: &str, files: BTreeSet<String>| {
-        let at = |file: String| (file.clone(), Path::new("steps").join(name).join(file));
+        let at = |file: String| (file.clone(), Path::new("steps").join(name).join(file).into());
         components.insert(name.to_owned(), files.into_iter().map(at).collect::<BTreeMap<_, _>>());
     };
     for (name, component) in &plan.release.component {

@@ -120,11 +120,14 @@ impl Fetch {
         let mirrors = global.mirrors(false)?;
         let (items, images, local) =
             (plan.items(&mirrors), plan.registry_images(&mirrors), plan.local_files());
-        let count = items.len() + images.len() + local.len();
+        let builds = plan.go_builds();
+        let modules = crate::go::of_builds(&plan.lock, &builds).count();
+        let count = items.len() + images.len() + local.len() + modules;
         crate::fetch::local::admit(&store, &local)?;
         let progress = Progress::new();
         crate::fetch::fetch(&store, items, false, &progress)?;
         crate::oci::fetch(&store, &images, false, &progress)?;
+        crate::go::fetch(&plan.project, &store, &plan.lock, &builds, false, &progress)?;
         complain(&format!("the {count} files of `{}` are in the store", plan.profile.name));
         Ok(ExitCode::SUCCESS)
     }

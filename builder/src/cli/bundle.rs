@@ -45,6 +45,7 @@ impl Bundle {
         crate::fetch::local::admit(&store, &plan.local_files())?;
         crate::fetch::fetch(&store, bundle::items(&plan, &mirrors), self.offline, &progress)?;
         crate::oci::fetch(&store, &plan.registry_images(&mirrors), self.offline, &progress)?;
+        crate::go::fetch(&plan.project, &store, &plan.lock, &plan.go_builds(), self.offline, &progress)?;
         let program = std::env::current_exe()?;
         let bundle = bundle::Bundle::gather(&plan, &request.lockfile, &program, &store)?;
         for build in &bundle.not_made {

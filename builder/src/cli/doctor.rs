@@ -18,7 +18,7 @@ pub(super) struct Doctor {
 
 impl Doctor {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let checks = doctor::examine(&global.store()?, &global.mirrors(false));
+        let checks = doctor::examine(&global.project, &global.store()?, &global.mirrors(false));
         if self.json {
             say(&format!("{}\n", serde_json::to_string_pretty(&checks).map_err(std::io::Error::from)?))?;
         } else {

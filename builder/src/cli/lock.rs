@@ -2,6 +2,7 @@
 
 mod add;
 mod audit;
+mod compile;
 mod diff;
 mod outdated;
 
@@ -27,6 +28,8 @@ pub(super) enum Lock {
     Update(Update),
     /// Verify without a network that the lockfile is whole and up to date
     Check(Target),
+    /// Compile source builds and write what they make into the lockfile
+    Compile(compile::Compile),
     /// Say what the archive and upstream have newer than the lockfile
     Outdated(Target),
     /// Say how two lockfiles differ, and which images that changes
@@ -40,7 +43,8 @@ pub(super) enum Lock {
 /// Arguments of `builder lock update`.
 #[derive(Debug, Args)]
 pub(super) struct Update {
-    /// Only the suite of this component, source or root; or firstboot
+    /// Only the suite or Go modules of this component, source, build or root;
+    /// or firstboot
     #[arg(value_name = "COMPONENT")]
     names: Vec<String>,
     #[command(flatten)]
@@ -60,6 +64,7 @@ impl Lock {
         let path = |target: Target| target.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
         match self {
             Self::Update(Update { names, target }) => update(global, &path(target), &names),
+            Self::Compile(compile) => compile.run(global),
             Self::Outdated(target) => outdated::run(global, &path(target)),
             Self::Diff(diff) => diff.run(global),
             Self::Add(add) => add.run(global),
@@ -76,8 +81,9 @@ impl Lock {
 }
 
 fn update(global: &Global, lockfile: &Path, names: &[String]) -> Result<ExitCode> {
+    let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
     let (changes, _) = with_tools(global, lockfile, "resolving packages", |mirrors, tools| {
-        resolve(&global.project, lockfile, names, mirrors, tools)
+        resolve(&global.project, lockfile, names, mirrors, tools, (&store, &progress))
     })?;
     say(&changes.to_string())?;
     if changes.is_empty() {

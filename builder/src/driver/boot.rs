@@ -39,8 +39,14 @@ pub struct Seen {
     pub trouble: Option<String>,
 }
 
+/// The kernel's first word.
+const KERNEL: &str = "Linux version ";
+
+/// The initramfs's first word. Images tell their kernel to show errors alone, so it is what a console shows first.
+const INITRAMFS: &str = "Loading, please wait";
+
 /// A boot begins anew after these.
-const RESTARTS: [&str; 2] = ["reboot: Restarting system", "Linux version "];
+const RESTARTS: [&str; 2] = ["reboot: Restarting system", KERNEL];
 
 /// After these it does not go on: the kernel's, the initramfs's and systemd's last words.
 const TROUBLES: [&str; 5] = [
@@ -109,6 +115,12 @@ fn stage_of(line: &str) -> Stage {
     } else {
         Stage::Booting
     }
+}
+
+/// Whether a kernel runs: firmware and boot loader speak before it.
+pub(super) fn kernel_runs(console: &str) -> bool {
+    let runs = |line: &str| [KERNEL, INITRAMFS].iter().any(|mark| line.contains(mark));
+    console.lines().any(|line| runs(line) || stage_of(line) >= Stage::Firstboot)
 }
 
 #[cfg(test)]

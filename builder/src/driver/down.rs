@@ -46,7 +46,7 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
     let mut state = State::load(&folders.run)?;
     let names: Vec<String> =
         state.nodes.keys().filter(|name| request.node.is_none_or(|node| *name == node)).cloned().collect();
-    accel::clean(&folders.run)?;
+    accel::clean(&folders)?;
     let machines = machines::of(&folders, &state);
     let ran = power_off(&*machines, &names, request.grace)?;
     let left = machines.running()?;

@@ -8,6 +8,7 @@
 mod accel;
 mod access;
 mod api;
+mod asker;
 mod boot;
 mod checks;
 mod disk;
@@ -24,6 +25,7 @@ mod print;
 mod process;
 mod qemu;
 mod qmp;
+mod rescue;
 mod serial;
 mod state;
 mod status;
@@ -44,6 +46,7 @@ use crate::report::cluster::{ClusterJson, NodeJson};
 use crate::sandbox::Sandbox;
 use process::{Control, Process};
 
+pub use accel::{open_kvm, try_kernel};
 pub use access::{kubeconfig, ssh};
 pub use api::Ready;
 pub use boot::{Seen, Stage};

@@ -20,7 +20,7 @@ use super::vde;
 use crate::sandbox::Sandbox;
 
 /// QEMU's own words.
-const LOG: &str = "qemu.log";
+pub(super) const LOG: &str = "qemu.log";
 
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -109,6 +109,19 @@ impl Process {
     /// What QEMU said.
     pub(super) fn log(&self) -> io::Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(self.folder.join(LOG))?).trim().to_owned())
+    }
+
+    /// Whether KVM gave it up: QEMU pauses it for good ("RunState" in QEMU's QMP reference).
+    pub(super) fn has_internal_error(&self) -> bool {
+        let status = Qmp::connect(&self.folder, QMP_SOCKET).and_then(|mut qmp| qmp.run("query-status"));
+        status.is_ok_and(|status| status["status"] == "internal-error")
+    }
+
+    /// Why KVM gave it up, in QEMU's words; a dump of its registers follows them.
+    pub(super) fn kvm_error(&self) -> io::Result<String> {
+        let log = self.log()?;
+        let said = log.lines().find(|line| line.contains("KVM"));
+        Ok(said.unwrap_or("QEMU reports an internal error").to_owned())
     }
 
     /// Presses its power button. That it does not answer is no error: the caller waits for its end anyway.

@@ -119,6 +119,18 @@ pub(super) fn machine(
     argv
 }
 
+/// A machine of this host's architecture that starts a kernel alone under KVM, with its console in `folder`.
+pub(super) fn kernel(kernel: &str, folder: &str) -> Vec<String> {
+    let board = Board::of(Arch::HOST);
+    let serial = format!("file:{folder}/{}", super::serial::LOG);
+    let mut argv = vec![board.program, "-machine", board.machine, "-nodefaults"];
+    argv.extend(board.processors(Accelerator::Kvm));
+    // Without a root file system it panics, which ends the machine.
+    argv.extend(["-m", "256M", "-kernel", kernel, "-append", "console=ttyS0 panic=-1", "-no-reboot"]);
+    argv.extend(["-serial", &serial]);
+    argv.into_iter().map(str::to_owned).collect()
+}
+
 /// The node's disk in its folder.
 pub(super) const DISK: &str = "disk.qcow2";
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::boot::{Judge, Seen};
+use super::boot::{self, Judge, Seen};
 use super::error::DriverError;
 
 /// The console of the machine's last start.
@@ -69,6 +69,11 @@ pub(super) fn tail(folder: &Path) -> io::Result<String> {
     let text = read(folder)?;
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     Ok(lines[lines.len().saturating_sub(LINES)..].join("\n"))
+}
+
+/// Whether it shows that a kernel runs.
+pub(super) fn kernel_runs(folder: &Path) -> io::Result<bool> {
+    Ok(boot::kernel_runs(&read(folder)?))
 }
 
 /// The address that DHCP gave the machine last, as `firstboot peers` says it: `NODE: this node is at ADDRESS/PREFIX`.

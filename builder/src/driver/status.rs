@@ -13,6 +13,7 @@ use super::boot::{Seen, Stage};
 use super::checks::Checks;
 use super::error::DriverError;
 use super::machines::{self, Machines};
+use super::rescue;
 use super::serial::{self, Console};
 use super::state::State;
 use super::{Accelerator, Driver, Firmware, Folders, wait};
@@ -122,6 +123,11 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
                 reached_at = Some(*address.ip());
             }
         }
+        let mut boot = wait::look(&*machines, &mut Console::of(&folders.node(&node.name)), runs)?;
+        let process = folders.process(&node.name);
+        if state.driver == Driver::Qemu && known.is_some_and(|known| rescue::is_broken(&process, known)) {
+            boot.trouble = Some(process.kvm_error()?);
+        }
         Ok(NodeStatus {
             name: node.name.clone(),
             role: node.role.clone(),
@@ -135,7 +141,7 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
             ports,
             accelerator: known.and_then(|known| known.accelerator),
             firmware: known.and_then(|known| known.firmware),
-            boot: wait::look(&*machines, &mut Console::of(&folders.node(&node.name)), runs)?,
+            boot,
             kubernetes: nodes.get(&node.name).cloned(),
             serial_log: folders.node(&node.name).join(serial::LOG),
         })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::error::DriverError;
 use super::poll::Stopwatch;
 use super::process::Process;
+use super::rescue::Rescue;
 use super::serial;
 use super::state::{NodeState, State};
 use super::status::{StatusReport, report};
@@ -100,7 +101,13 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
             Runner::Multipass => multipass::start(request, &cluster, &folders, &nodes, &mut state, progress)?,
         }
     };
-    wait::wait(request, &cluster, &folders, &nodes, &started, progress)?;
+    let rescue = match request.runner {
+        Runner::Qemu(root) => {
+            Some(Rescue { request, firmware, root, cluster: &cluster, folders: &folders, progress })
+        }
+        _ => None,
+    };
+    wait::wait(request, &cluster, &folders, &nodes, started, rescue.as_ref(), progress)?;
     report(&cluster, &folders)
 }
 
@@ -153,13 +160,13 @@ pub(super) fn image_of<'a>(
     Ok(image)
 }
 
-struct Starter<'a> {
-    request: &'a UpRequest<'a>,
-    firmware: Firmware,
-    root: &'a Path,
-    cluster: &'a ClusterJson,
-    folders: &'a Folders,
-    state: &'a mut State,
+pub(super) struct Starter<'a> {
+    pub(super) request: &'a UpRequest<'a>,
+    pub(super) firmware: Firmware,
+    pub(super) root: &'a Path,
+    pub(super) cluster: &'a ClusterJson,
+    pub(super) folders: &'a Folders,
+    pub(super) state: &'a mut State,
 }
 
 impl Starter<'_> {
@@ -176,10 +183,7 @@ impl Starter<'_> {
             }
             let accelerator = match accelerator {
                 Some(known) => known,
-                None => {
-                    let run = &self.folders.run;
-                    *accelerator.insert(accel::choose(self.request.accel, self.cluster.arch, self.root, run)?)
-                }
+                None => *accelerator.insert(self.accelerator(node, progress)?),
             };
             self.node(node, &process, accelerator)?;
             progress.line(&format!("{}: started ({accelerator})", node.name));
@@ -190,7 +194,20 @@ impl Starter<'_> {
         Ok(started)
     }
 
-    fn node(
+    /// How the processors run: what the first machine shows holds for the others.
+    fn accelerator(&self, node: &NodeJson, progress: &Progress) -> Result<Accelerator, DriverError> {
+        let Self { request, firmware, root, cluster, folders, .. } = *self;
+        accel::choose(request.accel, cluster.arch, progress, || {
+            image_of(cluster, folders, node, None)?;
+            let task = progress.task("trying KVM");
+            let outcome = accel::try_node(request, (cluster, folders), node, firmware, root)?;
+            task.finish();
+            Ok(outcome)
+        })
+    }
+
+    /// Starts a machine that does not run.
+    pub(super) fn node(
         &mut self,
         node: &NodeJson,
         process: &Process,

@@ -1,15 +1,17 @@
 //! What `builder up` waits for, and what it says meanwhile: each step of each node with its time since the start, and
 //! in the end why a node is not Ready.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Folders;
-use super::api::{self, Api, Ready};
+use super::api::{self, Ready};
+use super::asker::{Asker, PAUSES};
 use super::boot::{Seen, Stage};
 use super::error::DriverError;
 use super::machines::{self, Machines};
 use super::poll::{self, Stopwatch};
+use super::rescue::Rescue;
 use super::serial::{self, Console};
 use super::state::State;
 use super::up::{Started, UpRequest};
@@ -50,10 +52,6 @@ impl Wait {
     }
 }
 
-/// The pauses between questions to the API server: an answer costs an emulated machine much, so it shall not spend
-/// more than a fifth of its time on them, as long as a pause is within these.
-const ASK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
-
 /// Ready takes a control plane.
 pub(super) fn check(
     wait: Wait,
@@ -80,14 +78,26 @@ struct Waiting<'a> {
     said: String,
 }
 
+impl<'a> Waiting<'a> {
+    fn new(node: &'a NodeJson, folders: &Folders, wait: Wait, progress: &'a Progress) -> Self {
+        Self {
+            name: &node.name,
+            console: Console::of(&folders.node(&node.name)),
+            task: progress.task(&format!("{}: up to {}", node.name, wait.name())),
+            said: String::new(),
+        }
+    }
+}
+
 /// Waits until every node is as far as was asked; `started` says which machines were not running before.
-pub(super) fn wait(
+pub(super) fn wait<'a>(
     request: &UpRequest<'_>,
     cluster: &ClusterJson,
     folders: &Folders,
-    nodes: &[&NodeJson],
-    started: &Started,
-    progress: &Progress,
+    nodes: &[&'a NodeJson],
+    started: Started,
+    rescue: Option<&Rescue<'_>>,
+    progress: &'a Progress,
 ) -> Result<(), DriverError> {
     if request.wait == Wait::None {
         return Ok(());
@@ -99,16 +109,15 @@ pub(super) fn wait(
         Wait::Ready => Some(Asker::new(cluster, folders, &*machines, started)?),
         _ => None,
     };
-    let mut waiting = Vec::new();
-    for node in nodes {
-        waiting.push(Waiting {
-            name: &node.name,
-            console: Console::of(&folders.node(&node.name)),
-            task: progress.task(&format!("{}: up to {wanted}", node.name)),
-            said: String::new(),
-        });
-    }
+    let begin = |node: &&'a NodeJson| Waiting::new(node, folders, request.wait, progress);
+    let mut waiting: Vec<Waiting<'_>> = nodes.iter().map(begin).collect();
     let all = poll::until(request.timeout, machines.pause(), || {
+        let again = rescue.map_or_else(|| Ok(BTreeSet::new()), Rescue::look)?;
+        if !again.is_empty() {
+            waiting.retain(|node| !again.contains(node.name));
+            waiting.extend(nodes.iter().filter(|node| again.contains(&node.name)).map(begin));
+            asker.iter_mut().for_each(|asker| asker.begin_anew(&again));
+        }
         // Asked first: what a machine says last is read after it has stopped.
         let running = machines.running()?;
         if let Some(asker) = &mut asker {
@@ -138,7 +147,7 @@ pub(super) fn wait(
         return Err(late(request, folders, node.name, &node.said)?);
     }
     let left = request.timeout.saturating_sub(since.elapsed());
-    asker.map_or(Ok(()), |asker| wait_for_pods(request, folders, &asker, left, progress))
+    asker.map_or(Ok(()), |asker| wait_for_pods(request, folders, &asker, left, rescue, progress))
 }
 
 /// Ready nodes that nobody may give a pod yet are of little use.
@@ -147,10 +156,15 @@ fn wait_for_pods(
     folders: &Folders,
     asker: &Asker<'_>,
     left: Duration,
+    rescue: Option<&Rescue<'_>>,
     progress: &Progress,
 ) -> Result<(), DriverError> {
     let task = progress.task("the cluster: up to its first pod");
-    if poll::until(left, ASK.0, || Ok::<_, DriverError>(asker.takes_pods().then_some(())))?.is_none() {
+    let takes_pods = || {
+        rescue.map_or_else(|| Ok(BTreeSet::new()), Rescue::look)?;
+        Ok::<_, DriverError>(asker.takes_pods().then_some(()))
+    };
+    if poll::until(left, PAUSES.0, takes_pods)?.is_none() {
         let plane = asker.planes.first().map_or("", |(name, _)| name);
         let reason = "its controller manager has not made the service account that pods need";
         return Err(late(request, folders, plane, reason)?);
@@ -186,74 +200,6 @@ pub(super) fn look(
         (true, _) => Ok(console.look()?),
         (false, true) => Ok(Seen { stage: Stage::Login, trouble: None }),
         (false, false) => Ok(Seen { stage: Stage::Silent, trouble: None }),
-    }
-}
-
-/// Asks the API server for the nodes, once its machine has booted, and not all the time.
-struct Asker<'a> {
-    machines: &'a dyn Machines,
-    cluster: &'a ClusterJson,
-    folders: &'a Folders,
-    started: &'a Started,
-    planes: Vec<(&'a str, Console)>,
-    booted: bool,
-    api: Option<Api>,
-    /// Since the last answer.
-    asked: Stopwatch,
-    pause: Duration,
-    known: BTreeMap<String, Ready>,
-}
-
-impl<'a> Asker<'a> {
-    fn new(
-        cluster: &'a ClusterJson,
-        folders: &'a Folders,
-        machines: &'a dyn Machines,
-        started: &'a Started,
-    ) -> Result<Self, DriverError> {
-        let console = |plane: &'a NodeJson| (plane.name.as_str(), Console::of(&folders.node(&plane.name)));
-        Ok(Self {
-            machines,
-            cluster,
-            folders,
-            started,
-            planes: api::planes(cluster).map(console).collect(),
-            booted: false,
-            api: Api::of(&folders.results, cluster, machines)?,
-            asked: Stopwatch::start(),
-            pause: ASK.0,
-            known: BTreeMap::new(),
-        })
-    }
-
-    fn ask(&mut self, running: &BTreeSet<String>) -> Result<(), DriverError> {
-        if !self.booted {
-            for (name, console) in &mut self.planes {
-                self.booted |= look(self.machines, console, running.contains(*name))?.stage >= Stage::Login;
-            }
-        }
-        if !self.booted || self.asked.elapsed() < self.pause {
-            return Ok(());
-        }
-        if self.api.is_none() {
-            // Its address may not have been known before.
-            self.api = Api::of(&self.folders.results, self.cluster, self.machines)?;
-        }
-        let answer = Stopwatch::start();
-        if let Some(nodes) = self.api.as_ref().and_then(Api::nodes) {
-            self.known = nodes.known.clone();
-            for (name, since) in self.started {
-                self.known.extend(nodes.since(name, since.elapsed()).map(|ready| (name.clone(), ready)));
-            }
-        }
-        self.pause = (answer.elapsed() * 4).clamp(ASK.0, ASK.1);
-        self.asked = Stopwatch::start();
-        Ok(())
-    }
-
-    /// Whether a pod may be created.
-    fn takes_pods(&self) -> bool {
-        self.api.as_ref().is_some_and(Api::takes_pods)
     }
 }
 

@@ -8,13 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::format::{Component, Lock};
+use super::format::{BuildFrom, Component, Lock};
+use super::go::TOOLCHAIN;
 use super::osv::{Entry, Fix, Version, semantic};
 use super::upstream::published;
 
 /// Debian's releases as OSV names them; a suite that is not here is in no feed.
 const DEBIAN: [(&str, &str); 4] =
     [("bullseye", "Debian:11"), ("bookworm", "Debian:12"), ("trixie", "Debian:13"), ("forky", "Debian:14")];
+
+/// What the version of the module that is Go itself begins with; feeds know its parts that programs hold as `stdlib`.
+const GO_ITSELF: &str = "v0.0.1-go";
 
 /// Something that a person should know about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -116,16 +120,27 @@ fn pins(lock: &Lock, wanted: impl Fn(&str) -> bool) -> (BTreeMap<Pin, BTreeSet<S
                         None => unknown.push(by),
                     }
                 }
-                Component::Build { build } => {
-                    let build = lock.build.get(build);
-                    let source =
-                        build.and_then(|build| Some((&build.source, lock.source.get(&build.source)?)));
-                    if let Some((name, source)) = source
-                        && let Some(ecosystem) = debian(&source.suite)
-                    {
-                        put(ecosystem, name, &source.version, by);
+                Component::Build { build: build_name } => match lock.build.get(build_name).map(|build| &build.from) {
+                    Some(BuildFrom::Go(_)) => {
+                        for module in lock.modules(build_name).filter(|module| module.sum.is_some()) {
+                            match module.version.strip_prefix(GO_ITSELF) {
+                                Some(version) if module.path == TOOLCHAIN => {
+                                    let version = version.split(".linux").next().unwrap_or_default();
+                                    put("Go", "stdlib", version, by.clone());
+                                }
+                                _ => put("Go", &module.path, &module.version, by.clone()),
+                            }
+                        }
                     }
-                }
+                    Some(BuildFrom::Debian { source: name }) => {
+                        if let Some(source) = lock.source.get(name)
+                            && let Some(ecosystem) = debian(&source.suite)
+                        {
+                            put(ecosystem, name, &source.version, by);
+                        }
+                    }
+                    None => {}
+                },
                 Component::Deb { deb, .. } => taken_apart.entry(deb).or_default().push(by),
                 Component::Path { .. } => unknown.push(by),
             }

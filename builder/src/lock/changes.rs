@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::format::{Arch, Component, Lock, Release};
+use super::format::{Arch, Component, Lock, ModuleSum, Release};
 use super::upstream::published;
 use crate::repro::sha256_hex;
 
@@ -75,7 +75,14 @@ fn facts(lock: &Lock) -> BTreeMap<String, String> {
         facts.insert(format!("source {name}"), format!("{} ({})", source.version, files.join(", ")));
     }
     for (name, build) in &lock.build {
-        facts.insert(format!("build {name}"), digest(build));
+        let version = build.go().map(|go| format!("{} ", go.version)).filter(|version| version.len() > 1);
+        facts.insert(format!("build {name}"), version.unwrap_or_default() + &digest(build));
+    }
+    for module in &lock.go.modules {
+        let builds: Vec<&str> = module.builds.iter().map(String::as_str).collect();
+        let sums: Vec<&str> = [&module.sum, &module.go_mod].into_iter().flatten().map(ModuleSum::as_str).collect();
+        let file = if module.sum.is_some() { "" } else { "/go.mod" };
+        facts.insert(format!("module {module}{file}"), format!("{} in {}", sums.join(" "), builds.join(", ")));
     }
     for (name, release) in &lock.release {
         let Release { kubernetes, containerd, end_of_life, .. } = release;

@@ -1,13 +1,16 @@
 //! `builder lock check`: whether the lock still follows from what it was made of. Nothing is downloaded.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::changes::Changes;
 use super::chosen::Chosen;
-use super::format::{Arch, Lock};
+use super::format::{Arch, Lock, Module};
 use super::{edit, resolve};
 use crate::error::{Class, Explain, Result};
+use crate::go::{self, GoBuild};
+use crate::stage::source::RECIPES;
 
 /// The lock is well-formed, but not the one that the project's files call for.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +57,39 @@ pub fn check(project: &Path, lockfile: &Path) -> Result<Lock> {
                 let _ = writeln!(findings, "! build {name}: no expected output for {arch}");
             }
         }
+        if let Some(go) = build.go() {
+            check_go(project, &lock, GoBuild { name, build, go }, &mut findings)?;
+        }
     }
     let written = edit::write(&text, &lock).unwrap_or_default();
     if findings.is_empty() && written != text {
         findings = layout(&text, &written);
     }
     if findings.is_empty() { Ok(lock) } else { Err(Stale { path: lockfile.to_owned(), findings }.into()) }
+}
+
+/// What the lock says of Go modules follows from the recipe's go.mod and go.sum.
+fn check_go(project: &Path, lock: &Lock, build: GoBuild<'_>, findings: &mut String) -> Result<()> {
+    let GoBuild { name, build: table, go: written } = build;
+    let mut say = |fact: String| {
+        let _ = writeln!(findings, "! build {name}: {fact}");
+    };
+    if go::resolve::files(project, build)? != written.files {
+        say(format!("{RECIPES}/{}/go.mod or go.sum was changed", table.recipe));
+        return Ok(());
+    }
+    let path = project.join(RECIPES).join(&table.recipe).join("go.sum");
+    let sums = if path.exists() { fs_err::read_to_string(path)? } else { String::new() };
+    let lines: BTreeSet<&str> = sums.lines().collect();
+    for module in go::modules(lock, name) {
+        let Module { path, version, sum, go_mod, .. } = module;
+        let content = sum.as_ref().map(|sum| format!("{path} {version} {sum}"));
+        let go_mod = go_mod.as_ref().map(|sum| format!("{path} {version}/go.mod {sum}"));
+        for line in content.into_iter().chain(go_mod).filter(|line| !lines.contains(line.as_str())) {
+            say(format!("{RECIPES}/{}/go.sum has no line `{line}`", table.recipe));
+        }
+    }
+    Ok(())
 }
 
 /// The first lines that differ from what the update writes, `-` as they are and `+` as they would be.

@@ -19,6 +19,8 @@ const FIRSTBOOT: &str = "firstboot";
 pub(super) struct Chosen {
     /// The suites.
     pub(super) suites: BTreeSet<String>,
+    /// The builds of Go modules; those of all where it is none, as far as their recipes changed.
+    pub(super) builds: Option<BTreeSet<String>>,
     /// Whether the hash of firstboot follows this builder.
     pub(super) firstboot: bool,
 }
@@ -61,7 +63,7 @@ impl Explain for ChosenError {
 impl Chosen {
     /// Everything.
     pub(super) fn all(lock: &Lock) -> Self {
-        Self { suites: lock.suite.keys().cloned().collect(), firstboot: true }
+        Self { suites: lock.suite.keys().cloned().collect(), builds: None, firstboot: true }
     }
 
     /// What names stand for; none for everything.
@@ -72,17 +74,32 @@ impl Chosen {
         if names.is_empty() {
             return Ok(Self::all(lock));
         }
-        let mut chosen =
-            Self { suites: BTreeSet::new(), firstboot: names.iter().any(|name| name == FIRSTBOOT) };
+        let firstboot = names.iter().any(|name| name == FIRSTBOOT);
+        let (mut suites, mut builds) = (BTreeSet::new(), BTreeSet::new());
         for name in names.iter().filter(|name| *name != FIRSTBOOT) {
-            chosen.suites.extend(suites(lock, name)?);
+            let own = builds_of(lock, name);
+            match own.is_empty() {
+                true => suites.extend(suites_of(lock, name)?),
+                false => builds.extend(own),
+            }
         }
-        Ok(chosen)
+        Ok(Self { suites, builds: Some(builds), firstboot })
     }
 }
 
+/// The builds of Go modules that a name stands for: it is one, or a component of one.
+fn builds_of(lock: &Lock, name: &str) -> BTreeSet<String> {
+    let components = lock.release.values().filter_map(|release| release.component.get(name));
+    let builds = components.filter_map(|component| match component {
+        Component::Build { build } => Some(build.as_str()),
+        _ => None,
+    });
+    let is_go = |build: &&str| lock.build.get(*build).is_some_and(|build| build.go().is_some());
+    builds.chain([name]).filter(is_go).map(str::to_owned).collect()
+}
+
 /// The suites that a name stands for.
-fn suites(lock: &Lock, name: &str) -> Result<BTreeSet<String>, ChosenError> {
+fn suites_of(lock: &Lock, name: &str) -> Result<BTreeSet<String>, ChosenError> {
     let mut found: BTreeSet<&String> = lock.suite.keys().filter(|suite| *suite == name).collect();
     found.extend(lock.root.get(name).map(|root| &root.suite));
     found.extend(lock.source.get(name).map(|source| &source.suite));
@@ -92,7 +109,7 @@ fn suites(lock: &Lock, name: &str) -> Result<BTreeSet<String>, ChosenError> {
         match component {
             Component::Deb { .. } => found.extend(lock.root.get(DERIVED[1]).map(|root| &root.suite)),
             Component::Build { build } => {
-                let source = lock.build.get(build).and_then(|build| lock.source.get(&build.source));
+                let source = lock.build.get(build).and_then(|build| lock.source.get(build.source()?));
                 found.extend(source.map(|source| &source.suite));
             }
             Component::Url(_) | Component::Path { .. } => pinned = true,
@@ -106,6 +123,7 @@ fn suites(lock: &Lock, name: &str) -> Result<BTreeSet<String>, ChosenError> {
     }
     let mut known: BTreeSet<&str> = components().map(|(component, _)| component.as_str()).collect();
     known.extend(lock.suite.keys().chain(lock.root.keys()).chain(lock.source.keys()).map(String::as_str));
+    known.extend(lock.build.iter().filter(|(_, build)| build.go().is_some()).map(|(name, _)| name.as_str()));
     known.insert(FIRSTBOOT);
     let all = || format!("there are: {}", known.iter().copied().collect::<Vec<_>>().join(", "));
     let hint = nearest(name, known.iter().copied()).map(|close| format!("did you mean `{close}`?"));

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml_edit::Key;
 
-use super::format::{Arch, Build, Component, Content, Deb, Digest, Download, Lock, Program, Release, Unpack};
+use super::format::{
+    Arch, Build, BuildFrom, Component, Content, Deb, Digest, Download, Go, Lock, Program, Release, Unpack,
+};
+use super::go::TOOLCHAIN;
 use crate::input::nearest;
 use crate::oci::place;
 
@@ -54,9 +57,12 @@ impl Lock {
         for (name, source) in &self.source {
             known("suite", &source.suite, &self.suite, &format!("source.{name}"))?;
         }
-        for (name, Build { source, recipe, root, cross, output, .. }) in &self.build {
-            let by = format!("build.{name}");
-            known("source", source, &self.source, &by)?;
+        for (name, Build { from, recipe, root, cross, output, .. }) in &self.build {
+            let by = format!("build.{}", Key::new(name));
+            match from {
+                BuildFrom::Debian { source } => known("source", source, &self.source, &by)?,
+                BuildFrom::Go(go) => check_go(go, &by)?,
+            }
             [root]
                 .into_iter()
                 .chain(cross.values())
@@ -136,6 +142,7 @@ impl Lock {
             }
             source.files.iter().try_for_each(|file| inside_pool(&file.file, &by))?;
         }
+        self.check_modules()?;
         for (name, release) in &self.release {
             for (part, component) in &release.component {
                 let Component::Deb { deb, .. } = component else { continue };
@@ -146,6 +153,35 @@ impl Lock {
                          `{COMPONENTS}` does not have"
                     )));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Modules that are read by builds that are there, once each, and builds whose modules are known.
+    fn check_modules(&self) -> Result<(), Fault> {
+        let mut seen = BTreeSet::new();
+        for module in &self.go.modules {
+            let by = format!("go.modules: {module}");
+            if !seen.insert((&module.path, &module.version, module.sum.is_some())) {
+                return Err(Fault::filled(format!("`go.modules` has `{module}` twice")));
+            }
+            if module.sum.is_none() && module.go_mod.is_none() {
+                return Err(Fault::filled(format!("`go.modules` has no hash of `{module}`")));
+            }
+            let parts = || module.path.split('/').chain([module.version.as_str()]);
+            if parts().any(|part| matches!(part, "" | "." | "..") || part.contains(['\\', '@', '\0'])) {
+                return Err(Fault::filled(format!("`go.modules`: `{module}` is no version of a module")));
+            }
+            for build in &module.builds {
+                known("build", build, &self.build, &by).map_err(|fault| Fault::filled(fault.message))?;
+            }
+        }
+        for (name, go) in self.build.iter().filter_map(|(name, build)| Some((name, build.go()?))) {
+            let reads = self.modules(name).any(|module| module.path == TOOLCHAIN);
+            if !reads || go.files.is_empty() || go.module.is_some() && go.version.is_empty() {
+                let message = format!("`build.{}` has no modules or no version yet", Key::new(name));
+                return Err(Fault { message, hint: Some(format!("builder lock update {name}")) });
             }
         }
         Ok(())
@@ -177,6 +213,37 @@ impl Lock {
             inside_pool(file, &by)?;
         }
         Ok(())
+    }
+}
+
+/// Programs that the go command can compile, and names that stay where they are put.
+fn check_go(go: &Go, by: &str) -> Result<(), Fault> {
+    let wrong = |fact: String| Err(Fault::written(format!("`{by}.go{fact}")));
+    let version = go.toolchain.strip_prefix("go").unwrap_or_default();
+    if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
+        return wrong(format!(".toolchain` is `{}`, not a version such as `go1.27.3`", go.toolchain));
+    }
+    if go.programs.is_empty() {
+        return wrong(".programs` names no program".to_owned());
+    }
+    for (name, package) in &go.programs {
+        plain(name, &format!("{by}.go.programs"))?;
+        if package.is_empty() || package.starts_with('-') || package.contains(char::is_whitespace) {
+            return wrong(format!(".programs.{name}`: `{package}` is no package"));
+        }
+    }
+    for (name, further) in &go.names {
+        known("program", name, &go.programs, &format!("{by}.go.names"))?;
+        further.iter().try_for_each(|further| plain(further, &format!("{by}.go.names")))?;
+    }
+    let is_name = |word: &String| !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || c == '\'' || c == '"');
+    if let Some(tag) = go.tags.iter().find(|tag| !is_name(tag) || tag.contains(',')) {
+        return wrong(format!(".tags`: `{tag}` is no build tag"));
+    }
+    // The linker takes a variable and its value as one word in quotes.
+    match go.variables.iter().find(|(name, value)| !is_name(name) || name.contains('=') || value.contains(['\'', '\n'])) {
+        Some((name, value)) => wrong(format!(".variables`: `{name}` cannot be set to `{value}`")),
+        None => Ok(()),
     }
 }
 

@@ -3,9 +3,11 @@
 //! It owns the layout of the parts that no person writes: sorted, one inline table or string a line. Writing a lock
 //! into its own text changes nothing; `lock check` relies on that.
 
+use std::collections::BTreeMap;
+
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
-use super::format::{Deb, Lock, Source};
+use super::format::{Arch, Deb, Lock, Module, Sha256Hex, Source};
 
 /// The roots whose request follows from other files or tables.
 pub(super) const DERIVED: [&str; 2] = ["base", "components"];
@@ -46,6 +48,51 @@ pub(super) fn write(text: &str, lock: &Lock) -> Result<String, toml_edit::TomlEr
     for (suite, debs) in &lock.deb {
         put(&mut table[suite], lines(debs.iter().map(|deb| deb_entry(deb).into())));
     }
+    for (name, build) in &lock.build {
+        let Some(go) = build.go() else { continue };
+        if build.output.is_empty()
+            && let Some(table) = document["build"][name].as_table_mut()
+        {
+            table.remove("output");
+        }
+        let table = &mut document["build"][name]["go"];
+        put(&mut table["version"], go.version.clone().into());
+        put(&mut table["released"], go.released.clone().into());
+        let mut files = InlineTable::new();
+        go.files.iter().for_each(|(file, hash)| drop(files.insert(file, hash.to_string().into())));
+        put(&mut table["files"], files.into());
+    }
+    let top = document.as_table_mut();
+    if lock.go.modules.is_empty() {
+        top.remove("go");
+    } else {
+        let table = top.entry("go").or_insert_with(|| Item::Table(Table::new()));
+        put(&mut table["modules"], lines(lock.go.modules.iter().map(|module| module_entry(module).into())));
+    }
+    Ok(document.to_string())
+}
+
+/// The text with the hashes of what a build makes for an architecture.
+///
+/// # Errors
+/// When the text is not TOML.
+pub(super) fn write_output(
+    text: &str,
+    build: &str,
+    arch: Arch,
+    made: &BTreeMap<String, Sha256Hex>,
+) -> Result<String, toml_edit::TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    if let Some(build) = document["build"][build].as_table_mut() {
+        let output = build.entry("output").or_insert_with(|| {
+            let mut table = Table::new();
+            table.set_implicit(true);
+            Item::Table(table)
+        });
+        let mut table = Table::new();
+        made.iter().for_each(|(file, hash)| drop(table.insert(file, toml_edit::value(hash.as_str()))));
+        output[&arch.to_string()] = Item::Table(table);
+    }
     Ok(document.to_string())
 }
 
@@ -82,6 +129,25 @@ fn deb_entry(deb: &Deb) -> InlineTable {
     entry.insert("file", deb.file.clone().into());
     entry.insert("size", size(deb.size));
     entry.insert("sha256", deb.sha256.to_string().into());
+    entry
+}
+
+fn module_entry(module: &Module) -> InlineTable {
+    let mut builds = Array::new();
+    module.builds.iter().for_each(|build| builds.push(build));
+    let mut entry = InlineTable::new();
+    entry.insert("path", module.path.clone().into());
+    entry.insert("version", module.version.clone().into());
+    entry.insert("builds", builds.into());
+    if let Some(sum) = &module.sum {
+        entry.insert("sum", sum.to_string().into());
+    }
+    if let Some(sum) = &module.go_mod {
+        entry.insert("go_mod", sum.to_string().into());
+    }
+    if let Some(bytes) = module.size {
+        entry.insert("size", size(bytes));
+    }
     entry
 }
 

@@ -11,8 +11,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::component::with_arch;
+pub use super::build::{Build, From as BuildFrom};
 pub use super::component::{Chosen, Component, Download, Unpack};
 pub use super::container::{ContainerImage, Content, Program};
+pub use super::go::{Go, Module, ModuleSum};
+use super::go::Modules;
 pub use super::hash::{Digest, Hash, Sha256Hex, Sha512Hex};
 
 /// The format version that this program reads and writes.
@@ -50,6 +53,9 @@ pub struct Lock {
     /// Every binary package, by suite, one a line. Written by the update.
     #[serde(default)]
     pub deb: BTreeMap<String, Vec<Deb>>,
+    /// The Go modules of all builds.
+    #[serde(default)]
+    pub go: Modules,
 }
 
 /// A suite of the Debian archive. No host name: mirrors are configuration.
@@ -156,35 +162,6 @@ pub struct SourceFile {
     pub sha256: Sha256Hex,
 }
 
-/// A build from source in the sandbox: `recipes/<recipe>/build.sh` with the unpacked source at /kiln/src.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Build {
-    /// The source package that is built.
-    pub source: String,
-    /// The folder below `recipes/` whose `build.sh` builds it, for the architecture in `KILN_ARCH`.
-    pub recipe: String,
-    /// The root that it runs in.
-    pub root: String,
-    /// The root that it runs in when its files are for another architecture than that of the machine that builds.
-    #[serde(default)]
-    pub cross: BTreeMap<Arch, String>,
-    /// Environment of the recipe.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// The SHA-256 of every file that it makes, by name, per architecture.
-    pub output: BTreeMap<Arch, BTreeMap<String, Sha256Hex>>,
-}
-
-impl Build {
-    /// The root in which the files for an architecture are made.
-    #[must_use]
-    pub fn root_for(&self, arch: Arch) -> &str {
-        self.cross.get(&arch).unwrap_or(&self.root)
-    }
-}
-
 /// Component versions that go together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -196,6 +173,9 @@ pub struct Release {
     pub containerd: String,
     /// The last day of upstream's support: `2022-02-28`.
     pub end_of_life: String,
+    /// Whether nobody has built and booted it yet: `build` says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
     /// Where each component's files come from, by the name that recipes use.
     pub component: BTreeMap<String, Component>,
     /// Container images that machines import at boot, where a role installs them.
@@ -268,6 +248,11 @@ impl Lock {
         self.root.values().flat_map(|root| &root.architectures).copied().collect()
     }
 
+    /// The Go modules that a build reads, in the lock's order.
+    pub fn modules<'a>(&'a self, build: &'a str) -> impl Iterator<Item = &'a Module> {
+        self.go.modules.iter().filter(move |module| module.builds.contains(build))
+    }
+
     /// The packages of a root for an architecture, in the lock's order.
     pub fn packages<'a>(&'a self, root: &'a str, arch: Arch) -> impl Iterator<Item = &'a Deb> {
         self.deb.values().flatten().filter(move |deb| deb.arch == arch && deb.roots.contains(root))
@@ -279,8 +264,7 @@ impl Lock {
         match component {
             // What is not expected of a source build is not compiled for in vain.
             Component::Build { build } => {
-                let output = self.build.get(build).and_then(|build| build.output.get(&arch));
-                Some(output.into_iter().flatten().map(|(name, _)| name.as_str()).collect())
+                Some(self.build.get(build).map(|build| build.names(arch)).unwrap_or_default())
             }
             component => component.names(arch),
         }

@@ -91,11 +91,13 @@ fn inputs(lock: &Lock, release: &Release, role: &Role) -> Inputs {
     let wanted = role.components();
     for (name, component) in closure(release, &wanted) {
         let beneath = match component {
-            Component::Build { build } => lock.build.get(build).map(|build| {
-                let source = lock.source.get(&build.source).map(|source| text(&source.files));
+            Component::Build { build: build_name } => lock.build.get(build_name).map(|build| {
+                let source = build.source().and_then(|source| lock.source.get(source));
+                let source = source.map(|source| text(&source.files));
+                let modules: Vec<_> = lock.modules(build_name).collect();
                 let roots = [&build.root].into_iter().chain(build.cross.values());
                 let roots: String = roots.map(|root| packages(lock, root)).collect();
-                format!("{} {} {}", text(build), source.unwrap_or_default(), roots)
+                format!("{} {} {} {}", text(build), source.unwrap_or_default(), text(&modules), roots)
             }),
             Component::Deb { deb, .. } => Some(package(lock, deb)),
             Component::Url(_) | Component::Path { .. } => None,

@@ -6,6 +6,7 @@
 pub mod add;
 mod apt;
 pub mod audit;
+pub mod build;
 mod changes;
 mod check;
 mod chosen;
@@ -13,7 +14,9 @@ pub mod component;
 mod consistent;
 pub mod container;
 mod edit;
+pub mod expect;
 pub mod format;
+pub mod go;
 pub mod hash;
 pub mod images;
 pub mod osv;

@@ -11,18 +11,21 @@ use serde_json::Value;
 use super::format::Lock;
 
 /// Every table of the file with its type, in the order of the document.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 14] = [
     ("Lock", "The file"),
     ("Suite", "`[suite.NAME]`"),
     ("Root", "`[root.NAME]`"),
     ("Source", "`[source.NAME]`"),
     ("SourceFile", "A file of `[source.NAME]`"),
     ("Build", "`[build.NAME]`"),
+    ("Go", "`[build.NAME.go]`"),
     ("Release", "`[release.NAME]`"),
     ("Component", "A component of `[release.NAME.component]`"),
     ("Download", "`[[release.NAME.component.NAME.url]]`"),
     ("ContainerImage", "`[release.NAME.image.NAME]`"),
     ("Deb", "A line of `[deb]`"),
+    ("Modules", "`[go]`"),
+    ("Module", "A line of `modules` of `[go]`"),
 ];
 
 /// What stands for a type that has a table of its own.

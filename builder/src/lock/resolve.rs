@@ -11,13 +11,18 @@ use super::apt::Work;
 use super::changes::Changes;
 use super::chosen::Chosen;
 use super::edit::DERIVED;
-use super::format::{Arch, Component, Deb, Lock};
+use super::format::{Arch, BuildFrom, Component, Deb, Lock, Module};
 use super::{LockError, edit};
 use crate::embedded;
 use crate::error::Result;
+use crate::go::{self, GoBuild};
+use crate::go::resolve::Resolver;
 use crate::mirror::Mirrors;
+use crate::plan::root_items;
 use crate::profile::RUNTIME;
+use crate::progress::Progress;
 use crate::role::Role;
+use crate::store::Store;
 
 /// Resolves every root and source of the lockfile anew, or those that `names` stand for, and writes it, unless nothing
 /// changed. `tools` is the unpacked tool root of the lock as it was; without one the host's apt is used.
@@ -31,15 +36,20 @@ pub fn update(
     names: &[String],
     mirrors: &Mirrors,
     tools: Option<&Path>,
+    (store, progress): (&Store, &Progress),
 ) -> Result<Changes> {
     let text = Lock::read(lockfile)?;
-    let (old, lock) = anew(project, lockfile, (&text, names), mirrors, tools)?;
+    let (old, mut lock) = anew(project, lockfile, (&text, names), mirrors, tools)?;
+    let chosen = Chosen::new(&old, names)?;
+    go_modules(project, &mut lock, chosen.builds.as_ref(), mirrors, (store, progress))?;
+    lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
     let written = edit::write(&text, &lock).map_err(|error| {
         crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
     })?;
     if written != text {
         replace(lockfile, &text, &written)?;
     }
+    go::resolve::finish(store)?;
     Ok(Changes::between(&old, &lock))
 }
 
@@ -49,6 +59,7 @@ pub fn update(
 /// As [`update`].
 pub fn changes(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<&Path>) -> Result<Changes> {
     let (old, new) = anew(project, lockfile, (&Lock::read(lockfile)?, &[]), mirrors, tools)?;
+    new.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
     Ok(Changes::between(&old, &new))
 }
 
@@ -67,7 +78,6 @@ fn anew(
     if !chosen.suites.is_empty() {
         resolve(&mut lock, &chosen.suites, mirrors, tools)?;
     }
-    lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
     Ok((old, lock))
 }
 
@@ -100,6 +110,55 @@ pub(super) fn derive(project: &Path, lock: &mut Lock, chosen: &Chosen) -> Result
         let hash = embedded::sha256(arch).parse().map_err(std::io::Error::other)?;
         lock.firstboot.insert(arch, hash);
     }
+    Ok(())
+}
+
+/// Fills in what follows from the recipes of Go modules: of the builds that were chosen by name, else of those whose
+/// recipe is another one than the lock's. What such a build makes nobody knows any more.
+fn go_modules(
+    project: &Path,
+    lock: &mut Lock,
+    chosen: Option<&BTreeSet<String>>,
+    mirrors: &Mirrors,
+    (store, progress): (&Store, &Progress),
+) -> Result<()> {
+    let known: BTreeSet<String> = lock.build.keys().cloned().collect();
+    lock.go.modules.iter_mut().for_each(|module| module.builds.retain(|build| known.contains(build)));
+    for name in known {
+        let Some((build, go)) = lock.build.get(&name).and_then(|build| Some((build.clone(), build.go()?.clone())))
+        else {
+            continue;
+        };
+        let build_of = GoBuild { name: &name, build: &build, go: &go };
+        let resolver = Resolver { project, store, lock, progress };
+        match chosen {
+            // What has no modules yet is of no use to anybody.
+            Some(chosen) if !chosen.contains(&name) && !go.files.is_empty() => continue,
+            None if resolver.is_current(build_of)? => continue,
+            _ => {}
+        }
+        let items = root_items(lock, mirrors, Arch::HOST, &build.root);
+        crate::fetch::fetch(store, items, false, progress)?;
+        let resolved = resolver.resolve(build_of)?;
+        let before: Vec<Module> = lock.modules(&name).cloned().collect();
+        lock.go.modules.iter_mut().for_each(|module| module.builds.retain(|build| *build != name));
+        for module in resolved.modules {
+            match lock.go.modules.iter_mut().find(|known| known.is_same(&module)) {
+                Some(known) => known.builds.extend(module.builds),
+                None => lock.go.modules.push(module),
+            }
+        }
+        let same = |known: &Module| before.iter().any(|old| old.is_same(known));
+        let unchanged = resolved.go == go && lock.modules(&name).all(same);
+        if let Some(entry) = lock.build.get_mut(&name) {
+            entry.from = BuildFrom::Go(resolved.go);
+            if !unchanged {
+                entry.output.clear();
+            }
+        }
+    }
+    lock.go.modules.retain(|module| !module.builds.is_empty());
+    lock.go.modules.sort();
     Ok(())
 }
 

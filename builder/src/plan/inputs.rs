@@ -8,8 +8,9 @@ use toml_edit::Key;
 use super::{BASE, EMULATOR, GRUB, Plan, TOOLS};
 use crate::fetch::local::LocalFile;
 use crate::fetch::{Item, Origin};
+use crate::go::GoBuild;
 use crate::lock::component::with_arch;
-use crate::lock::format::{Arch, Component, Content, Deb, Download, Lock, Release};
+use crate::lock::format::{Arch, Build, Component, Content, Deb, Download, Lock, Release};
 use crate::mirror::Mirrors;
 use crate::oci::Wanted;
 
@@ -34,14 +35,8 @@ impl Plan {
             _ => None,
         });
         for build in builds {
-            roots.insert((build.root_for(self.arch), Arch::HOST));
-            let Some(source) = self.lock.source.get(&build.source) else { continue };
-            for file in &source.files {
-                let subject = file.file.rsplit('/').next().unwrap_or_default().to_owned();
-                let urls = self.urls(mirrors, &source.suite, &file.file);
-                let (size, hash) = (Some(file.size), file.sha256.clone().into());
-                items.push(Item { subject, urls, size, hash, origin: Origin::Debian });
-            }
+            roots.extend([build.root.as_str(), build.root_for(self.arch)].map(|root| (root, Arch::HOST)));
+            items.extend(source_items(&self.lock, build, mirrors));
         }
         let taken_apart: BTreeSet<&str> = used
             .values()
@@ -65,6 +60,20 @@ impl Plan {
             }
         }
         items
+    }
+
+    /// The builds of Go modules that the build of the images needs.
+    #[must_use]
+    pub fn go_builds(&self) -> Vec<GoBuild<'_>> {
+        let names = used_components(&self.release, &self.components()).into_values().filter_map(|component| {
+            match component {
+                Component::Build { build } => Some(build),
+                _ => None,
+            }
+        });
+        let names: BTreeSet<&String> = names.collect();
+        let builds = names.into_iter().filter_map(|name| self.lock.build.get_key_value(name));
+        builds.filter_map(|(name, build)| Some(GoBuild { name, build, go: build.go()? })).collect()
     }
 
     /// Every file of this machine that the build reads for its components.
@@ -100,10 +109,6 @@ impl Plan {
         });
         images.collect()
     }
-
-    fn urls(&self, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {
-        urls(&self.lock, mirrors, suite, file)
-    }
 }
 
 /// The packages of one root as items to fetch.
@@ -124,6 +129,29 @@ fn package_items<'a>(
         size: Some(deb.size),
         hash: deb.sha256.clone().into(),
         origin: Origin::Debian,
+    })
+}
+
+/// The packages and sources of one build as items to fetch.
+#[must_use]
+pub fn build_items(lock: &Lock, build: &Build, mirrors: &Mirrors, arch: Arch) -> Vec<Item> {
+    let roots = BTreeSet::from([build.root.as_str(), build.root_for(arch)]);
+    let mut items: Vec<Item> =
+        roots.into_iter().flat_map(|root| root_items(lock, mirrors, Arch::HOST, root)).collect();
+    items.extend(source_items(lock, build, mirrors));
+    items
+}
+
+/// The source package of a build as items to fetch.
+fn source_items<'a>(lock: &'a Lock, build: &Build, mirrors: &'a Mirrors) -> impl Iterator<Item = Item> + 'a {
+    let source = build.source().and_then(|source| lock.source.get(source));
+    source.into_iter().flat_map(move |source| {
+        source.files.iter().map(move |file| {
+            let subject = file.file.rsplit('/').next().unwrap_or_default().to_owned();
+            let urls = urls(lock, mirrors, &source.suite, &file.file);
+            let (size, hash) = (Some(file.size), file.sha256.clone().into());
+            Item { subject, urls, size, hash, origin: Origin::Debian }
+        })
     })
 }
 

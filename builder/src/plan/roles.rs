@@ -6,7 +6,7 @@ use firstboot::schema;
 
 use super::PlanError;
 use crate::error::InputError;
-use crate::lock::format::{Arch, Lock, Release};
+use crate::lock::format::{Arch, Component, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{self, IMAGES, Role};
 
@@ -84,11 +84,20 @@ pub(super) fn check_roles(
                     .is_some_and(|names| !names.contains(file)),
             };
             if file != "*" && lacks {
+                // Nobody wrote down yet what a build makes for this architecture.
+                let build = unknown(release.component.get(component), lock, arch);
                 let (release, role) = (name.to_owned(), role.name.clone());
                 let (component, file) = (component.to_owned(), file.to_owned());
-                return Err(PlanError::NoFile { release, component, file, arch, role });
+                return Err(PlanError::NoFile { release, component, file, arch, role, build });
             }
         }
     }
     Ok(())
+}
+
+/// The build of a component of which the lock expects nothing for an architecture.
+fn unknown(component: Option<&Component>, lock: &Lock, arch: Arch) -> Option<String> {
+    let Some(Component::Build { build }) = component else { return None };
+    let names = lock.build.get(build)?.names(arch);
+    names.is_empty().then(|| build.clone())
 }

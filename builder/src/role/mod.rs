@@ -18,7 +18,7 @@ use crate::error::InputError;
 use crate::input::{self, nearest};
 use crate::lock::format::Arch;
 pub use addon::Addon;
-pub use overlay::{Components, overlay};
+pub use overlay::{ComponentFile, Components, overlay};
 pub use render::{Context, at_least};
 
 /// The folder of a project's roles.

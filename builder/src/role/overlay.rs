@@ -11,8 +11,24 @@ use super::{Context, Layer, Role, addon};
 use crate::error::{InputError, Result};
 use crate::tree::{Content, Node, Tree};
 
-/// Files of the components: component → file name → where it lies on the host.
-pub type Components = BTreeMap<String, BTreeMap<String, PathBuf>>;
+/// Files of the components: component → file name → the file.
+pub type Components = BTreeMap<String, BTreeMap<String, ComponentFile>>;
+
+/// A file of a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentFile {
+    /// Where it lies on the host.
+    pub path: PathBuf,
+    /// The file that this is another name of: images hold it once, and links to it.
+    pub of: Option<String>,
+}
+
+impl From<PathBuf> for ComponentFile {
+    /// A file of one name.
+    fn from(path: PathBuf) -> Self {
+        Self { path, of: None }
+    }
+}
 
 /// Where units go.
 const UNITS: &str = "etc/systemd/system";
@@ -104,22 +120,30 @@ fn install(layer: &Layer, components: &Components, tree: &mut Tree) -> Result<()
             .get(component)
             .ok_or_else(|| wrong(layer, format!("`{source}`: the release has no component `{component}`")))?;
         let why = format!("component {component}, by images/{}/{}", layer.name, layer.file());
-        let one = |name: &str, path: &PathBuf, tree: &mut Tree| {
+        let one = |name: &str, ComponentFile { path, of }: &ComponentFile, tree: &mut Tree| {
             let to =
                 if destination.ends_with('/') { format!("{destination}{name}") } else { destination.clone() };
-            tree.file(&to, 0o755, Content::Path(path.clone()), &why);
+            let content = Content::Path(path.clone());
+            match of {
+                None => tree.file(&to, 0o755, content, &why),
+                Some(program) => {
+                    let folder = to.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    tree.file(&format!("{folder}/{program}"), 0o755, content, &why);
+                    tree.link(&to, program, &why);
+                }
+            }
         };
         if file == "*" {
-            files.iter().for_each(|(name, path)| one(name, path, tree));
+            files.iter().for_each(|(name, found)| one(name, found, tree));
         } else {
-            let path = files.get(file).ok_or_else(|| {
+            let found = files.get(file).ok_or_else(|| {
                 let there: Vec<_> = files.keys().map(String::as_str).collect();
                 wrong(
                     layer,
                     format!("`{source}`: the component has no `{file}`; it has: {}", there.join(", ")),
                 )
             })?;
-            one(file, path, tree);
+            one(file, found, tree);
         }
     }
     Ok(())

@@ -139,13 +139,13 @@ fn build_root(order: &Order) -> io::Result<()> {
     let root = fs::canonicalize(&sandbox.root)?;
     bind(&root, &root, false)?;
     let inside = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
-    for (place, mode) in
-        [("/tmp", "1777"), ("/run", "755"), ("/var/tmp", "1777"), ("/kiln", "755"), ("/dev", "755")]
-    {
+    let own = [("/tmp", "1777"), ("/run", "755"), ("/var/tmp", "1777"), ("/kiln", "755"), ("/dev", "755")];
+    let own = own.map(|(place, mode)| (Path::new(place), mode));
+    for (place, mode) in own.into_iter().chain(sandbox.emptied.iter().map(|place| (place.as_path(), "755"))) {
         let options = format!("mode={mode}");
         mount(
             Some("tmpfs"),
-            &inside(Path::new(place)),
+            &inside(place),
             Some("tmpfs"),
             MsFlags::empty(),
             Some(options.as_str()),

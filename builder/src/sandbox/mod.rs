@@ -28,11 +28,16 @@ pub const INNER: &str = "__sandbox";
 /// Names the program to re-execute when this one is not `builder` (tests that use the library).
 pub const LAUNCHER: &str = "KILN_SANDBOX_LAUNCHER";
 
+/// How often a program that is watched is looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+
 /// A root of packages and what a program in it may see.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sandbox {
     root: PathBuf,
     binds: Vec<Bind>,
+    /// Folders of the root in whose place an empty one is.
+    emptied: Vec<PathBuf>,
     share_network: bool,
     env: Vec<(String, String)>,
     cwd: PathBuf,
@@ -81,6 +86,7 @@ impl Sandbox {
         Self {
             root: root.to_owned(),
             binds: Vec::new(),
+            emptied: Vec::new(),
             share_network: false,
             env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
             cwd: PathBuf::from("/"),
@@ -89,7 +95,7 @@ impl Sandbox {
     }
 
     /// Shows a file or folder of the host at an absolute path, read-only. The place must lie below /kiln, /tmp, /run
-    /// or /dev, where the sandbox has file systems of its own.
+    /// or /dev, where the sandbox has file systems of its own, or below a folder that was emptied.
     #[must_use]
     pub fn show(mut self, from: &Path, to: impl Into<PathBuf>) -> Self {
         self.binds.push(Bind { from: from.to_owned(), to: to.into(), writable: false });
@@ -100,6 +106,13 @@ impl Sandbox {
     #[must_use]
     pub fn lend(mut self, from: &Path, to: impl Into<PathBuf>) -> Self {
         self.binds.push(Bind { from: from.to_owned(), to: to.into(), writable: true });
+        self
+    }
+
+    /// Puts an empty folder in the place of one of the root's.
+    #[must_use]
+    pub fn empty(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.emptied.push(folder.into());
         self
     }
 
@@ -124,7 +137,7 @@ impl Sandbox {
         self.show(emulator, emulation::EMULATOR)
     }
 
-    /// Lets the program use the host's network: only `up`'s QEMU and `lock update` do.
+    /// Lets the program use the host's network: only `up`'s QEMU and the go command do.
     #[must_use]
     pub fn share_network(mut self) -> Self {
         self.share_network = true;
@@ -151,7 +164,22 @@ impl Sandbox {
         let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let program = argv.join(" ");
         tracing::debug!(%program, "sandbox");
-        self.finish(Task::Run(argv), program, feed)
+        self.finish(Task::Run(argv), program, feed, |_| ())
+    }
+
+    /// The same without input, with `look` seeing what it wrote to its standard error so far, four times a second.
+    ///
+    /// # Errors
+    /// As [`Sandbox::run`].
+    pub fn watch<S: AsRef<str>>(
+        &self,
+        argv: impl IntoIterator<Item = S>,
+        look: impl FnMut(&File) + Send,
+    ) -> Result<Vec<u8>, SandboxError> {
+        let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let program = argv.join(" ");
+        tracing::debug!(%program, "sandbox");
+        self.finish(Task::Run(argv), program, |_| Ok(()), look)
     }
 
     /// Does what a task is, to its end; errors call it `program`.
@@ -160,20 +188,31 @@ impl Sandbox {
         task: Task,
         program: String,
         feed: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        mut look: impl FnMut(&File) + Send,
     ) -> Result<Vec<u8>, SandboxError> {
         let io_error = |source| SandboxError::Io { program: program.clone(), source };
         let stderr = tempfile::tempfile().map_err(io_error)?;
         let mut child = self.start(task, Stdio::from(stderr.try_clone().map_err(io_error)?))?;
         let mut stdin = child.stdin.take();
         let mut stdout = child.stdout.take();
+        let (ended, end) = std::sync::mpsc::channel::<()>();
         let (fed, read) = std::thread::scope(|scope| {
+            let seen = stderr.try_clone();
+            scope.spawn(move || {
+                let Ok(seen) = seen else { return };
+                while end.recv_timeout(LOOK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    look(&seen);
+                }
+            });
             let reader = scope.spawn(|| {
                 let mut bytes = Vec::new();
                 stdout.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(&mut bytes)).map(|_| bytes)
             });
             let fed = stdin.as_mut().map_or(Ok(()), |pipe| feed(pipe));
             drop(stdin.take());
-            (fed, reader.join())
+            let read = reader.join();
+            drop(ended);
+            (fed, read)
         });
         let status = child.wait().map_err(io_error)?;
         if !status.success() {
@@ -251,7 +290,7 @@ impl Sandbox {
 pub fn remove(path: &Path) -> Result<(), SandboxError> {
     let program = format!("removing {}", path.display());
     let task = Task::Remove(path.to_owned());
-    Sandbox::new(Path::new("/")).finish(task, program, |_| Ok(())).map(drop)
+    Sandbox::new(Path::new("/")).finish(task, program, |_| Ok(()), |_| ()).map(drop)
 }
 
 /// Whether namespaces and id maps are to be had: a sandbox that ends before it mounts anything.

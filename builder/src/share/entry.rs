@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::bundle;
 use crate::error::Result;
 use crate::fetch::Item;
-use crate::lock::format::{Arch, Build, Component, Hash, Sha256Hex};
+use crate::go;
+use crate::lock::format::{Arch, Build, Component, Hash, Module, Sha256Hex};
 use crate::mirror::Mirrors;
 use crate::plan::Plan;
 use crate::stage::{component, source};
@@ -23,6 +24,7 @@ pub(super) struct Entry<'a> {
 pub(super) enum Kind<'a> {
     Download(Pinned),
     Build { name: &'a str, build: &'a Build, key: StepKey },
+    Module { module: &'a Module, key: StepKey },
 }
 
 /// A file that the lock pins.
@@ -31,7 +33,8 @@ pub(super) struct Pinned {
     pub(super) subject: String,
     /// Its name there.
     pub(super) name: String,
-    pub(super) hash: Hash,
+    /// Its hash; of a module's files the lock has one over all of them.
+    pub(super) hash: Option<Hash>,
     pub(super) size: Option<u64>,
 }
 
@@ -40,13 +43,18 @@ impl Entry<'_> {
     pub(super) fn files(&self, store: &Store, arch: Arch) -> Vec<(String, PathBuf)> {
         match &self.kind {
             Kind::Download(file) => {
-                let path = store.file(&file.hash);
-                if path.exists() { vec![(file.name.clone(), path)] } else { Vec::new() }
+                let path = file.hash.as_ref().map(|hash| store.file(hash)).filter(|path| path.exists());
+                path.map(|path| (file.name.clone(), path)).into_iter().collect()
             }
             Kind::Build { build, key, .. } => {
                 let Some(made) = store.made(key) else { return Vec::new() };
                 let outputs = outputs(build, arch, key).into_iter();
                 outputs.map(|(file, pinned)| (pinned.name, made.join(file))).collect()
+            }
+            Kind::Module { module, key } => {
+                let Some(made) = store.made(key) else { return Vec::new() };
+                let parts = parts(module, key).into_iter();
+                parts.map(|(file, pinned)| (pinned.name, made.join(file))).collect()
             }
         }
     }
@@ -60,9 +68,14 @@ pub(super) fn entries(plan: &Plan) -> Result<Vec<Entry<'_>>> {
     for component in component::closure(&plan.release, &plan.components()).into_values() {
         let Component::Build { build: name } = component else { continue };
         let Some(build) = plan.lock.build.get(name) else { continue };
-        let key = source::key(&plan.project, &plan.lock, build, plan.arch)?;
+        let key = source::key(&plan.project, &plan.lock, (name, build), plan.arch)?;
         let kind = Kind::Build { name, build, key: key.clone() };
         entries.push(Entry { name: format!("steps/{}", key.folder()), bytes: 0, kind });
+    }
+    for module in go::of_builds(&plan.lock, &plan.go_builds()) {
+        let key = go::key(module);
+        let (name, bytes) = (format!("steps/{}", key.folder()), module.size.unwrap_or(0));
+        entries.push(Entry { name, bytes, kind: Kind::Module { module, key } });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     entries.dedup_by(|a, b| a.name == b.name);
@@ -71,7 +84,7 @@ pub(super) fn entries(plan: &Plan) -> Result<Vec<Entry<'_>>> {
 
 fn download<'a>(item: Item) -> Entry<'a> {
     let name = format!("files/{}", item.hash.as_str());
-    let file = Pinned { subject: item.subject, name: name.clone(), hash: item.hash, size: item.size };
+    let file = Pinned { subject: item.subject, name: name.clone(), hash: Some(item.hash), size: item.size };
     Entry { name, bytes: item.size.unwrap_or(0), kind: Kind::Download(file) }
 }
 
@@ -81,7 +94,16 @@ pub(super) fn outputs(build: &Build, arch: Arch, key: &StepKey) -> Vec<(String, 
     let pinned = |(file, sha256): (&String, &Sha256Hex)| {
         let name = format!("steps/{}/{file}", key.folder());
         let subject = format!("the compiled `{file}`");
-        (file.clone(), Pinned { subject, name, hash: sha256.clone().into(), size: None })
+        (file.clone(), Pinned { subject, name, hash: Some(sha256.clone().into()), size: None })
     };
     outputs.map(pinned).collect()
+}
+
+/// The files of a Go module, by their names in its folder.
+pub(super) fn parts(module: &Module, key: &StepKey) -> Vec<(&'static str, Pinned)> {
+    let pinned = |file: &'static str| {
+        let name = format!("steps/{}/{file}", key.folder());
+        (file, Pinned { subject: format!("the Go module {module}"), name, hash: None, size: None })
+    };
+    go::parts(module).map(pinned).collect()
 }

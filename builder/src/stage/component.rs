@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::lock::format::{Arch, Chosen, Component, ContainerImage, Deb, Download, Release};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::role::{Components, IMAGES};
+use crate::role::{ComponentFile, Components, IMAGES};
 use crate::store::{StepKey, Store};
 
 /// Raised when what this stage makes of the same package changes.
@@ -34,32 +34,37 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
                 // The lock was checked: its names lead somewhere.
                 let Some(build) = lock.build.get(build_name) else { continue };
                 let folder = source::build(project, store, lock, (build_name, build), arch, progress)?;
-                let outputs = build.output.get(&arch).into_iter().flat_map(BTreeMap::keys);
-                outputs.map(|file| (file.clone(), folder.join(file))).collect()
+                source::files(build, arch, &folder)
             }
             Component::Deb { deb, chosen } => {
                 let Some(package) = lock.packages(ROOT, arch).find(|package| package.name == *deb) else {
                     continue;
                 };
-                from_deb(store, package, &chosen.for_arch(arch))?
+                whole(from_deb(store, package, &chosen.for_arch(arch))?)
             }
-            Component::Url(downloads) => from_urls(store, downloads, arch)?,
+            Component::Url(downloads) => whole(from_urls(store, downloads, arch)?),
             Component::Path { sha256, .. } => {
                 let files = sha256.get(&arch).into_iter().flatten();
-                files.map(|(name, hash)| (name.clone(), store.file(hash))).collect()
+                whole(files.map(|(name, hash)| (name.clone(), store.file(hash))).collect())
             }
         };
         components.insert(name.clone(), files);
     }
+    source::go::clean(store)?;
     if wanted.contains(IMAGES) {
         let mut files = BTreeMap::new();
         for (name, image) in plan.container_images() {
             let archive = container::archive(store, image, &components, arch, lock.epoch)?;
             files.insert(format!("{name}.tar"), archive);
         }
-        components.insert(IMAGES.to_owned(), files);
+        components.insert(IMAGES.to_owned(), whole(files));
     }
     Ok(components)
+}
+
+/// Files of a name each.
+fn whole(files: BTreeMap<String, PathBuf>) -> BTreeMap<String, ComponentFile> {
+    files.into_iter().map(|(name, path)| (name, path.into())).collect()
 }
 
 /// The wanted components, and those that the container images are made of when they are wanted.

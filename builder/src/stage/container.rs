@@ -49,7 +49,7 @@ fn of_program(
 ) -> Result<PathBuf> {
     let (component, file) = made.program.split_once(':').unwrap_or((&made.program, ""));
     let program =
-        components.get(component).and_then(|files| files.get(file)).ok_or_else(|| InputError::Missing {
+        components.get(component).and_then(|files| Some(&files.get(file)?.path)).ok_or_else(|| InputError::Missing {
             what: "program of a container image",
             path: PathBuf::from(&made.program),
             hint: "`program` is `component:file`".to_owned(),
@@ -173,7 +173,7 @@ mod tests {
         };
         let reference = "example.local/shell:1".to_owned();
         let image = ContainerImage { reference, content: Content::Program(program) };
-        let program = BTreeMap::from([("shell".to_owned(), folder.join("program"))]);
+        let program = BTreeMap::from([("shell".to_owned(), folder.join("program").into())]);
         let components = Components::from([("tools".to_owned(), program)]);
         fs_err::read(archive(&store, &image, &components, Arch::Amd64, 1000).unwrap()).unwrap()
     }

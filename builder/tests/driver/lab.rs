@@ -48,13 +48,13 @@ const CODE: [u8; 54] = [
     0xc3, // done: ret
 ];
 
-fn boot_sector() -> Vec<u8> {
+/// A disk with a boot sector of that code, and with texts at 0x40 and 0x100 of it.
+pub(super) fn boot_sector(code: &[u8], texts: [&str; 2]) -> Vec<u8> {
     let mut disk = vec![0; 1 << 20];
-    disk[..CODE.len()].copy_from_slice(&CODE);
-    let hello = b"firstboot: tiny: applied 1 files in 1 ms, 0 unchanged\r\n\r\ntiny login: \0";
-    disk[0x40..0x40 + hello.len()].copy_from_slice(hello);
-    let bye = b"\r\nbye\r\n\0";
-    disk[0x100..0x100 + bye.len()].copy_from_slice(bye);
+    disk[..code.len()].copy_from_slice(code);
+    for (at, text) in [0x40, 0x100].into_iter().zip(texts) {
+        disk[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     disk
 }
@@ -79,8 +79,14 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) fn new() -> Self {
+        let hello = "firstboot: tiny: applied 1 files in 1 ms, 0 unchanged\r\n\r\ntiny login: ";
+        Self::of(&boot_sector(&CODE, [hello, "\r\nbye\r\n"]))
+    }
+
+    /// One whose machines have this disk.
+    pub(super) fn of(disk: &[u8]) -> Self {
         let lab = Self { root: qemu_root(), folder: tempfile::tempdir().unwrap() };
-        fs::write(lab.path("disk.raw"), boot_sector()).unwrap();
+        fs::write(lab.path("disk.raw"), disk).unwrap();
         let sandbox = Sandbox::new(&lab.root).lend(lab.folder.path(), "/kiln/lab").cwd("/kiln/lab");
         sandbox.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "disk.raw", "tiny.qcow2"]).unwrap();
         lab.describe('a', "22,6443");
@@ -117,18 +123,22 @@ impl Lab {
     }
 
     pub(super) fn up_with(&self, node: Option<&str>, capture: bool) -> Result<StatusReport, DriverError> {
-        let request = UpRequest {
+        up(&UpRequest { node, capture, ..self.request() }, &Progress::new())
+    }
+
+    /// All machines, up to their prompts.
+    pub(super) fn request(&self) -> UpRequest<'_> {
+        UpRequest {
             results: self.folder.path(),
             runner: Runner::Qemu(&self.root),
-            node,
+            node: None,
             accel: Accel::Auto,
             firmware: None,
-            capture,
+            capture: false,
             options: &[],
             wait: Wait::Login,
             timeout: Duration::from_secs(60),
-        };
-        up(&request, &Progress::new())
+        }
     }
 
     pub(super) fn down(&self, node: Option<&str>, grace: u64, delete: bool) -> Result<(), DriverError> {

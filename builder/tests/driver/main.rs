@@ -2,6 +2,7 @@
 //! the power button. They fetch the root `qemu` into the store.
 
 mod card;
+mod kvm;
 mod lab;
 
 use std::net::TcpStream;

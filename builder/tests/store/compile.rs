@@ -122,7 +122,7 @@ fn what_is_not_the_locks_is_compiled_again() {
 fn a_newer_lock_compiles_nothing_anew() {
     let project = Project::with_content();
     let key = |lock: &Lock| {
-        source::key(&project.path(""), lock, &lock.build["hello"], Arch::Amd64).unwrap().folder()
+        source::key(&project.path(""), lock, ("hello", &lock.build["hello"]), Arch::Amd64).unwrap().folder()
     };
     let mut lock = project.lock();
     let before = key(&lock);

@@ -48,7 +48,7 @@ fn what_the_lock_reaches_stays_and_everything_else_goes() {
     let kept = [
         roots::key(&lock, "base", arch),
         base::key(&root, &lock, &roots::key(&lock, "tools", arch), arch).unwrap(),
-        source::key(&root, &lock, build, arch).unwrap(),
+        source::key(&root, &lock, ("hello", build), arch).unwrap(),
     ];
     kept.iter().for_each(|key| make(&store, key));
     // A package, a source, both kinds of download for both architectures, a file of this machine.

@@ -124,7 +124,7 @@ impl Project {
     fn key(&self) -> StepKey {
         let (root, lock, arch) = (self.path(""), self.lock(), Arch::Amd64);
         let build = &lock.build["hello"];
-        source::key(&root, &lock, build, arch).unwrap()
+        source::key(&root, &lock, ("hello", build), arch).unwrap()
     }
 
     /// The source build of `hello`, as if it had been compiled; the name of its step.

@@ -1,11 +1,12 @@
 //! Recipes in a temporary folder, laid over each other.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
 
-use super::{Components, overlay};
+use super::{ComponentFile, Components, overlay};
 use crate::profile::Profile;
 use crate::role::{Context, Role};
 use crate::tree::{Content, Node, Tree};
@@ -42,8 +43,11 @@ impl Recipes {
         let role = Role::load(self.0.path(), "high", "low").unwrap();
         let release = toml::from_str(RELEASE).unwrap();
         let context = Context::new(&profile, &profile.cluster, &release, &[]).of(&role);
-        let files = ["one", "two"].map(|name| (name.to_owned(), Path::new("store").join(name)));
-        let components = Components::from([("tools".to_owned(), files.into())]);
+        let one = |name: &str| (name.to_owned(), Path::new("store").join(name).into());
+        let mut files: BTreeMap<_, ComponentFile> = ["one", "two"].map(one).into();
+        let of = Some("two".to_owned());
+        files.insert("second".to_owned(), ComponentFile { of, ..files["two"].clone() });
+        let components = Components::from([("tools".to_owned(), files)]);
         let shorten = |error: crate::error::Error| {
             error.to_string().replace(&format!("{}/", self.0.path().display()), "")
         };
@@ -94,6 +98,15 @@ fn the_recipe_of_the_runtime_is_the_profiles() {
     assert_eq!(names("low"), Ok(vec!["low".to_owned(), "high".to_owned()]));
     let refused: Result<_, String> = names("high");
     assert!(refused.unwrap_err().contains("`extends` leads back to `high`"));
+}
+
+#[test]
+fn a_program_of_several_names_is_there_once() {
+    let install = "[install]\n\"tools:second\" = \"/usr/bin/\"\n\"tools:one\" = \"/usr/bin/first\"\n";
+    let tree = Recipes::new(install, "").overlay().unwrap();
+    assert_eq!(link(&tree, "usr/bin/second"), Some("two"));
+    assert_eq!(file(&tree, "usr/bin/two"), Some((0o755, "store/two".to_owned())));
+    assert_eq!(file(&tree, "usr/bin/first"), Some((0o755, "store/one".to_owned())));
 }
 
 #[test]

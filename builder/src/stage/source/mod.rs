@@ -1,6 +1,8 @@
-//! Builds from source: a recipe's `build.sh` in a package root, with the unpacked source, no network and no clock but
-//! the date of the source. What it makes must be what the lock expects.
+//! Builds from source, in a package root without a network and with no clock but the date of the source: a source package
+//! of Debian by its recipe's script, or Go modules. What they make must be what the lock expects.
 
+mod debian;
+pub(crate) mod go;
 mod released;
 mod unpack;
 
@@ -13,10 +15,10 @@ use walkdir::WalkDir;
 
 use super::roots;
 use crate::error::{Class, Explain, InputError, Result};
-use crate::fetch::causes;
-use crate::lock::format::{Arch, Build, Lock, Sha256Hex};
+use crate::lock::format::{Arch, Build, BuildFrom, Go, Lock, Sha256Hex};
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
+use crate::role::ComponentFile;
 use crate::sandbox::Sandbox;
 use crate::store::{StepKey, Store};
 
@@ -58,6 +60,14 @@ pub enum BuildError {
         /// Where an earlier build's result stays.
         kept: Option<PathBuf>,
     },
+    /// Nobody wrote down yet what it makes.
+    #[error("the lockfile does not say what the source build `{build}` makes for {arch}")]
+    Unexpected {
+        /// Name of the build.
+        build: String,
+        /// The architecture.
+        arch: Arch,
+    },
     /// A source archive is not one.
     #[error("unpacking the source of `{build}`: {message}")]
     Source {
@@ -82,6 +92,7 @@ impl Explain for BuildError {
             }
             Self::Mismatch { kept: Some(folder), .. } => Some(format!("{MEANT}; else {}", again(folder))),
             Self::NoOutput { kept, .. } => kept.as_deref().map(again),
+            Self::Unexpected { build, .. } => Some(format!("builder lock compile {build}")),
             Self::Source { .. } => None,
         }
     }
@@ -91,20 +102,31 @@ impl Explain for BuildError {
 ///
 /// # Errors
 /// When the recipe's folder cannot be read.
-pub fn key(project: &Path, lock: &Lock, build: &Build, arch: Arch) -> Result<StepKey> {
+pub fn key(project: &Path, lock: &Lock, (name, build): (&str, &Build), arch: Arch) -> Result<StepKey> {
     let recipe = recipe(project, build)?;
     let root = roots::key(lock, build.root_for(arch), Arch::HOST);
-    let sources = lock.source.get(&build.source).map(|source| &source.files);
-    Ok(StepKey::new("source", VERSION, &(recipe, sources, root, &build.env, arch)))
+    match &build.from {
+        BuildFrom::Debian { source } => {
+            let sources = lock.source.get(source).map(|source| &source.files);
+            Ok(StepKey::new("source", VERSION, &(recipe, sources, root, &build.env, arch)))
+        }
+        BuildFrom::Go(go) => {
+            let modules: Vec<_> = lock.modules(name).map(|module| (&module.path, &module.version, &module.sum)).collect();
+            // Go compiles Go with nothing of the root.
+            let root = go.cgo.then_some(root);
+            let how = Go { names: BTreeMap::new(), files: BTreeMap::new(), ..go.clone() };
+            Ok(StepKey::new("source", VERSION, &(recipe, modules, how, root, &build.env, arch)))
+        }
+    }
 }
 
 /// The files of a recipe with their hashes.
 fn recipe(project: &Path, build: &Build) -> Result<BTreeMap<String, String>> {
     let folder = project.join(RECIPES).join(&build.recipe);
-    let script = folder.join("build.sh");
-    if !script.exists() {
+    let main = folder.join(if build.go().is_some() { "go.mod" } else { "build.sh" });
+    if !main.exists() {
         let hint = "its name stands in the lockfile's `build` table".to_owned();
-        return Err(InputError::Missing { what: "build recipe", path: script, hint }.into());
+        return Err(InputError::Missing { what: "build recipe", path: main, hint }.into());
     }
     let mut files = BTreeMap::new();
     for entry in WalkDir::new(&folder).sort_by_file_name() {
@@ -118,7 +140,40 @@ fn recipe(project: &Path, build: &Build) -> Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
-/// Runs a build, or finds its result in the store. Returns the folder of its outputs.
+/// Where a build happens.
+struct Workplace<'a> {
+    project: &'a Path,
+    store: &'a Store,
+    lock: &'a Lock,
+    name: &'a str,
+    build: &'a Build,
+    arch: Arch,
+    progress: &'a Progress,
+    /// The root that it runs in.
+    root: PathBuf,
+    /// For what nobody keeps.
+    work: PathBuf,
+    /// For what it makes.
+    out: PathBuf,
+}
+
+impl Workplace<'_> {
+    /// A sandbox with the recipe, a place for what is made and the recipe's environment.
+    fn sandbox(&self) -> Sandbox {
+        let mut sandbox = Sandbox::new(&self.root)
+            .show(&self.project.join(RECIPES).join(&self.build.recipe), "/kiln/recipe")
+            .lend(&self.out, "/kiln/out")
+            .lend(&self.work.join("tmp"), "/kiln/tmp")
+            .env("HOME", "/kiln/tmp")
+            .env("TMPDIR", "/kiln/tmp");
+        for (variable, value) in &self.build.env {
+            sandbox = sandbox.env(variable, value);
+        }
+        sandbox
+    }
+}
+
+/// Runs a build, or finds its result in the store. Returns the folder of its outputs, which are what the lock expects.
 ///
 /// # Errors
 /// [`BuildError`], or the recipe's own failure.
@@ -130,48 +185,71 @@ pub fn build(
     arch: Arch,
     progress: &Progress,
 ) -> Result<PathBuf> {
-    let key = key(project, lock, build, arch)?;
-    let root = roots::unpack(store, lock, build.root_for(arch), Arch::HOST, progress)?;
-    let folder = store.step(&key, |folder| {
-        let task = progress.task(&format!("compiling {name} from source"));
-        let (work, out) = (folder.join(".work"), folder.join(".out"));
-        let source = work.join("src");
-        for path in [&source, &out, &work.join("tmp")] {
-            fs::create_dir_all(path)?;
-        }
-        let files = lock.source.get(&build.source).into_iter().flat_map(|source| &source.files);
-        let files = files.map(|file| (file.file.as_str(), store.file(&file.sha256)));
-        let released = unpack::lay_out(files, &work, &source)
-            .and_then(|()| released::released(&source))
-            .map_err(|error| BuildError::Source { build: name.to_owned(), message: causes(&error) })?;
-        let mut sandbox = Sandbox::new(&root.path)
-            .show(&project.join(RECIPES).join(&build.recipe), "/kiln/recipe")
-            .lend(&source, "/kiln/src")
-            .lend(&out, "/kiln/out")
-            .lend(&work.join("tmp"), "/kiln/tmp")
-            .cwd("/kiln/src")
-            .env("HOME", "/kiln/tmp")
-            .env("TMPDIR", "/kiln/tmp")
-            .env("KILN_ARCH", arch.to_string())
-            .env("SOURCE_DATE_EPOCH", released.to_string());
-        for (variable, value) in &build.env {
-            sandbox = sandbox.env(variable, value);
-        }
-        sandbox.run(["bash", "-eu", "/kiln/recipe/build.sh"])?;
-        let made = sums(&out)?;
-        compare(name, build, arch, &made, None)?;
-        for file in made.keys() {
-            fs::rename(out.join(file), folder.join(file))?;
-        }
-        fs::write(folder.join(SUMS), serde_json::to_vec(&made).map_err(std::io::Error::from)?)?;
-        for leftover in [&work, &out] {
-            crate::store::remove_tree(leftover)?;
-        }
-        task.finish();
-        Ok(())
-    })?;
+    if build.output.get(&arch).is_none_or(BTreeMap::is_empty) {
+        return Err(BuildError::Unexpected { build: name.to_owned(), arch }.into());
+    }
+    let folder = make(project, store, lock, (name, build), arch, progress)?;
     check(name, build, arch, &folder)?;
     Ok(folder)
+}
+
+/// The same, whatever it makes: for whoever writes down what it should be.
+///
+/// # Errors
+/// The recipe's own failure; [`BuildError`] when the lock expects something else.
+pub fn make(
+    project: &Path,
+    store: &Store,
+    lock: &Lock,
+    (name, build): (&str, &Build),
+    arch: Arch,
+    progress: &Progress,
+) -> Result<PathBuf> {
+    let key = key(project, lock, (name, build), arch)?;
+    store.step(&key, |folder| {
+        let root = roots::unpack(store, lock, build.root_for(arch), Arch::HOST, progress)?.path;
+        let (work, out) = (folder.join(".work"), folder.join(".out"));
+        for path in [&out, &work.join("tmp")] {
+            fs::create_dir_all(path)?;
+        }
+        let place = Workplace { project, store, lock, name, build, arch, progress, root, work, out };
+        match &build.from {
+            BuildFrom::Debian { source } => debian::compile(&place, source)?,
+            BuildFrom::Go(go) => go::compile(&place, go)?,
+        }
+        let made = sums(&place.out)?;
+        compare(name, build, arch, &made, None)?;
+        for file in made.keys() {
+            fs::rename(place.out.join(file), folder.join(file))?;
+        }
+        fs::write(folder.join(SUMS), serde_json::to_vec(&made).map_err(std::io::Error::from)?)?;
+        for leftover in [&place.work, &place.out] {
+            crate::store::remove_tree(leftover)?;
+        }
+        Ok(())
+    })
+}
+
+/// The files of a result, by the names that recipes use: a program of several names stands under each.
+#[must_use]
+pub fn files(build: &Build, arch: Arch, folder: &Path) -> BTreeMap<String, ComponentFile> {
+    let mut files = BTreeMap::new();
+    for file in build.output.get(&arch).into_iter().flat_map(BTreeMap::keys) {
+        let path = folder.join(file);
+        for name in build.go().and_then(|go| go.names.get(file)).into_iter().flatten() {
+            files.insert(name.clone(), ComponentFile { path: path.clone(), of: Some(file.clone()) });
+        }
+        files.insert(file.clone(), path.into());
+    }
+    files
+}
+
+/// The hashes of what a build made, from its folder in the store.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn made(folder: &Path) -> Result<BTreeMap<String, Sha256Hex>> {
+    Ok(serde_json::from_slice(&fs::read(folder.join(SUMS))?).map_err(std::io::Error::from)?)
 }
 
 /// The hashes of the files that a recipe made.
@@ -186,7 +264,7 @@ fn sums(out: &Path) -> Result<BTreeMap<String, String>> {
 
 /// What the store has is what the lock expects: the lock may say something else now than when it was made.
 fn check(name: &str, build: &Build, arch: Arch, folder: &Path) -> Result<()> {
-    let made = serde_json::from_slice(&fs::read(folder.join(SUMS))?).map_err(std::io::Error::from)?;
+    let made = made(folder)?.into_iter().map(|(file, hash)| (file, hash.to_string())).collect();
     Ok(compare(name, build, arch, &made, Some(folder))?)
 }
 

@@ -1,0 +1,125 @@
+//! Compiles Go modules, without a network: the pinned Go with the recipe's go.mod and go.sum, a module cache laid out from
+//! the store, and flags that keep paths, versions of the host and times out of the programs.
+//!
+//! Go's build cache is in the store's scratch folder: a compile that was killed goes on, and what several builds compile
+//! of the same modules is compiled once.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::Workplace;
+use crate::error::Result;
+use crate::go;
+use crate::lock::format::{Arch, Go};
+use crate::progress::Task;
+use crate::sandbox::Sandbox;
+use crate::store::Store;
+
+/// The scratch folder with Go's build cache.
+const CACHE: &str = "go-build";
+
+/// The go command inside.
+const GO: &str = "/kiln/go/bin/go";
+
+/// Seconds of one processor that a package takes, by what Kubernetes took: for what is said before it begins.
+const SECONDS_A_PACKAGE: f64 = 0.4;
+
+/// Compiles the programs of a build into the workplace's `out`.
+pub(super) fn compile(place: &Workplace<'_>, go: &Go) -> Result<()> {
+    let Workplace { name, lock, store, progress, .. } = *place;
+    let toolchain = go::toolchain(store, lock, go, progress)?;
+    let modules = place.work.join("modules");
+    fs_err::create_dir_all(&modules)?;
+    go::lay_out(store, go::modules(lock, name), &modules)?;
+    let cache = store.scratch(CACHE);
+    fs_err::create_dir_all(&cache)?;
+    // It goes when nobody compiles any more.
+    let _used = store.share(CACHE)?;
+    let sandbox = sandbox(place, go, &[(&toolchain, "/kiln/go", false), (&modules, "/kiln/modules", true), (&cache, "/kiln/cache", true)]);
+    let tags = format!("-tags={}", go.tags.join(","));
+    let list = ["list", "-deps", "-f={{.ImportPath}}", &tags];
+    let packages = go.programs.values().map(String::as_str);
+    let listed = sandbox.run([GO].into_iter().chain(list).chain(packages))?;
+    let total = listed.iter().filter(|byte| **byte == b'\n').count();
+    let task = progress.counted(&format!("compiling {name} from source"), "packages", total, estimate(total));
+    let flags = flags(go);
+    for (program, package) in &go.programs {
+        let out = format!("/kiln/out/{program}");
+        let build = ["build", "-v", "-trimpath", "-buildvcs=false", &tags, &flags, "-o", &out, package];
+        watch(&sandbox, [GO].into_iter().chain(build), &task)?;
+    }
+    task.finish();
+    Ok(())
+}
+
+/// Runs the go command; it tells a line for each package that it begins.
+fn watch<'a>(sandbox: &Sandbox, argv: impl Iterator<Item = &'a str>, task: &Task<'_>) -> Result<()> {
+    let mut at = 0;
+    let mut buffer = vec![0; 1 << 16];
+    sandbox.watch(argv, |log: &File| {
+        while let Ok(read @ 1..) = log.read_at(&mut buffer, at) {
+            at += read as u64;
+            task.advance(buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64);
+        }
+    })?;
+    Ok(())
+}
+
+fn sandbox(place: &Workplace<'_>, go: &Go, folders: &[(&Path, &str, bool)]) -> Sandbox {
+    let mut sandbox = place.sandbox().cwd("/kiln/recipe");
+    for (from, to, writable) in folders {
+        sandbox = if *writable { sandbox.lend(from, *to) } else { sandbox.show(from, *to) };
+    }
+    let fixed = [
+        ("GO111MODULE", "on"),
+        ("GOCACHE", "/kiln/cache"),
+        ("GOENV", "off"),
+        ("GOFLAGS", "-mod=readonly -modcacherw"),
+        ("GOMODCACHE", "/kiln/modules"),
+        ("GOOS", "linux"),
+        ("GOPROXY", "off"),
+        ("GOSUMDB", "off"),
+        ("GOTOOLCHAIN", "local"),
+        ("GOAMD64", "v1"),
+        ("GOARM64", "v8.0"),
+        ("CGO_ENABLED", if go.cgo { "1" } else { "0" }),
+        ("CC", compiler(place.arch)),
+    ];
+    for (name, value) in fixed {
+        sandbox = sandbox.env(name, value);
+    }
+    sandbox.env("GOARCH", place.arch.to_string())
+}
+
+/// Debian's names of the C compilers, for programs that hold C.
+fn compiler(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "x86_64-linux-gnu-gcc",
+        Arch::Arm64 => "aarch64-linux-gnu-gcc",
+    }
+}
+
+/// No symbols, no build id, and the variables.
+fn flags(go: &Go) -> String {
+    let variables = go.variables.iter().map(|(name, value)| format!(" -X '{name}={}'", go.filled(value)));
+    let linked = if go.cgo { " -extldflags=-static" } else { "" };
+    format!("-ldflags=-s -w -buildid={linked}{}", variables.collect::<String>())
+}
+
+/// About how long so many packages take on this machine, in seconds.
+fn estimate(packages: usize) -> u64 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (packages as f64 * SECONDS_A_PACKAGE / processors as f64) as u64
+}
+
+/// Removes Go's build cache, when nobody compiles.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(crate) fn clean(store: &Store) -> std::io::Result<()> {
+    match store.try_lock(CACHE)? {
+        Some(_alone) => crate::store::remove_tree(&store.scratch(CACHE)),
+        None => Ok(()),
+    }
+}
