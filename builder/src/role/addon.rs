@@ -54,8 +54,6 @@ struct Recipe {
 pub struct Addon {
     /// Its name: that of its folder.
     pub name: String,
-    /// The release's container images that its pods run.
-    pub images: BTreeSet<String>,
     layer: Layer,
 }
 
@@ -184,7 +182,7 @@ fn made(project: &Path, profile: &Profile, name: &str, recipe: &Recipe) -> Resul
             ..Image::default()
         },
     };
-    Ok(Addon { name: name.to_owned(), images: recipe.images.clone(), layer })
+    Ok(Addon { name: name.to_owned(), layer })
 }
 
 /// An address of a range by its number, the first host's being 1.
