@@ -185,7 +185,9 @@ impl Cause {
 
 /// What the go command said, without its progress and without passwords.
 pub(super) fn told(stderr: &str) -> String {
-    let lines = stderr.lines().filter(|line| !line.starts_with("go: downloading "));
+    // What follows that line is advice of the go command's own.
+    let lines = stderr.lines().take_while(|line| !line.contains("SECURITY ERROR"));
+    let lines = lines.filter(|line| !line.starts_with("go: downloading ") && !line.trim().is_empty());
     let lines: Vec<String> = lines
         .map(|line| {
             let words =
