@@ -31,7 +31,7 @@ impl Explain for UnknownBuild {
 /// # Errors
 /// [`UnknownBuild`].
 pub fn wanted(lock: &Lock, names: &[String], arch: Arch) -> Result<Vec<String>, UnknownBuild> {
-    for name in names.iter().filter(|name| !lock.build.contains_key(*name)) {
+    if let Some(name) = names.iter().find(|name| !lock.build.contains_key(*name)) {
         let known = || lock.build.keys().map(String::as_str);
         let hint = match nearest(name, known()) {
             Some(close) => format!("did you mean `{close}`?"),
