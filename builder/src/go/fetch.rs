@@ -75,7 +75,8 @@ fn of_build(
         return Ok(());
     }
     let root = roots::unpack(store, lock, &build.build.root, Arch::HOST, progress)?.path;
-    let fetcher = Fetcher { store, build, cache: scratch.join("cache"), task };
+    let first = lacking.first().map(ToString::to_string).unwrap_or_default();
+    let fetcher = Fetcher { store, build, cache: scratch.join("cache"), task, first };
     if let Some(go) = lacking.iter().copied().find(|module| is_toolchain(module)) {
         let command = Command::new(&root, None, scratch)?;
         let module = go.to_string();
@@ -108,6 +109,8 @@ struct Fetcher<'a> {
     build: GoBuild<'a>,
     cache: PathBuf,
     task: &'a Task<'a>,
+    /// The first module that is missing.
+    first: String,
 }
 
 impl Fetcher<'_> {
@@ -119,7 +122,7 @@ impl Fetcher<'_> {
             self.task.advance(bytes.saturating_sub(seen));
             seen = seen.max(bytes);
         });
-        run.map_err(|error| failed(self.build, error))?;
+        run.map_err(|error| failed(self.build, Some(&self.first), error))?;
         if let Some(module) = wanted.iter().find(|module| !self.has(module)) {
             let (build, module) = (self.build.name.to_owned(), module.to_string());
             return Err(GoError::Unread { build, module }.into());

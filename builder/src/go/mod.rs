@@ -118,12 +118,17 @@ pub fn check_recipe(project: &Path, GoBuild { name, build, go }: GoBuild<'_>) ->
     Ok(())
 }
 
-/// What the go command's failure is for a build.
-fn failed(GoBuild { name, build, .. }: GoBuild<'_>, error: SandboxError) -> Error {
+/// What the go command's failure is for a build; `asked` is the module that it should have brought.
+fn failed(GoBuild { name, build, .. }: GoBuild<'_>, asked: Option<&str>, error: SandboxError) -> Error {
     match error {
         SandboxError::Failed { stderr, .. } => {
             let (build, recipe) = (name.to_owned(), build.recipe.clone());
-            GoError::Fetch { build, recipe, message: error::told(&stderr) }.into()
+            let told = error::told(&stderr);
+            let message = match asked {
+                Some(module) if !told.contains(module) => format!("{module}: {told}"),
+                _ => told,
+            };
+            GoError::Fetch { build, recipe, message }.into()
         }
         other => other.into(),
     }

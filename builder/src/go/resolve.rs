@@ -75,8 +75,9 @@ impl Resolver<'_> {
         let (toolchain, go_module) = self.toolchain(&root, &scratch.join("toolchain"), build)?;
         let command = Command::new(&root, Some(&toolchain), &own)?;
         let recipe = self.project.join(RECIPES).join(&build.build.recipe);
-        let run =
-            |command: &Command, args: &[&str]| command.run(args, || ()).map_err(|error| failed(build, error));
+        let run = |command: &Command, args: &[&str]| {
+            command.run(args, || ()).map_err(|error| failed(build, None, error))
+        };
         let args = list(build.go);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         for arch in embedded::ARCHITECTURES {
@@ -124,8 +125,9 @@ impl Resolver<'_> {
             ("k8s.io/kubernetes", Some(major), Some(minor)) => format!("{module}@{major}.{minor}"),
             _ => format!("{module}@latest"),
         };
-        let listed =
-            command.run(&["list", "-m", "-json", &asked], || ()).map_err(|error| failed(build, error))?;
+        let listed = command
+            .run(&["list", "-m", "-json", &asked], || ())
+            .map_err(|error| failed(build, None, error))?;
         let listed: Listed = serde_json::from_slice(&listed).map_err(std::io::Error::from)?;
         crate::store::remove_tree(&scratch)?;
         Ok(Some(listed.version))
@@ -143,7 +145,7 @@ impl Resolver<'_> {
         }
         let command = Command::new(root, None, scratch)?;
         let name = format!("{TOOLCHAIN}@{}", build.go.toolchain_version());
-        command.run(&["mod", "download", &name], || ()).map_err(|error| failed(build, error))?;
+        command.run(&["mod", "download", &name], || ()).map_err(|error| failed(build, None, error))?;
         let cache = scratch.join("cache");
         let found = Self::found(&cache, build)?.into_iter().find(super::is_toolchain);
         let lost = || GoError::Toolchain { module: name.clone(), message: "it did not come".to_owned() };
