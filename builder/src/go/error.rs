@@ -145,6 +145,7 @@ impl Cause {
             Self::Wrong
         } else if says(&[
             "missing go.sum entry",
+            "errors parsing go.mod",
             "updates to go.mod needed",
             "go mod tidy",
             "malformed go.sum",
