@@ -3,14 +3,21 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
+use builder::stage::source;
+use builder::store::Store;
 use fs_err as fs;
 use support::{BUILDER, fresh, project};
 use toml_edit::{DocumentMut, Item, Table, value};
+use walkdir::WalkDir;
 
 /// The module that the program is made of.
 const MODULE: &str = "greet.example/greet";
@@ -91,13 +98,27 @@ impl Project {
         .unwrap();
     }
 
-    /// Runs a command with a proxy.
+    /// The environment of a person with a proxy.
+    fn variables(&self, proxy: &str) -> [(&'static str, OsString); 4] {
+        [
+            ("HOME", self.folder.clone().into()),
+            ("GOPROXY", proxy.into()),
+            ("GONOSUMDB", "greet.example".into()),
+            ("KILN_STORE", support::store().into()),
+        ]
+    }
+
+    /// A command with a proxy.
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
-    fn run(&self, proxy: &str, args: &[&str]) -> Said {
+    fn command(&self, proxy: &str, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(BUILDER);
-        command.current_dir(&self.folder).args(args).env("HOME", &self.folder);
-        command.env("GOPROXY", proxy).env("GONOSUMDB", "greet.example").env("KILN_STORE", support::store());
-        let output = command.output().unwrap();
+        command.current_dir(&self.folder).args(args).envs(self.variables(proxy));
+        command
+    }
+
+    /// Runs a command with a proxy.
+    fn run(&self, proxy: &str, args: &[&str]) -> Said {
+        let output = self.command(proxy, args).output().unwrap();
         let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { code: output.status.code(), stdout: told(&output.stdout), stderr: told(&output.stderr) }
     }
@@ -245,6 +266,12 @@ fn a_program_of_ones_own_is_fetched_pinned_compiled_and_every_fault_of_a_proxy_n
     wrong(&url, &["fetching the Go modules of `greeter`", &name, "hint: "]);
     wrong("http://127.0.0.1:9", &[&name, "connection refused", "hint: run the same command again"]);
     wrong("off", &[&name, "GOPROXY=off", "hint: "]);
+    if support::long() {
+        // It takes the connection, and then nothing comes.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        wrong(&url, &[&name, "nothing came for 120 s", "hint: run the same command again"]);
+    }
 
     // Another content under the same version.
     let folder = format!("file://{}", ours.folder.join("proxy").display());
@@ -281,7 +308,69 @@ fn a_program_of_ones_own_is_fetched_pinned_compiled_and_every_fault_of_a_proxy_n
     assert!(said.stderr.contains("v9.9.9") && said.stderr.contains("go mod tidy"), "{}", said.stderr);
     fs::write(ours.recipe("go.mod"), go_mod).unwrap();
 
-    // And then everything is right again.
+    // And then everything is right again, whatever ends a compile.
+    kill_a_compile(&ours);
+    fill_the_disk(&ours);
     assert!(ours.good(&["lock", "compile", "greeter"]).contains(&hash));
     ours.forget();
+}
+
+/// Go's build cache.
+fn cache() -> PathBuf {
+    support::store().join("scratch/go-build")
+}
+
+/// What the compiler has put into Go's build cache, by name, with when.
+fn compiled() -> BTreeMap<PathBuf, SystemTime> {
+    let files = WalkDir::new(cache())
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.file_type().is_file() && entry.file_name().to_string_lossy().ends_with("-d"));
+    files.map(|entry| (entry.path().to_owned(), entry.metadata().unwrap().modified().unwrap())).collect()
+}
+
+/// A compile is killed in the middle: nothing half is in the store, and what was compiled stays for the next one.
+fn kill_a_compile(ours: &Project) {
+    ours.forget();
+    let store = Store::open(&support::store()).unwrap();
+    source::go::clean(&store).unwrap();
+    // As long as somebody uses the cache it stays, so that it can be looked at afterwards.
+    let _used = store.share("go-build").unwrap();
+    let proxy = format!("file://{}", ours.folder.join("proxy").display());
+    let mut command = ours.command(&proxy, &["lock", "compile", "greeter"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let before = loop {
+        let before = compiled();
+        if before.len() > 20 {
+            break before;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it was through before it could be killed");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(ours.kept().iter().all(|step| !step.starts_with("source-")), "{:?}", ours.kept());
+    ours.good(&["lock", "compile", "greeter"]);
+    let after = compiled();
+    let kept = before.iter().filter(|(path, when)| after.get(*path) == Some(*when)).count();
+    // One may have been half written.
+    assert!(kept + 2 >= before.len() && after.len() > kept, "{kept} of {} were kept", before.len());
+}
+
+/// Nothing is left of a compile that the disk has no room for, and the error names the cause.
+#[expect(clippy::disallowed_methods, reason = "the program under test")]
+fn fill_the_disk(ours: &Project) {
+    ours.forget();
+    source::go::clean(&Store::open(&support::store()).unwrap()).unwrap();
+    fs::create_dir_all(cache()).unwrap();
+    let proxy = format!("file://{}", ours.folder.join("proxy").display());
+    let small = "mount -t tmpfs -o size=4m tmpfs \"$0\" && exec \"$@\"";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", small]).arg(cache()).arg(BUILDER);
+    command.args(["lock", "compile", "greeter"]).current_dir(&ours.folder).envs(ours.variables(&proxy));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no space left on device") && said.contains("hint: "), "{said}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(ours.kept().iter().all(|step| !step.starts_with("source-")), "{:?}", ours.kept());
 }

@@ -24,8 +24,8 @@ use crate::oci;
 use crate::plan::{self, Plan};
 use crate::profile::PROFILES;
 use crate::role::ROLES;
+use crate::stage::source;
 use crate::stage::source::RECIPES;
-use crate::stage::{component, source};
 use crate::store::{Store, record, verify};
 use crate::tree::{Content, Tree, merge};
 pub use home::{Home, MARK, MadeFor};
@@ -163,7 +163,7 @@ impl Bundle {
     /// Components that are built here and those whose files lie here.
     fn components(&mut self, plan: &Plan, store: &Store) -> Result<()> {
         let (lock, arch) = (&plan.lock, plan.arch);
-        for (name, component) in component::closure(&plan.release, &plan.components()) {
+        for (name, component) in plan.used_components() {
             match component {
                 Component::Build { build: build_name } => {
                     let Some(build) = lock.build.get(build_name) else { continue };

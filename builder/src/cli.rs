@@ -5,6 +5,7 @@
 mod build;
 mod bundle;
 mod doctor;
+mod export;
 mod lock;
 mod seed;
 mod store;
@@ -55,6 +56,8 @@ enum Command {
     Fetch(build::Fetch),
     /// Write everything that a profile's builds need to one file
     Bundle(bundle::Bundle),
+    /// Write what a build of the lockfile compiles to a folder
+    Export(export::Export),
     /// Write what makes a machine one node: a NoCloud disk with its keys
     Seed(seed::Seed),
     /// Make or check the lockfile
@@ -87,6 +90,7 @@ impl Command {
             Self::Build(build) => build.run(global),
             Self::Fetch(fetch) => fetch.run(global),
             Self::Bundle(bundle) => bundle.run(global),
+            Self::Export(export) => export.run(global),
             Self::Seed(seed) => seed.run(global),
             Self::Lock(lock) => lock.run(global),
             Self::Store(store) => store.run(global),

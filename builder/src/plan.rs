@@ -4,14 +4,14 @@
 mod inputs;
 mod roles;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use firstboot::schema;
 
 use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::input::nearest;
-use crate::lock::format::{Arch, ContainerImage, Lock, Release};
+use crate::lock::format::{Arch, Component, ContainerImage, Lock, Release};
 use crate::profile::Profile;
 use crate::role::{Addon, Role, addon};
 use crate::unchanged::Looks;
@@ -199,9 +199,21 @@ impl Plan {
         self.roles.iter().flat_map(Role::components).collect()
     }
 
+    /// The components that the roles install, and those that the container images in them are made of.
+    #[must_use]
+    pub fn used_components(&self) -> BTreeMap<&String, &Component> {
+        self.release.used(&self.components(), |image| self.has_image(image))
+    }
+
     /// The release's container images that the roles install, by name.
     pub fn container_images(&self) -> impl Iterator<Item = (&String, &ContainerImage)> {
-        self.release.image.iter().filter(|(name, _)| self.roles.iter().any(|role| role.has_image(name)))
+        self.release.image.iter().filter(|(name, _)| self.has_image(name))
+    }
+
+    /// Whether a role installs a container image.
+    #[must_use]
+    pub fn has_image(&self, name: &str) -> bool {
+        self.roles.iter().any(|role| role.has_image(name))
     }
 }
 

@@ -284,7 +284,7 @@ impl Store {
     ///
     /// # Errors
     /// When the lock file cannot be opened.
-    pub(crate) fn share(&self, key: &str) -> io::Result<KeyLock> {
+    pub fn share(&self, key: &str) -> io::Result<KeyLock> {
         let file = self.lock_file(key)?;
         file.lock_shared()?;
         Ok(KeyLock { _file: file })

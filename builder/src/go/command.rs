@@ -1,14 +1,17 @@
 //! The go command in a sandbox with the host's network and the person's settings. It fetches and looks; it never
 //! compiles.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs_err as fs;
 
 use super::settings::{self, ENVIRONMENT, HOME};
 use crate::lock::format::{Arch, Go};
-use crate::sandbox::{Sandbox, SandboxError};
+use crate::sandbox::{LOOK, Sandbox, SandboxError};
 
 /// The module cache inside.
 const CACHE: &str = "/kiln/cache";
@@ -19,10 +22,18 @@ const GO: &str = "/kiln/go";
 /// The recipe inside.
 const RECIPE: &str = "/kiln/recipe";
 
+/// How long it may work without that anything comes: longer than it takes to compute what Kubernetes is made of.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often it is looked whether something came.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// A go command that is ready to run.
 #[derive(Debug, Clone)]
 pub(super) struct Command {
     sandbox: Sandbox,
+    /// The module cache outside.
+    cache: PathBuf,
     program: String,
 }
 
@@ -58,7 +69,7 @@ impl Command {
             }
             None => "go".to_owned(),
         };
-        Ok(Self { sandbox, program })
+        Ok(Self { sandbox, cache, program })
     }
 
     /// The same in a recipe's folder, for what it compiles for an architecture.
@@ -66,24 +77,54 @@ impl Command {
         let sandbox = self.sandbox.clone().show(recipe, RECIPE).cwd(RECIPE);
         let cgo = if go.cgo { "1" } else { "0" };
         let sandbox = sandbox.env("GOOS", "linux").env("GOARCH", arch.to_string()).env("CGO_ENABLED", cgo);
-        Self { sandbox, program: self.program.clone() }
+        Self { sandbox, cache: self.cache.clone(), program: self.program.clone() }
     }
 
-    /// Runs it to its end, with `look` called meanwhile. Returns its standard output.
+    /// Runs it to its end, with `look` called meanwhile. Returns its standard output. When nothing comes for
+    /// [`PATIENCE`], it is given up.
     ///
     /// # Errors
     /// [`SandboxError`], with what it said.
     pub(super) fn run(&self, args: &[&str], mut look: impl FnMut() + Send) -> Result<Vec<u8>, SandboxError> {
         let script = format!(". {HOME}/{ENVIRONMENT}; exec \"$0\" \"$@\"");
         let argv = ["bash", "-c", &script, &self.program].into_iter().chain(args.iter().copied());
-        self.sandbox.watch(argv, |_| look())
+        let (mut idle, mut seen) = (Duration::ZERO, 0);
+        let run = self.sandbox.watch(argv, |_| {
+            look();
+            idle += LOOK;
+            // Looking takes long where much has come: not every time.
+            if idle.as_millis().is_multiple_of(PAUSE.as_millis()) {
+                let bytes = size(&self.cache);
+                (idle, seen) = if bytes == seen { (idle, seen) } else { (Duration::ZERO, bytes) };
+            }
+            if idle < PATIENCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        match run {
+            Err(SandboxError::Failed { program, status, stderr }) if idle >= PATIENCE => {
+                let stderr = format!("{stderr}\nnothing came for {} s", PATIENCE.as_secs());
+                Err(SandboxError::Failed { program, status, stderr })
+            }
+            run => run,
+        }
     }
 }
 
-/// The arguments that list every package of a build's programs, which has every module fetched that they need.
-pub(super) fn list(go: &Go) -> Vec<String> {
-    let mut args = vec!["list".to_owned(), "-deps".to_owned(), "-f={{.ImportPath}}".to_owned()];
-    args.push(format!("-tags={}", go.tags.join(",")));
-    args.extend(go.programs.values().cloned());
-    args
+/// The bytes of everything that was downloaded.
+fn size(cache: &Path) -> u64 {
+    let files = walkdir::WalkDir::new(cache.join("cache")).into_iter().flatten();
+    files.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+/// What lists every package that a build's programs and tests are made of: the arguments of each call. It has every module
+/// fetched that they need.
+pub(crate) fn list(go: &Go) -> Vec<Vec<String>> {
+    let of = |flags: &[&str], packages: &BTreeMap<String, String>| {
+        let fixed = ["list", "-deps", "-f={{.ImportPath}}"].iter().chain(flags);
+        let mut args: Vec<String> = fixed.map(ToString::to_string).collect();
+        args.push(format!("-tags={}", go.tags.join(",")));
+        args.extend(packages.values().cloned());
+        (!packages.is_empty()).then_some(args)
+    };
+    // What only the tests of a dependency need is not asked for.
+    [of(&[], &go.programs), of(&["-test"], &go.tests)].into_iter().flatten().collect()
 }

@@ -90,12 +90,15 @@ fn of_build(
     lay_out(store, modules(lock, build.name), &fetcher.cache)?;
     let recipe = project.join(RECIPES).join(&build.build.recipe);
     let command = Command::new(&root, Some(&toolchain), scratch)?;
-    let args = list(build.go);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    for (index, arch) in embedded::ARCHITECTURES.into_iter().enumerate() {
-        let last = index + 1 == embedded::ARCHITECTURES.len();
-        let wanted = if last { lacking.as_slice() } else { &[] };
-        fetcher.run(&command.of_recipe(&recipe, build.go, arch), &args, wanted).inspect_err(|_| {
+    let lists = list(build.go);
+    let calls: Vec<_> = lists
+        .iter()
+        .flat_map(|args| embedded::ARCHITECTURES.into_iter().map(move |arch| (arch, args)))
+        .collect();
+    for (index, (arch, args)) in calls.iter().enumerate() {
+        let wanted = if index + 1 == calls.len() { lacking.as_slice() } else { &[] };
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        fetcher.run(&command.of_recipe(&recipe, build.go, *arch), &args, wanted).inspect_err(|_| {
             // What came and is right need not come again.
             let _ = fetcher.admit(lacking.iter().copied().filter(|module| fetcher.has(module)));
         })?;

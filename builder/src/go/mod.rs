@@ -20,6 +20,7 @@ use std::path::Path;
 use fs_err as fs;
 
 pub(crate) use cache::lay_out;
+pub(crate) use command::list;
 pub(crate) use toolchain::{folder_key as toolchain_key, unpack as toolchain};
 
 use crate::error::{Error, Result};

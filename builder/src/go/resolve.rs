@@ -78,10 +78,11 @@ impl Resolver<'_> {
         let run = |command: &Command, args: &[&str]| {
             command.run(args, || ()).map_err(|error| failed(build, None, error))
         };
-        let args = list(build.go);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        for arch in embedded::ARCHITECTURES {
-            run(&command.of_recipe(&recipe, build.go, arch), &args)?;
+        for args in list(build.go) {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            for arch in embedded::ARCHITECTURES {
+                run(&command.of_recipe(&recipe, build.go, arch), &args)?;
+            }
         }
         let mut modules = Self::found(&own.join("cache"), build)?;
         // In a folder without a go.sum, so that the checksum database has the last word.

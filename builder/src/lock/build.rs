@@ -39,7 +39,7 @@ pub enum From {
         source: String,
     },
     /// Go modules, as the recipe's `go.mod` and `go.sum` say.
-    Go(Go),
+    Go(Box<Go>),
 }
 
 impl Build {
@@ -113,7 +113,7 @@ impl TryFrom<WrittenBuild> for Build {
         let WrittenBuild { source, go, recipe, root, cross, env, output } = written;
         let from = match (source, go) {
             (Some(source), None) => From::Debian { source },
-            (None, Some(go)) => From::Go(go),
+            (None, Some(go)) => From::Go(Box::new(go)),
             _ => return Err("a build has one of `source` and `go`".to_owned()),
         };
         Ok(Self { recipe, from, root, cross, env, output })
@@ -124,7 +124,7 @@ impl std::convert::From<Build> for WrittenBuild {
     fn from(Build { recipe, from, root, cross, env, output }: Build) -> Self {
         let (source, go) = match from {
             From::Debian { source } => (Some(source), None),
-            From::Go(go) => (None, Some(go)),
+            From::Go(go) => (None, Some(*go)),
         };
         Self { source, go, recipe, root, cross, env, output }
     }

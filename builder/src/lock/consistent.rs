@@ -96,24 +96,18 @@ impl Lock {
         for (image, made) in &release.image {
             let by = format!("release.{name}.image.{image}");
             plain(image, &by)?;
-            let program = match &made.content {
-                Content::Program(Program { program, .. }) => program,
+            let made = match &made.content {
+                Content::Made(made) => made,
                 Content::Registry(digest) => {
                     check_registry(&made.reference, digest, &by)?;
                     continue;
                 }
             };
-            let Some((component, file)) = program.split_once(':') else {
-                return Err(Fault::written(format!("`{by}.program` is `{program}`, not `component:file`")));
-            };
-            known("component", component, &release.component, &by)?;
-            if let Some(files) = release.component.get(component).and_then(Component::all_names) {
-                known(
-                    "file",
-                    file,
-                    &files.into_iter().map(|name| (name.to_owned(), ())).collect(),
-                    &format!("{by}.program"),
-                )?;
+            if let Some(root) = &made.root {
+                known("root", root, &self.root, &format!("{by}.root"))?;
+            }
+            if let Some(Program { program, .. }) = &made.program {
+                check_program(program, release, &by)?;
             }
         }
         Ok(())
@@ -223,14 +217,19 @@ fn check_go(go: &Go, by: &str) -> Result<(), Fault> {
     if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
         return wrong(format!(".toolchain` is `{}`, not a version such as `go1.27.3`", go.toolchain));
     }
-    if go.programs.is_empty() {
+    if go.programs.is_empty() && go.tests.is_empty() {
         return wrong(".programs` names no program".to_owned());
     }
-    for (name, package) in &go.programs {
-        plain(name, &format!("{by}.go.programs"))?;
-        if package.is_empty() || package.starts_with('-') || package.contains(char::is_whitespace) {
-            return wrong(format!(".programs.{name}`: `{package}` is no package"));
+    for (key, packages) in [("programs", &go.programs), ("tests", &go.tests)] {
+        for (name, package) in packages {
+            plain(name, &format!("{by}.go.{key}"))?;
+            if package.is_empty() || package.starts_with('-') || package.contains(char::is_whitespace) {
+                return wrong(format!(".{key}.{name}`: `{package}` is no package"));
+            }
         }
+    }
+    if let Some(name) = go.tests.keys().find(|name| go.programs.contains_key(*name)) {
+        return wrong(format!(".tests.{name}` is one of its programs, too"));
     }
     for (name, further) in &go.names {
         known("program", name, &go.programs, &format!("{by}.go.names"))?;
@@ -294,6 +293,17 @@ fn check_downloads(downloads: &[Download], by: &str) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// A container image's program is a file of a component.
+fn check_program(program: &str, release: &Release, by: &str) -> Result<(), Fault> {
+    let Some((component, file)) = program.split_once(':') else {
+        return Err(Fault::written(format!("`{by}.program` is `{program}`, not `component:file`")));
+    };
+    known("component", component, &release.component, by)?;
+    let Some(files) = release.component.get(component).and_then(Component::all_names) else { return Ok(()) };
+    let files = files.into_iter().map(|name| (name.to_owned(), ())).collect();
+    known("file", file, &files, &format!("{by}.program"))
 }
 
 /// An image of a registry that can be asked for, of some architecture.

@@ -1,5 +1,5 @@
-//! The container images of a release, as the lockfile writes them: made of one program, or taken from a registry by
-//! digest.
+//! The container images of a release, as the lockfile writes them: made of a program, of packages or of both, or taken
+//! from a registry by digest.
 //!
 //! It owns the format and which keys go together; whether names lead somewhere is `consistent`'s concern.
 
@@ -24,13 +24,24 @@ pub struct ContainerImage {
 /// What is in a container image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// One program of a component.
-    Program(Program),
+    /// Packages, a program or both.
+    Made(Made),
     /// What the reference's registry has: the digest of an index or of a manifest, per architecture.
     Registry(BTreeMap<Arch, Digest>),
 }
 
-/// One program as a container image.
+/// A container image that is made here. It has a root, a program or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The root of the lock whose packages lie in it, unpacked.
+    pub root: Option<String>,
+    /// The program, above them.
+    pub program: Option<Program>,
+    /// Command line.
+    pub entrypoint: Vec<String>,
+}
+
+/// One program in a container image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// The program: `component:file`.
@@ -39,8 +50,6 @@ pub struct Program {
     pub path: String,
     /// Names that link to it.
     pub links: Vec<String>,
-    /// Command line.
-    pub entrypoint: Vec<String>,
 }
 
 impl ContainerImage {
@@ -48,7 +57,7 @@ impl ContainerImage {
     #[must_use]
     pub fn is_for(&self, arch: Arch) -> bool {
         match &self.content {
-            Content::Program(_) => true,
+            Content::Made(_) => true,
             Content::Registry(digest) => digest.contains_key(&arch),
         }
     }
@@ -57,7 +66,16 @@ impl ContainerImage {
     #[must_use]
     pub fn component(&self) -> Option<&str> {
         match &self.content {
-            Content::Program(program) => Some(program.program.split_once(':')?.0),
+            Content::Made(made) => Some(made.program.as_ref()?.program.split_once(':')?.0),
+            Content::Registry(_) => None,
+        }
+    }
+
+    /// The root whose packages lie in it, if any.
+    #[must_use]
+    pub fn root(&self) -> Option<&str> {
+        match &self.content {
+            Content::Made(made) => made.root.as_deref(),
             Content::Registry(_) => None,
         }
     }
@@ -70,7 +88,10 @@ impl ContainerImage {
 pub(super) struct WrittenImage {
     /// The name that pods use. With `digest` also where it is fetched: `registry/repository:tag`, written out.
     reference: String,
-    /// The program of an image that is made of one: `component:file`.
+    /// The root of the lock whose packages lie, unpacked, in an image that is made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    root: Option<String>,
+    /// The program of an image that is made here: `component:file`. It lies above what the packages have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     program: Option<String>,
     /// Where the program lies in the image.
@@ -79,7 +100,7 @@ pub(super) struct WrittenImage {
     /// Names that link to the program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     links: Vec<String>,
-    /// The command line of the program's image.
+    /// The command line of an image that is made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entrypoint: Option<Vec<String>>,
     /// What the registry has, per architecture: the digest of an index or of a manifest, `sha256:…`.
@@ -91,44 +112,56 @@ impl TryFrom<WrittenImage> for ContainerImage {
     type Error = String;
 
     fn try_from(written: WrittenImage) -> Result<Self, String> {
-        let WrittenImage { reference, program, path, links, entrypoint, digest } = written;
-        let content = match (program, digest) {
-            (Some(program), None) => Content::Program(Program {
-                program,
-                path: path.ok_or("a container image with `program` needs `path`")?,
-                links,
-                entrypoint: entrypoint.ok_or("a container image with `program` needs `entrypoint`")?,
-            }),
-            (None, Some(digest)) => {
-                let others = [
-                    ("path", path.is_some()),
-                    ("links", !links.is_empty()),
-                    ("entrypoint", entrypoint.is_some()),
-                ];
-                if let Some((key, _)) = others.iter().find(|(_, there)| *there) {
-                    return Err(format!("a container image with `digest` has no `{key}`"));
-                }
-                Content::Registry(digest)
+        let WrittenImage { reference, root, program, path, links, entrypoint, digest } = written;
+        if let Some(digest) = digest {
+            let others = [
+                ("root", root.is_some()),
+                ("program", program.is_some()),
+                ("path", path.is_some()),
+                ("links", !links.is_empty()),
+                ("entrypoint", entrypoint.is_some()),
+            ];
+            return match others.iter().find(|(_, there)| *there) {
+                Some((key, _)) => Err(format!("a container image with `digest` has no `{key}`")),
+                None => Ok(Self { reference, content: Content::Registry(digest) }),
+            };
+        }
+        let program = match (program, path) {
+            (Some(program), Some(path)) => Some(Program { program, path, links }),
+            (Some(_), None) => return Err("a container image with `program` needs `path`".to_owned()),
+            (None, None) if links.is_empty() => None,
+            (None, _) => {
+                return Err("a container image with `path` or `links` needs `program`".to_owned());
             }
-            _ => return Err("a container image has one of `program` and `digest`".to_owned()),
         };
-        Ok(Self { reference, content })
+        if root.is_none() && program.is_none() {
+            return Err("a container image has `root`, `program` or both, or it has `digest`".to_owned());
+        }
+        let entrypoint = entrypoint.ok_or("a container image that is made here needs `entrypoint`")?;
+        Ok(Self { reference, content: Content::Made(Made { root, program, entrypoint }) })
     }
 }
 
 impl From<ContainerImage> for WrittenImage {
     fn from(ContainerImage { reference, content }: ContainerImage) -> Self {
-        let empty =
-            Self { reference, program: None, path: None, links: Vec::new(), entrypoint: None, digest: None };
+        let mut written = Self {
+            reference,
+            root: None,
+            program: None,
+            path: None,
+            links: Vec::new(),
+            entrypoint: None,
+            digest: None,
+        };
         match content {
-            Content::Program(Program { program, path, links, entrypoint }) => Self {
-                program: Some(program),
-                path: Some(path),
-                links,
-                entrypoint: Some(entrypoint),
-                ..empty
-            },
-            Content::Registry(digest) => Self { digest: Some(digest), ..empty },
+            Content::Made(Made { root, program, entrypoint }) => {
+                (written.root, written.entrypoint) = (root, Some(entrypoint));
+                if let Some(Program { program, path, links }) = program {
+                    (written.program, written.path, written.links) = (Some(program), Some(path), links);
+                }
+            }
+            Content::Registry(digest) => written.digest = Some(digest),
         }
+        written
     }
 }

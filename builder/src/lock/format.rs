@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use super::build::{Build, From as BuildFrom};
 use super::component::with_arch;
 pub use super::component::{Chosen, Component, Download, Unpack};
-pub use super::container::{ContainerImage, Content, Program};
+pub use super::container::{ContainerImage, Content, Made, Program};
 use super::go::Modules;
 pub use super::go::{Go, Module, ModuleSum};
 pub use super::hash::{Digest, Hash, Sha256Hex, Sha512Hex};
@@ -190,6 +190,18 @@ impl Release {
         let mut release = self.clone();
         release.image.retain(|_, image| image.is_for(arch));
         release
+    }
+
+    /// The wanted components, and those that container images which are installed are made of.
+    pub fn used(
+        &self,
+        wanted: &BTreeSet<String>,
+        has_image: impl Fn(&str) -> bool,
+    ) -> BTreeMap<&String, &Component> {
+        let images = self.image.iter().filter(|(name, _)| has_image(name));
+        let of_images: BTreeSet<&str> = images.filter_map(|(_, image)| image.component()).collect();
+        let is_used = |name: &String| wanted.contains(name) || of_images.contains(name.as_str());
+        self.component.iter().filter(|(name, _)| is_used(name)).collect()
     }
 }
 

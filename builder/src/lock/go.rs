@@ -24,7 +24,11 @@ pub struct Go {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
     /// Program → its main package; `.` is the recipe's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, String>,
+    /// Program → the package whose tests it runs, as `go test -c` compiles them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tests: BTreeMap<String, String>,
     /// Program → further names of it: links, by which it knows what to be.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, Vec<String>>,
@@ -199,6 +203,7 @@ mod tests {
             toolchain: "go1.27.3".to_owned(),
             module: None,
             programs: BTreeMap::new(),
+            tests: BTreeMap::new(),
             names: BTreeMap::new(),
             tags: Vec::new(),
             variables: BTreeMap::new(),

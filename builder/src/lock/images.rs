@@ -13,7 +13,6 @@ use crate::error::Result;
 use crate::plan::{BASE, EMULATOR, GRUB, TOOLS};
 use crate::profile::{self, Profile};
 use crate::role::{IMAGES, Role, addon};
-use crate::stage::component::closure;
 
 /// An image that another lock would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -89,7 +88,7 @@ fn inputs(lock: &Lock, release: &Release, role: &Role) -> Inputs {
         inputs.insert(format!("root {root}"), packages(lock, root));
     }
     let wanted = role.components();
-    for (name, component) in closure(release, &wanted) {
+    for (name, component) in release.used(&wanted, |image| role.has_image(image)) {
         let beneath = match component {
             Component::Build { build: build_name } => lock.build.get(build_name).map(|build| {
                 let source = build.source().and_then(|source| lock.source.get(source));
@@ -108,7 +107,8 @@ fn inputs(lock: &Lock, release: &Release, role: &Role) -> Inputs {
         );
     }
     for (name, image) in release.image.iter().filter(|(name, _)| role.has_image(name)) {
-        inputs.insert(format!("image {name}"), text(image));
+        let beneath = image.root().map(|root| packages(lock, root)).unwrap_or_default();
+        inputs.insert(format!("image {name}"), format!("{} {beneath}", text(image)));
     }
     inputs
 }

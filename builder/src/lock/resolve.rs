@@ -152,7 +152,7 @@ fn go_modules(
         let same = |known: &Module| before.iter().any(|old| old.is_same(known));
         let unchanged = resolved.go == go && lock.modules(&name).all(same);
         if let Some(entry) = lock.build.get_mut(&name) {
-            entry.from = BuildFrom::Go(resolved.go);
+            entry.from = BuildFrom::Go(Box::new(resolved.go));
             if !unchanged {
                 entry.output.clear();
             }

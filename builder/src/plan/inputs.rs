@@ -1,7 +1,7 @@
 //! Which files a build needs, and where each may be had: packages and sources of the Debian archive, what upstream
 //! publishes, container images of registries, files of this machine. It looks at none of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use toml_edit::Key;
 
@@ -10,7 +10,7 @@ use crate::fetch::local::LocalFile;
 use crate::fetch::{Item, Origin};
 use crate::go::GoBuild;
 use crate::lock::component::with_arch;
-use crate::lock::format::{Arch, Build, Component, Content, Deb, Download, Lock, Release};
+use crate::lock::format::{Arch, Build, Component, Content, Deb, Download, Lock};
 use crate::mirror::Mirrors;
 use crate::oci::Wanted;
 
@@ -29,7 +29,8 @@ impl Plan {
     pub fn items(&self, mirrors: &Mirrors) -> Vec<Item> {
         let mut roots: BTreeSet<(&str, Arch)> = roots(self.arch).into_iter().collect();
         let mut items = Vec::new();
-        let used = used_components(&self.release, &self.components());
+        roots.extend(self.container_images().filter_map(|(_, image)| Some((image.root()?, self.arch))));
+        let used = self.used_components();
         let builds = used.values().filter_map(|component| match component {
             Component::Build { build } => self.lock.build.get(build),
             _ => None,
@@ -65,13 +66,10 @@ impl Plan {
     /// The builds of Go modules that the build of the images needs.
     #[must_use]
     pub fn go_builds(&self) -> Vec<GoBuild<'_>> {
-        let names =
-            used_components(&self.release, &self.components()).into_values().filter_map(|component| {
-                match component {
-                    Component::Build { build } => Some(build),
-                    _ => None,
-                }
-            });
+        let names = self.used_components().into_values().filter_map(|component| match component {
+            Component::Build { build } => Some(build),
+            _ => None,
+        });
         let names: BTreeSet<&String> = names.collect();
         let builds = names.into_iter().filter_map(|name| self.lock.build.get_key_value(name));
         builds.filter_map(|(name, build)| Some(GoBuild { name, build, go: build.go()? })).collect()
@@ -81,7 +79,7 @@ impl Plan {
     #[must_use]
     pub fn local_files(&self) -> Vec<LocalFile> {
         let mut found = Vec::new();
-        for (component, from) in used_components(&self.release, &self.components()) {
+        for (component, from) in self.used_components() {
             let Component::Path { path, sha256 } = from else { continue };
             let Some(files) = sha256.get(&self.arch) else { continue };
             let (release, component) = (Key::new(&self.cluster.release), Key::new(component));
@@ -168,12 +166,4 @@ fn download_item(component: &str, download: &Download, arch: Arch, mirrors: &Mir
 fn urls(lock: &Lock, mirrors: &Mirrors, suite: &str, file: &str) -> Vec<String> {
     let suite = lock.suite.get(suite);
     suite.map(|suite| mirrors.urls(&suite.archive, &suite.snapshot, file)).unwrap_or_default()
-}
-
-/// The components that are installed, and those that the container images are made of.
-fn used_components<'a>(
-    release: &'a Release,
-    wanted: &BTreeSet<String>,
-) -> BTreeMap<&'a String, &'a Component> {
-    crate::stage::component::closure(release, wanted)
 }

@@ -14,9 +14,12 @@ pub mod inner;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::format::Arch;
@@ -29,7 +32,7 @@ pub const INNER: &str = "__sandbox";
 pub const LAUNCHER: &str = "KILN_SANDBOX_LAUNCHER";
 
 /// How often a program that is watched is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
+pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// A root of packages and what a program in it may see.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -164,17 +167,18 @@ impl Sandbox {
         let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let program = argv.join(" ");
         tracing::debug!(%program, "sandbox");
-        self.finish(Task::Run(argv), program, feed, |_| ())
+        self.finish(Task::Run(argv), program, feed, |_| ControlFlow::Continue(()))
     }
 
-    /// The same without input, with `look` seeing what it wrote to its standard error so far, four times a second.
+    /// The same without input, with `look` seeing what it wrote to its standard error so far, every [`LOOK`]. When it
+    /// breaks, the program is killed.
     ///
     /// # Errors
     /// As [`Sandbox::run`].
     pub fn watch<S: AsRef<str>>(
         &self,
         argv: impl IntoIterator<Item = S>,
-        look: impl FnMut(&File) + Send,
+        look: impl FnMut(&File) -> ControlFlow<()> + Send,
     ) -> Result<Vec<u8>, SandboxError> {
         let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let program = argv.join(" ");
@@ -188,20 +192,25 @@ impl Sandbox {
         task: Task,
         program: String,
         feed: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-        mut look: impl FnMut(&File) + Send,
+        mut look: impl FnMut(&File) -> ControlFlow<()> + Send,
     ) -> Result<Vec<u8>, SandboxError> {
         let io_error = |source| SandboxError::Io { program: program.clone(), source };
         let stderr = tempfile::tempfile().map_err(io_error)?;
         let mut child = self.start(task, Stdio::from(stderr.try_clone().map_err(io_error)?))?;
         let mut stdin = child.stdin.take();
         let mut stdout = child.stdout.take();
+        let process = Pid::from_raw(child.id().cast_signed());
         let (ended, end) = std::sync::mpsc::channel::<()>();
         let (fed, read) = std::thread::scope(|scope| {
             let seen = stderr.try_clone();
             scope.spawn(move || {
                 let Ok(seen) = seen else { return };
                 while end.recv_timeout(LOOK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                    look(&seen);
+                    if look(&seen).is_break() {
+                        // Nobody waited for it yet: the number is still its own.
+                        let _ = kill(process, Signal::SIGKILL);
+                        return;
+                    }
                 }
             });
             let reader = scope.spawn(|| {
@@ -290,7 +299,7 @@ impl Sandbox {
 pub fn remove(path: &Path) -> Result<(), SandboxError> {
     let program = format!("removing {}", path.display());
     let task = Task::Remove(path.to_owned());
-    Sandbox::new(Path::new("/")).finish(task, program, |_| Ok(()), |_| ()).map(drop)
+    Sandbox::new(Path::new("/")).finish(task, program, |_| Ok(()), |_| ControlFlow::Continue(())).map(drop)
 }
 
 /// Whether namespaces and id maps are to be had: a sandbox that ends before it mounts anything.

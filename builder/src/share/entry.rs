@@ -9,7 +9,7 @@ use crate::go;
 use crate::lock::format::{Arch, Build, Component, Hash, Module, Sha256Hex};
 use crate::mirror::Mirrors;
 use crate::plan::Plan;
-use crate::stage::{component, source};
+use crate::stage::source;
 use crate::store::{StepKey, Store};
 
 /// What may be shared, and appears at once.
@@ -65,7 +65,7 @@ pub(super) fn entries(plan: &Plan) -> Result<Vec<Entry<'_>>> {
     // Addresses do not matter.
     let mut entries: Vec<Entry<'_>> =
         bundle::items(plan, &Mirrors::default()).into_iter().map(download).collect();
-    for component in component::closure(&plan.release, &plan.components()).into_values() {
+    for component in plan.used_components().into_values() {
         let Component::Build { build: name } = component else { continue };
         let Some(build) = plan.lock.build.get(name) else { continue };
         let key = source::key(&plan.project, &plan.lock, (name, build), plan.arch)?;

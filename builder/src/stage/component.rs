@@ -1,14 +1,14 @@
 //! The files of a release's components under the names that recipes use: from source builds, from packages and
 //! archives taken apart, and as they were fetched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{container, source};
+use super::{container, roots, source};
 use crate::archive::{ArchiveError, listing, read_tar_gz};
 use crate::deb::{self, DebError};
 use crate::error::Result;
-use crate::lock::format::{Arch, Chosen, Component, ContainerImage, Deb, Download, Release};
+use crate::lock::format::{Arch, Chosen, Component, Deb, Download};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::role::{ComponentFile, Components, IMAGES};
@@ -25,10 +25,10 @@ const ROOT: &str = "components";
 /// # Errors
 /// When a source build fails, or a package has not the files that the lock names.
 pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Components> {
-    let Plan { project, lock, release, arch, .. } = plan;
-    let (arch, wanted) = (*arch, plan.components());
+    let Plan { project, lock, arch, .. } = plan;
+    let arch = *arch;
     let mut components = Components::new();
-    for (name, component) in closure(release, &wanted) {
+    for (name, component) in plan.used_components() {
         let files = match component {
             Component::Build { build: build_name } => {
                 // The lock was checked: its names lead somewhere.
@@ -51,10 +51,12 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
         components.insert(name.clone(), files);
     }
     source::go::clean(store)?;
-    if wanted.contains(IMAGES) {
+    if plan.components().contains(IMAGES) {
         let mut files = BTreeMap::new();
         for (name, image) in plan.container_images() {
-            let archive = container::archive(store, image, &components, arch, lock.epoch)?;
+            let root =
+                image.root().map(|root| roots::unpack(store, lock, root, arch, progress)).transpose()?;
+            let archive = container::archive(store, image, root.as_ref(), &components, arch, lock.epoch)?;
             files.insert(format!("{name}.tar"), archive);
         }
         components.insert(IMAGES.to_owned(), whole(files));
@@ -65,15 +67,6 @@ pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Compone
 /// Files of a name each.
 fn whole(files: BTreeMap<String, PathBuf>) -> BTreeMap<String, ComponentFile> {
     files.into_iter().map(|(name, path)| (name, path.into())).collect()
-}
-
-/// The wanted components, and those that the container images are made of when they are wanted.
-pub fn closure<'a>(release: &'a Release, wanted: &BTreeSet<String>) -> BTreeMap<&'a String, &'a Component> {
-    let mut names = wanted.clone();
-    if wanted.contains(IMAGES) {
-        names.extend(release.image.values().filter_map(ContainerImage::component).map(str::to_owned));
-    }
-    release.component.iter().filter(|(name, _)| names.contains(*name)).collect()
 }
 
 fn from_deb(store: &Store, package: &Deb, chosen: &Chosen) -> Result<BTreeMap<String, PathBuf>> {

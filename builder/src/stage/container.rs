@@ -1,94 +1,124 @@
-//! Container images as archives that `ctr images import` reads: an OCI image layout (image-spec v1.1) in a tar. Of one
-//! program, byte for byte a function of it; or of what a registry had, with its parts as they are.
+//! Container images as archives that `ctr images import` reads: an OCI image layout (image-spec v1.1) in a tar. Of
+//! packages, of a program or of both, byte for byte a function of them; or of what a registry had, with its parts as they
+//! are.
 
+mod layer;
 mod registry;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde_json::json;
 use tar::{Builder, EntryType};
 
+use super::roots::Root;
 use crate::error::{InputError, Result};
-use crate::lock::format::{Arch, ContainerImage, Content, Program};
+use crate::lock::format::{Arch, ContainerImage, Content, Made, Program};
 use crate::repro::sha256_hex;
 use crate::role::Components;
 use crate::store::{StepKey, Store};
 use crate::tree::{header, store_name};
 
-/// Raised when what this stage makes of the same program changes.
-const VERSION: u32 = 1;
+/// Raised when what this stage makes of the same inputs changes.
+const VERSION: u32 = 2;
 
-/// Makes the archive of an image and returns its path.
+/// Makes the archive of an image and returns its path. `root` is the one that the image names, unpacked.
 ///
 /// # Errors
-/// When the image names a program that its component does not have, or the store has not all of its parts.
+/// When the image names a program that its component does not have or that would not start in it, or the store has not
+/// all of its parts.
 pub fn archive(
     store: &Store,
     image: &ContainerImage,
+    root: Option<&Root>,
     components: &Components,
     arch: Arch,
     epoch: i64,
 ) -> Result<PathBuf> {
     match &image.content {
-        Content::Program(made) => of_program(store, image, made, components, arch, epoch),
+        Content::Made(made) => of_parts(store, image, (made, root), components, arch, epoch),
         Content::Registry(digests) => {
             registry::archive(store, &image.reference, digests.get(&arch), arch, epoch)
         }
     }
 }
 
-fn of_program(
+fn of_parts(
     store: &Store,
     image: &ContainerImage,
-    made: &Program,
+    (made, root): (&Made, Option<&Root>),
     components: &Components,
     arch: Arch,
     epoch: i64,
 ) -> Result<PathBuf> {
-    let (component, file) = made.program.split_once(':').unwrap_or((&made.program, ""));
     let program =
-        components.get(component).and_then(|files| Some(&files.get(file)?.path)).ok_or_else(|| {
-            InputError::Missing {
-                what: "program of a container image",
-                path: PathBuf::from(&made.program),
-                hint: "`program` is `component:file`".to_owned(),
-            }
-        })?;
-    let key = StepKey::new("container", VERSION, &(image, store_name(program), arch, epoch));
+        made.program.as_ref().map(|it| Ok::<_, InputError>((it, file(it, components)?))).transpose()?;
+    let name = program.map(|(_, file)| store_name(file));
+    let key = StepKey::new("container", VERSION, &(image, name, root.map(|root| &root.key), arch, epoch));
     let folder = store.step(&key, |folder| {
-        let layer = layer(made, &fs::read(program)?, epoch)?;
-        let config = json!({
-            "architecture": arch,
-            "os": "linux",
-            "config": {
-                "Entrypoint": made.entrypoint,
-                "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-            },
-            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", sha256_hex(&layer))] },
-        });
-        let config = config.to_string().into_bytes();
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
-            "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer)],
-        });
-        let manifest = manifest.to_string().into_bytes();
-        let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
-        entry["platform"] = json!({ "architecture": arch, "os": "linux" });
-        let index = index(entry, &image.reference);
-        let mut out = Builder::new(fs::File::create(folder.join("image.tar"))?);
-        for blob in [&config, &layer, &manifest] {
-            put(&mut out, &format!("blobs/sha256/{}", sha256_hex(blob)), 0o644, blob, epoch)?;
+        let mut layers = Vec::new();
+        if let Some(root) = root {
+            layers.push(layer::of_root(&root.path, epoch)?);
         }
-        put(&mut out, "index.json", 0o644, &index, epoch)?;
-        put(&mut out, "oci-layout", 0o644, LAYOUT, epoch)?;
-        out.into_inner()?.flush()?;
-        Ok(())
+        if let Some((program, file)) = program {
+            let (bytes, root) = (fs::read(file)?, root.map(|root| root.path.as_path()));
+            layer::check_loader(image, program, &bytes, root)?;
+            layers.push(layer::of_program(program, &bytes, root, epoch)?);
+        }
+        write(&folder.join("image.tar"), image, (made, &layers), arch, epoch)
     })?;
     Ok(folder.join("image.tar"))
+}
+
+/// The file of an image's program.
+fn file<'a>(program: &Program, components: &'a Components) -> Result<&'a Path, InputError> {
+    let (component, file) = program.program.split_once(':').unwrap_or((&program.program, ""));
+    let found = components.get(component).and_then(|files| files.get(file));
+    found.map(|file| file.path.as_path()).ok_or_else(|| InputError::Missing {
+        what: "program of a container image",
+        path: PathBuf::from(&program.program),
+        hint: "`program` is `component:file`".to_owned(),
+    })
+}
+
+/// Writes the layout with its layers, the lowest first.
+fn write(
+    path: &Path,
+    image: &ContainerImage,
+    (made, layers): (&Made, &[Vec<u8>]),
+    arch: Arch,
+    epoch: i64,
+) -> Result<()> {
+    let diff_ids: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", sha256_hex(layer))).collect();
+    let config = json!({
+        "architecture": arch,
+        "os": "linux",
+        "config": {
+            "Entrypoint": made.entrypoint,
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+    });
+    let config = config.to_string().into_bytes();
+    let of_layer = |layer: &Vec<u8>| descriptor("application/vnd.oci.image.layer.v1.tar", layer);
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+        "layers": layers.iter().map(of_layer).collect::<Vec<_>>(),
+    });
+    let manifest = manifest.to_string().into_bytes();
+    let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
+    entry["platform"] = json!({ "architecture": arch, "os": "linux" });
+    let index = index(entry, &image.reference);
+    let mut out = Builder::new(fs::File::create(path)?);
+    for blob in [&config].into_iter().chain(layers).chain([&manifest]) {
+        put(&mut out, &format!("blobs/sha256/{}", sha256_hex(blob)), 0o644, blob, epoch)?;
+    }
+    put(&mut out, "index.json", 0o644, &index, epoch)?;
+    put(&mut out, "oci-layout", 0o644, LAYOUT, epoch)?;
+    Ok(out.into_inner()?.flush()?)
 }
 
 /// The marker of an image layout.
@@ -103,29 +133,6 @@ fn index(mut entry: serde_json::Value, reference: &str) -> Vec<u8> {
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{}", sha256_hex(bytes)), "size": bytes.len() })
-}
-
-/// The image's one layer: the program, names that link to it, and the folders that programs expect.
-fn layer(image: &Program, program: &[u8], epoch: i64) -> std::io::Result<Vec<u8>> {
-    let mut out = Builder::new(Vec::new());
-    let path = image.path.trim_start_matches('/');
-    let mut folders = vec!["tmp".to_owned()];
-    folders.extend(path.match_indices('/').map(|(index, _)| path[..index].to_owned()));
-    folders.sort();
-    for folder in folders {
-        let mode = if folder == "tmp" { 0o1777 } else { 0o755 };
-        out.append_data(
-            &mut header(EntryType::Directory, mode, 0, epoch),
-            format!("{folder}/"),
-            std::io::empty(),
-        )?;
-    }
-    put(&mut out, path, 0o755, program, epoch)?;
-    for link in &image.links {
-        let name = link.trim_start_matches('/');
-        out.append_link(&mut header(EntryType::Symlink, 0o777, 0, epoch), name, format!("/{path}"))?;
-    }
-    out.into_inner()
 }
 
 fn put(
@@ -145,7 +152,7 @@ mod tests {
     use std::path::Path;
 
     use super::archive;
-    use crate::lock::format::{Arch, ContainerImage, Content, Program};
+    use crate::lock::format::{Arch, ContainerImage, Content, Made, Program};
     use crate::repro::sha256_hex;
     use crate::role::Components;
     use crate::store::Store;
@@ -171,13 +178,13 @@ mod tests {
             program: "tools:shell".to_owned(),
             path: "/bin/shell".to_owned(),
             links: vec!["/bin/sh".to_owned()],
-            entrypoint: vec!["/bin/sh".to_owned()],
         };
+        let made = Made { root: None, program: Some(program), entrypoint: vec!["/bin/sh".to_owned()] };
         let reference = "example.local/shell:1".to_owned();
-        let image = ContainerImage { reference, content: Content::Program(program) };
+        let image = ContainerImage { reference, content: Content::Made(made) };
         let program = BTreeMap::from([("shell".to_owned(), folder.join("program").into())]);
         let components = Components::from([("tools".to_owned(), program)]);
-        fs_err::read(archive(&store, &image, &components, Arch::Amd64, 1000).unwrap()).unwrap()
+        fs_err::read(archive(&store, &image, None, &components, Arch::Amd64, 1000).unwrap()).unwrap()
     }
 
     /// image-spec v1.1: every descriptor names a blob of that digest and size; diff_ids are of the uncompressed layers.

@@ -147,7 +147,7 @@ fn a_reference_becomes_a_digest_of_the_lock_and_an_archive_in_the_image() {
 
     // The archive is a layout of this one image, by the name that pods use.
     let store = Store::open(&site.store()).unwrap();
-    let archive = container::archive(&store, entry, &Components::new(), Arch::Amd64, 1000).unwrap();
+    let archive = container::archive(&store, entry, None, &Components::new(), Arch::Amd64, 1000).unwrap();
     let files = untar(&archive);
     let blobs: Vec<String> = files
         .iter()

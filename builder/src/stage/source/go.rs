@@ -5,6 +5,7 @@
 //! of the same modules is compiled once.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -41,17 +42,32 @@ pub(super) fn compile(place: &Workplace<'_>, go: &Go) -> Result<()> {
         go,
         &[(&toolchain, "/kiln/go", false), (&modules, "/kiln/modules", true), (&cache, "/kiln/cache", true)],
     );
-    let tags = format!("-tags={}", go.tags.join(","));
-    let list = ["list", "-deps", "-f={{.ImportPath}}", &tags];
-    let packages = go.programs.values().map(String::as_str);
-    let listed = sandbox.run([GO].into_iter().chain(list).chain(packages))?;
-    let total = listed.iter().filter(|byte| **byte == b'\n').count();
+    let mut total = 0;
+    for args in go::list(go) {
+        let listed = sandbox.run([GO].into_iter().chain(args.iter().map(String::as_str)))?;
+        total += listed.iter().filter(|byte| **byte == b'\n').count();
+    }
     let task = progress.counted(&format!("compiling {name} from source"), "packages", total, estimate(total));
-    let flags = flags(go);
+    let (tags, flags) = (format!("-tags={}", go.tags.join(",")), flags(go));
+    let fixed = ["-trimpath", "-buildvcs=false", &tags, &flags];
     for (program, package) in &go.programs {
         let out = format!("/kiln/out/{program}");
-        let build = ["build", "-v", "-trimpath", "-buildvcs=false", &tags, &flags, "-o", &out, package];
-        watch(&sandbox, [GO].into_iter().chain(build), &task)?;
+        let build = [GO, "build", "-v"].into_iter().chain(fixed).chain(["-o", &out, package]);
+        watch(&sandbox, build, &task)?;
+    }
+    for (program, package) in &go.tests {
+        // `go test` does not tell what it compiles. Nearly all of it is what the tests import.
+        let imports =
+            "-f={{range .TestImports}}{{println .}}{{end}}{{range .XTestImports}}{{println .}}{{end}}";
+        let imports = sandbox.run([GO, "list", imports, &tags, package])?;
+        let imports = String::from_utf8_lossy(&imports);
+        watch(
+            &sandbox,
+            [GO, "build", "-v"].into_iter().chain(fixed).chain(imports.split_whitespace()),
+            &task,
+        )?;
+        let out = format!("/kiln/out/{program}");
+        sandbox.run([GO, "test", "-c"].into_iter().chain(fixed).chain(["-o", &out, package]))?;
     }
     task.finish();
     Ok(())
@@ -66,6 +82,7 @@ fn watch<'a>(sandbox: &Sandbox, argv: impl Iterator<Item = &'a str>, task: &Task
             at += read as u64;
             task.advance(buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64);
         }
+        ControlFlow::Continue(())
     })?;
     Ok(())
 }
@@ -121,7 +138,7 @@ fn estimate(packages: usize) -> u64 {
 ///
 /// # Errors
 /// When it cannot be removed.
-pub(crate) fn clean(store: &Store) -> std::io::Result<()> {
+pub fn clean(store: &Store) -> std::io::Result<()> {
     match store.try_lock(CACHE)? {
         Some(_alone) => crate::store::remove_tree(&store.scratch(CACHE)),
         None => Ok(()),

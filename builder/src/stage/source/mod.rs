@@ -2,7 +2,7 @@
 //! of Debian by its recipe's script, or Go modules. What they make must be what the lock expects.
 
 mod debian;
-pub(crate) mod go;
+pub mod go;
 mod released;
 mod unpack;
 
@@ -115,7 +115,7 @@ pub fn key(project: &Path, lock: &Lock, (name, build): (&str, &Build), arch: Arc
                 lock.modules(name).map(|module| (&module.path, &module.version, &module.sum)).collect();
             // Go compiles Go with nothing of the root.
             let root = go.cgo.then_some(root);
-            let how = Go { names: BTreeMap::new(), files: BTreeMap::new(), ..go.clone() };
+            let how = Go { names: BTreeMap::new(), files: BTreeMap::new(), ..Go::clone(go) };
             Ok(StepKey::new("source", VERSION, &(recipe, modules, how, root, &build.env, arch)))
         }
     }

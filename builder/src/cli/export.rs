@@ -1,0 +1,71 @@
+//! `builder export`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use fs_err as fs;
+
+use super::{Global, complain, say};
+use crate::error::Result;
+use crate::go::{self, GoBuild};
+use crate::lock::Lock;
+use crate::lock::expect;
+use crate::lock::format::Arch;
+use crate::plan;
+use crate::progress::Progress;
+use crate::stage::source;
+use crate::store::Store;
+
+/// Arguments of `builder export`.
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Name of a build in the lockfile
+    #[arg(value_name = "BUILD")]
+    build: String,
+    /// Folder that the programs are written to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// For this architecture: amd64 or arm64 [default: amd64]
+    #[arg(long, value_name = "ARCH", hide_possible_values = true)]
+    arch: Option<Arch>,
+    /// Another lockfile than that of Kiln's folder
+    #[arg(long, value_name = "FILE")]
+    lockfile: Option<PathBuf>,
+    /// Forbid the network
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Export {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let lockfile = self.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
+        let (arch, project) = (self.arch.unwrap_or(Arch::HOST), &global.project);
+        let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
+        let lock = Lock::load(&lockfile)?;
+        let name = expect::wanted(&lock, &[self.build], arch)?.swap_remove(0);
+        let Some(build) = lock.build.get(&name) else { return Ok(ExitCode::SUCCESS) };
+        let key = source::key(project, &lock, (&name, build), arch)?;
+        if store.made(&key).is_none() {
+            let items = plan::build_items(&lock, build, &global.mirrors(self.offline)?, arch);
+            crate::fetch::fetch(&store, items, self.offline, &progress)?;
+            if let Some(go) = build.go() {
+                let builds = [GoBuild { name: &name, build, go }];
+                go::fetch(project, &store, &lock, &builds, self.offline, &progress)?;
+            }
+        }
+        let folder = source::build(project, &store, &lock, (&name, build), arch, &progress)?;
+        source::go::clean(&store)?;
+        fs::create_dir_all(&self.out)?;
+        for (file, from) in source::files(build, arch, &folder) {
+            let target = self.out.join(&file);
+            // Whole or not at all, also over one that runs.
+            let part = self.out.join(format!(".{file}.part"));
+            fs::copy(&from.path, &part)?;
+            fs::rename(&part, &target)?;
+            say(&format!("{}\n", target.display()))?;
+        }
+        complain(&format!("{name} for {arch}: every file is what the lockfile says"));
+        Ok(ExitCode::SUCCESS)
+    }
+}
