@@ -1,5 +1,6 @@
 //! `builder export`.
 
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,9 +61,13 @@ impl Export {
         for (file, from) in source::files(build, arch, &folder) {
             let target = self.out.join(&file);
             // Whole or not at all, also over one that runs.
-            let part = self.out.join(format!(".{file}.part"));
-            fs::copy(&from.path, &part)?;
-            fs::rename(&part, &target)?;
+            let part = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.out)?;
+            let made = part.path().join(&file);
+            match &from.of {
+                Some(program) => symlink(program, &made)?,
+                None => drop(fs::copy(&from.path, &made)?),
+            }
+            fs::rename(made, &target)?;
             say(&format!("{}\n", target.display()))?;
         }
         complain(&format!("{name} for {arch}: every file is what the lockfile says"));

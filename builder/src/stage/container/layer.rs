@@ -11,7 +11,7 @@ use object::Endianness;
 use object::elf::{FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use tar::{Builder, EntryType};
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use super::put;
 use crate::error::{Class, Explain, Result};
@@ -74,11 +74,22 @@ fn loader(program: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned())
 }
 
-/// The files of an unpacked root.
+/// What nobody reads in a container: half of the files of an image. The licences stay.
+const LEFT_OUT: [&str; 4] = ["usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man"];
+
+/// The files of an unpacked root, but for its documentation.
 pub(super) fn of_root(root: &Path, epoch: i64) -> io::Result<Vec<u8>> {
+    let is_left_out = |entry: &DirEntry| {
+        let inside = entry.path().strip_prefix(root).unwrap_or(entry.path());
+        let below = LEFT_OUT.iter().any(|folder| inside.starts_with(folder));
+        below && !entry.file_type().is_dir() && entry.file_name() != "copyright"
+    };
     let mut out = Builder::new(Vec::new());
     for entry in WalkDir::new(root).min_depth(1).sort_by_file_name() {
         let entry = entry?;
+        if is_left_out(&entry) {
+            continue;
+        }
         let name = entry.path().strip_prefix(root).unwrap_or(entry.path());
         let kind = entry.file_type();
         if kind.is_dir() {

@@ -30,10 +30,13 @@ fn read(layer: &[u8]) -> BTreeMap<String, (EntryType, u32, String)> {
 
 /// A root as packages unpack to one, with a mode that an ordinary user's umask gives a folder.
 fn root(folder: &Path) {
-    for name in ["usr/bin", "usr/lib64", "tmp"] {
+    for name in ["usr/bin", "usr/lib64", "tmp", "usr/share/doc/curl", "usr/share/man/man1"] {
         fs::create_dir_all(folder.join(name)).unwrap();
     }
-    for name in ["usr/bin/curl", "usr/lib64/ld-linux-x86-64.so.2"] {
+    let documents = ["doc/curl/copyright", "doc/curl/README", "man/man1/curl.1.gz"];
+    let documents = documents.map(|name| format!("usr/share/{name}"));
+    let programs = ["usr/bin/curl", "usr/lib64/ld-linux-x86-64.so.2"];
+    for name in programs.into_iter().chain(documents.iter().map(String::as_str)) {
         fs::write(folder.join(name), "ELF").unwrap();
     }
     for (name, mode) in [("usr", 0o700), ("usr/bin/curl", 0o755)] {
@@ -56,6 +59,9 @@ fn a_root_becomes_a_layer_in_which_everything_is_root_s() {
     assert_eq!(files["usr/bin/curl"], (EntryType::Regular, 0o755, "ELF".to_owned()));
     assert_eq!(files["bin"], (EntryType::Symlink, 0o777, "usr/bin".to_owned()));
     assert_eq!((files["usr/"].1, files["tmp/"].1), (0o755, 0o1777));
+    // Of documentation the licences.
+    let documents = files.keys().filter(|name| name.starts_with("usr/share/") && !name.ends_with('/'));
+    assert_eq!(documents.collect::<Vec<_>>(), ["usr/share/doc/curl/copyright"]);
 }
 
 #[test]
