@@ -25,6 +25,7 @@ pub mod pki;
 pub mod plan;
 pub mod profile;
 pub mod progress;
+pub mod publish;
 pub mod reach;
 pub mod report;
 pub mod repro;

@@ -16,6 +16,7 @@ use crate::pki::{Encryption as PkiEncryption, Pki, PkiOptions};
 use crate::plan::Plan;
 use crate::profile::{Encryption, Identity};
 use crate::progress::Progress;
+use crate::publish::FreshSet;
 use crate::report::{self, Admin};
 use crate::secret::ClusterSecret;
 use crate::seed::{self, SeedError};
@@ -77,9 +78,11 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let disks = disk::all(plan, &store, &tools, stocks, &trees, progress)?;
     let identities = identities(plan, settings.identity, &pki(plan, given)?)?;
     let _alone = alone(&folder)?;
-    let images = image::finish(&store, &tools, &disks, &identities.partitions, &folder, progress)?;
-    seed::write(&folder, &identities.seeds)?;
-    report::write(plan, &folder, &images, settings.identity, &identities.admin)?;
+    let set = FreshSet::begin(&folder)?;
+    let images = image::finish(&store, &tools, &disks, &identities.partitions, &set, progress)?;
+    seed::write(set.folder(), &identities.seeds)?;
+    report::write(plan, set.folder(), &images, settings.identity, &identities.admin)?;
+    set.publish()?;
     unchanged::remember(&folder, looks, &images, identities.seeds.keys())?;
     Ok(Built { folder, images })
 }

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use firstboot::schema::{Cluster, Node};
 use firstboot::seed::IDENTITY_FILE;
-use fs_err as fs;
 use hadris_fs::{Content, DateTime, Tree};
 use hadris_iso::{IsoId, IsoOptions};
 use hadris_storage::{BlockSize, MemDevice};
@@ -110,8 +109,7 @@ pub fn volume(cluster: &Cluster, node: &Node, identity: &[u8], epoch: i64) -> st
     Ok(device.into_inner())
 }
 
-/// Puts the seeds, by node, into a folder of results, and takes away those of nodes that are no more. Without any the
-/// whole folder goes: what an earlier build left there is secret.
+/// Puts the seeds, by node, into the folder of a new set of results.
 ///
 /// # Errors
 /// When the folder cannot be written.
@@ -120,21 +118,9 @@ pub fn write<'a>(
     seeds: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>,
 ) -> std::io::Result<()> {
     let folder = results.join(FOLDER);
-    let mut names = Vec::new();
     for (node, volume) in seeds {
         crate::driver::make_private(&folder)?;
-        let name = file_name(node);
-        private(&folder.join(&name), volume)?;
-        names.push(name);
-    }
-    if names.is_empty() && folder.exists() {
-        return fs::remove_dir_all(folder);
-    }
-    for entry in fs::read_dir(&folder).into_iter().flatten() {
-        let entry = entry?;
-        if !names.iter().any(|name| entry.file_name().to_str() == Some(name)) {
-            fs::remove_file(entry.path())?;
-        }
+        private(&folder.join(file_name(node)), volume)?;
     }
     Ok(())
 }

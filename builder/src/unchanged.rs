@@ -72,16 +72,21 @@ impl Looks {
     }
 
     fn add(&mut self, path: &Path) {
-        let seen = [fs::symlink_metadata(path), fs::metadata(path)];
-        self.0.insert(path.to_owned(), seen.map(|metadata| metadata.ok().as_ref().map(Seen::of)));
+        self.0.insert(path.to_owned(), look(path));
     }
+}
+
+/// How a file looks itself, and what it leads to.
+fn look(path: &Path) -> [Option<Seen>; 2] {
+    let seen = [fs::symlink_metadata(path), fs::metadata(path)];
+    seen.map(|metadata| metadata.ok().as_ref().map(Seen::of))
 }
 
 /// What a finished build leaves for the next one.
 #[derive(Debug, Serialize, Deserialize)]
 struct Memory {
     inputs: String,
-    outputs: BTreeMap<PathBuf, Seen>,
+    outputs: BTreeMap<PathBuf, [Option<Seen>; 2]>,
     images: Vec<Image>,
 }
 
@@ -105,7 +110,7 @@ pub fn inputs(plan: &Plan, settings: &Settings) -> Result<String> {
 #[must_use]
 pub fn since(folder: &Path, inputs: &str) -> Option<Vec<Image>> {
     let memory: Memory = serde_json::from_slice(&fs::read(folder.join(FILE)).ok()?).ok()?;
-    let same = |(file, seen): (&PathBuf, &Seen)| Seen::look(&folder.join(file)).is_ok_and(|now| now == *seen);
+    let same = |(file, seen): (&PathBuf, &[Option<Seen>; 2])| look(&folder.join(file)) == *seen;
     (memory.inputs == inputs && memory.outputs.iter().all(same)).then_some(memory.images)
 }
 
@@ -122,8 +127,7 @@ pub fn remember<'a>(
     let made = images.iter().map(|image| PathBuf::from(&image.file));
     let seeds = seeds.map(|node| report::seed_path(node));
     let files = made.chain(report::FILES.map(PathBuf::from)).chain(seeds);
-    let look = |file: PathBuf| Seen::look(&folder.join(&file)).map(|seen| (file, seen));
-    let outputs = files.map(look).collect::<std::io::Result<_>>()?;
+    let outputs = files.map(|file| (file.clone(), look(&folder.join(file)))).collect();
     let memory = Memory { inputs, outputs, images: images.to_vec() };
     Ok(private(&folder.join(FILE), &serde_json::to_vec(&memory).map_err(std::io::Error::from)?)?)
 }

@@ -25,7 +25,7 @@ struct Results {
     #[arg(long, value_name = "PROFILE")]
     profile: String,
     /// Folder that `builder build` wrote to
-    #[arg(long, value_name = "DIR", default_value = "out")]
+    #[arg(long, value_name = "DIR", default_value = driver::OUT)]
     out: PathBuf,
 }
 
@@ -40,8 +40,14 @@ struct Machines {
 }
 
 impl Results {
-    /// The profile's folder; a misspelt profile is named as such, not as a missing result.
+    /// The profile's folder. What was built needs no profile any more; where nothing was, a misspelt one is named as
+    /// such, not as a missing result.
     fn folder(&self, global: &Global) -> Result<PathBuf> {
+        let path = Profile::path(&global.project, &self.profile);
+        let built = self.out.join(path.file_stem().unwrap_or_default());
+        if driver::is_there(&built) {
+            return Ok(built);
+        }
         Ok(self.out.join(Profile::load(&global.project, &self.profile)?.name))
     }
 }

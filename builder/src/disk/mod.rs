@@ -7,6 +7,7 @@
 mod boot;
 pub mod changes;
 mod content;
+mod header;
 pub mod layout;
 mod platform;
 mod qcow2;
@@ -21,6 +22,7 @@ use crate::error::{Class, Explain};
 use crate::lock::format::Arch;
 use crate::sandbox::{Sandbox, SandboxError};
 pub use content::content_sha256;
+pub use header::{backing_file, virtual_size};
 pub use layout::LayoutError;
 pub use qcow2::{image, to_qcow2, to_raw};
 

@@ -82,7 +82,7 @@ pub(super) fn try_node(
     let node = NodeJson { name: PROBE.to_owned(), disk_mib: None, seed: None, ..node.clone() };
     let process = folders.process(PROBE);
     super::make_private(&process.folder)?;
-    disk::ensure(folders, &node, root)?;
+    disk::ensure(folders, &node, image_of(cluster, folders, &node)?, root)?;
     if firmware == Firmware::Uefi {
         disk::ensure_firmware(folders, cluster.arch, &node, root)?;
     }

@@ -48,7 +48,7 @@ fn ssh_argv(results: &Path, node: &str, command: &[String]) -> Result<Vec<OsStri
     let running = machines.running()?;
     let found = found.first().filter(|node| running.contains(&node.name));
     let address = found.map(|node| machines.address(node, PORT)).transpose()?.flatten();
-    let not_running = || DriverError::NotRunning { profile: folders.profile(), node: node.to_owned() };
+    let not_running = || DriverError::NotRunning { results: folders.arguments(), node: node.to_owned() };
     let address = address.ok_or_else(not_running)?;
     let mut known_hosts = OsString::from("UserKnownHostsFile=\"");
     known_hosts.push(folders.node(node).join("known_hosts"));
@@ -78,7 +78,7 @@ pub fn kubeconfig(results: &Path) -> Result<String, DriverError> {
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
     let way = api::way(&cluster, &*machines::of(&folders, &State::load(&folders.run)?))?;
-    let not_running = || DriverError::NotRunning { profile: folders.profile(), node: cluster.name.clone() };
+    let not_running = || DriverError::NotRunning { results: folders.arguments(), node: cluster.name.clone() };
     let text = fs::read_to_string(folders.results.join(KUBECONFIG))?;
     Ok(api::at(&text, way.ok_or_else(not_running)?))
 }

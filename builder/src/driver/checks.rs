@@ -62,7 +62,7 @@ pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError
     looks.extend(plane.map(|plane| ["the cluster", &*plane.name, CLUSTER]));
     let found = parallel::map(&looks, |&[what, node, script]| {
         if !running.contains(node) {
-            let fix = format!("builder up --profile {}", folders.profile());
+            let fix = format!("builder up {}", folders.arguments());
             return Ok(vec![failed(node, "machine", "it does not run".to_owned(), fix)]);
         }
         let task = progress.task(&format!("checking {what}"));
@@ -84,7 +84,7 @@ fn run(results: &Path, node: &str, script: &str) -> Result<Vec<Check>, DriverErr
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.lines().last().unwrap_or("it said nothing");
     let folders = Folders::of(results)?;
-    let fix = format!("builder logs --profile {} {node}", folders.profile());
+    let fix = format!("builder logs {} {node}", folders.arguments());
     Ok(vec![failed(node, "ssh", format!("{script}: {said}"), fix)])
 }
 

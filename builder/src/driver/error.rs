@@ -91,11 +91,11 @@ pub enum DriverError {
         /// The image.
         image: PathBuf,
     },
-    /// A node has a disk from before the last build.
-    #[error("the disk of `{node}` was made from another image than `{}` is now", image.display())]
-    ImageChanged {
-        /// The profile, for the hint.
-        profile: String,
+    /// A node's disk lies over an image that is not there any more.
+    #[error("the disk of `{node}` was made from the image `{}`, which is not there", image.display())]
+    NoImageBelow {
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The node.
         node: String,
         /// The image.
@@ -114,16 +114,16 @@ pub enum DriverError {
     /// The running machines are wired for another cluster.
     #[error("the network of `{cluster}` changed since its machines were started")]
     NetworkChanged {
-        /// The profile, for the hint.
-        profile: String,
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The cluster.
         cluster: String,
     },
     /// A node did not come up in time.
     #[error("`{node}` did not reach {wanted} within {} s: {reason}; its console ends with:\n{log}", after.as_secs())]
     TimedOut {
-        /// The profile, for the hint.
-        profile: String,
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The node.
         node: String,
         /// What was waited for.
@@ -138,8 +138,8 @@ pub enum DriverError {
     /// A node stopped while it was waited for.
     #[error("`{node}` stopped before it reached {wanted}; its console ends with:\n{log}")]
     Stopped {
-        /// The profile, for the hint.
-        profile: String,
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The node.
         node: String,
         /// What was waited for.
@@ -150,8 +150,8 @@ pub enum DriverError {
     /// The console shows that it will not come up.
     #[error("`{node}` will not reach {wanted}: {trouble}; its console ends with:\n{log}")]
     Trouble {
-        /// The profile, for the hint.
-        profile: String,
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The node.
         node: String,
         /// What was waited for.
@@ -167,8 +167,8 @@ pub enum DriverError {
     /// A node does not run, so there is no way to it.
     #[error("`{node}` does not run")]
     NotRunning {
-        /// The profile, for the hint.
-        profile: String,
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The node, or the cluster.
         node: String,
     },
@@ -186,8 +186,8 @@ pub enum DriverError {
     /// Another driver has machines of the cluster.
     #[error("the driver {runs} has machines of this profile, so {driver} cannot")]
     OtherDriver {
-        /// The profile, for the hint.
-        profile: String,
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The one that has.
         runs: Driver,
         /// The one that was asked for.
@@ -233,8 +233,8 @@ pub enum DriverError {
     /// A node never ran.
     #[error("`{node}` has no console log: it was never started")]
     NeverStarted {
-        /// The profile, for the hint.
-        profile: String,
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The node.
         node: String,
     },
@@ -250,7 +250,7 @@ impl Explain for DriverError {
             | Self::Dhcp(_)
             | Self::Busy(_)
             | Self::NoImage { .. }
-            | Self::ImageChanged { .. }
+            | Self::NoImageBelow { .. }
             | Self::DiskTooSmall { .. }
             | Self::NetworkChanged { .. }
             | Self::NotRunning { .. }
@@ -280,26 +280,26 @@ impl Explain for DriverError {
             Self::Busy(_) => Some("wait until it is done".to_owned()),
             Self::NoKvm(_) => Some("use `--accel tcg`".to_owned()),
             Self::NoImage { .. } => Some("build again with `builder build`".to_owned()),
-            Self::ImageChanged { profile, node, .. } => Some(format!(
-                "`builder down --profile {profile} --node {node} --delete` gives up its disk and its data"
+            Self::NoImageBelow { results, node, .. } => Some(format!(
+                "put the image back there; else `builder down {results} --node {node} --delete` gives up the disk and its data"
             )),
             Self::DiskTooSmall { .. } => Some("raise the node's `disk` in the profile".to_owned()),
-            Self::NetworkChanged { profile, .. } => {
-                Some(format!("builder down --profile {profile} && builder up --profile {profile}"))
+            Self::NetworkChanged { results, .. } => {
+                Some(format!("builder down {results} && builder up {results}"))
             }
-            Self::TimedOut { profile, node, .. } | Self::Trouble { profile, node, .. } => Some(format!(
-                "it is still running; `builder logs --profile {profile} {node} --follow` shows its console"
+            Self::TimedOut { results, node, .. } | Self::Trouble { results, node, .. } => Some(format!(
+                "it is still running; `builder logs {results} {node} --follow` shows its console"
             )),
-            Self::Stopped { profile, node, .. } => {
-                Some(format!("`builder logs --profile {profile} {node}` shows its whole console"))
+            Self::Stopped { results, node, .. } => {
+                Some(format!("`builder logs {results} {node}` shows its whole console"))
             }
-            Self::NeverStarted { profile, .. } | Self::NotRunning { profile, .. } => {
-                Some(format!("builder up --profile {profile}"))
+            Self::NeverStarted { results, .. } | Self::NotRunning { results, .. } => {
+                Some(format!("builder up {results}"))
             }
             Self::NoControlPlane(_) => Some("start all nodes, or use `--wait login`".to_owned()),
             Self::Kubeconfig { .. } => Some("build again with `builder build`".to_owned()),
-            Self::OtherDriver { profile, runs, .. } => Some(format!(
-                "use `--driver {runs}`, or give its machines up: `builder down --profile {profile} --delete`"
+            Self::OtherDriver { results, runs, .. } => Some(format!(
+                "use `--driver {runs}`, or give its machines up: `builder down {results} --delete`"
             )),
             Self::NoProgram { hint, .. } => Some((*hint).to_owned()),
             Self::Program { said, .. } => libvirt::advice(said),

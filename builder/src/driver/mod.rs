@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::report::cluster::{self, ClusterJson, NodeJson};
 use crate::sandbox::Sandbox;
 use process::{Control, Process};
 
@@ -130,6 +130,9 @@ pub enum Firmware {
     Uefi,
 }
 
+/// Where the results of all profiles are when nobody says where.
+pub const OUT: &str = "out";
+
 /// The folder of everything that runs, below the results.
 const RUN: &str = "run";
 
@@ -158,9 +161,9 @@ impl Folders {
         Ok(Self { run: results.join(RUN), results })
     }
 
-    /// The profile's name: that of the folder.
-    fn profile(&self) -> String {
-        self.results.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    /// What names the results on a command line.
+    fn arguments(&self) -> String {
+        arguments(&self.results)
     }
 
     fn node(&self, name: &str) -> PathBuf {
@@ -184,6 +187,25 @@ impl Folders {
             Err(std::fs::TryLockError::WouldBlock) => Err(DriverError::Busy(self.run.clone())),
             Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
         }
+    }
+}
+
+/// Whether something was built or runs in a folder of results.
+#[must_use]
+pub fn is_there(results: &Path) -> bool {
+    results.join(cluster::FILE).exists() || results.join(RUN).exists()
+}
+
+/// What names a folder of results on a command line: `--profile NAME`, with `--out DIR` when that is not the usual one.
+fn arguments(results: &Path) -> String {
+    let word = |path: Option<&std::ffi::OsStr>| print::quote(&path.unwrap_or_default().to_string_lossy());
+    let profile = format!("--profile {}", word(results.file_name()));
+    let usual = fs::canonicalize(OUT).ok();
+    match results.parent() {
+        Some(out) if usual.as_deref() != Some(out) && out != Path::new(OUT) => {
+            format!("{profile} --out {}", word(Some(out.as_os_str())))
+        }
+        _ => profile,
     }
 }
 

@@ -162,11 +162,11 @@ pub(super) fn start(
             progress.line(&format!("{}: runs already", node.name));
             continue;
         }
-        let below = known.filter(|_| instance.is_some()).map(|known| Some(&known.image_sha256));
-        let image = image_of(cluster, folders, node, below)?;
+        let image = image_of(cluster, folders, node)?;
+        let below = known.filter(|_| instance.is_some()).map(|known| known.image_sha256.clone());
         super::make_private(&folders.node(&node.name))?;
-        let entry =
-            NodeState { pid: None, image_sha256: image.sha256.clone(), accelerator: None, firmware: None };
+        let image_sha256 = below.unwrap_or_else(|| image.sha256.clone());
+        let entry = NodeState { pid: None, image_sha256, accelerator: None, firmware: None };
         state.nodes.insert(node.name.clone(), entry);
         state.save(&folders.run)?;
         let task = progress.task(&format!("{}: multipass starts it", node.name));

@@ -126,8 +126,8 @@ impl Network<'_> {
     fn refuse_while_machines_run(&self, state: &State) -> Result<(), DriverError> {
         for name in state.nodes.keys() {
             if self.folders.process(name).is_running()? {
-                let (profile, cluster) = (self.folders.profile(), self.cluster.name.clone());
-                return Err(DriverError::NetworkChanged { profile, cluster });
+                let (results, cluster) = (self.folders.arguments(), self.cluster.name.clone());
+                return Err(DriverError::NetworkChanged { results, cluster });
             }
         }
         Ok(())

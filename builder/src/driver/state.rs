@@ -57,7 +57,7 @@ pub(super) struct NetworkState {
 pub(super) struct NodeState {
     /// Process id of its sandbox; none while it is being started.
     pub(super) pid: Option<u32>,
-    /// Content of the image below its disk.
+    /// Content of the image that it was made from.
     pub(super) image_sha256: Sha256Hex,
     /// How its processors run, where the driver knows.
     pub(super) accelerator: Option<Accelerator>,
@@ -134,7 +134,7 @@ impl State {
             return Ok(());
         }
         if self.driver != driver && self.has_machines() {
-            return Err(DriverError::OtherDriver { profile: folders.profile(), runs: self.driver, driver });
+            return Err(DriverError::OtherDriver { results: folders.arguments(), runs: self.driver, driver });
         }
         self.driver = driver;
         self.prefix = format!("kiln-{cluster}");
@@ -151,8 +151,8 @@ pub fn expect(results: &Path, wanted: Option<Driver>) -> Result<Driver, DriverEr
     match wanted {
         Some(driver) if !state.has_machines() => Ok(driver),
         Some(driver) if driver != state.driver => {
-            let profile = results.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Err(DriverError::OtherDriver { profile, runs: state.driver, driver })
+            let results = super::arguments(results);
+            Err(DriverError::OtherDriver { results, runs: state.driver, driver })
         }
         _ => Ok(state.driver),
     }

@@ -103,7 +103,7 @@ pub fn logs(results: &Path, node: &str, follow: bool, out: &mut dyn Write) -> Re
     let is_running = || machines.running().map(|running| running.contains(node));
     match serial::copy(&folders.node(node), follow, is_running, out)? {
         true => Ok(()),
-        false => Err(DriverError::NeverStarted { profile: folders.profile(), node: node.to_owned() }),
+        false => Err(DriverError::NeverStarted { results: folders.arguments(), node: node.to_owned() }),
     }
 }
 

@@ -14,7 +14,7 @@ use super::state::{NodeState, State};
 use super::status::{StatusReport, report};
 use super::wait::{self, Wait};
 use super::{Accel, Accelerator, Driver, Firmware, Folders, accel, disk, libvirt, multipass, network, qemu};
-use crate::lock::format::{Arch, Sha256Hex};
+use crate::lock::format::Arch;
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, ImageJson, NodeJson};
 
@@ -142,22 +142,15 @@ fn refuse_what_is_for_qemu(request: &UpRequest<'_>, driver: Driver) -> Result<()
     Ok(())
 }
 
-/// The image that a node boots. `below` is the image under its disk, when it has one, and when that is known: it must be
-/// the same.
+/// The image that a node without a disk boots.
 pub(super) fn image_of<'a>(
     cluster: &'a ClusterJson,
     folders: &Folders,
     node: &NodeJson,
-    below: Option<Option<&Sha256Hex>>,
 ) -> Result<&'a ImageJson, DriverError> {
     let path = folders.results.join(&node.image);
     let image = cluster.image_of(node).filter(|_| path.exists());
-    let image = image.ok_or_else(|| DriverError::NoImage { node: node.name.clone(), image: path.clone() })?;
-    if below.is_some_and(|below| below != Some(&image.sha256)) {
-        let (profile, node) = (folders.profile(), node.name.clone());
-        return Err(DriverError::ImageChanged { profile, node, image: path });
-    }
-    Ok(image)
+    image.ok_or_else(|| DriverError::NoImage { node: node.name.clone(), image: path.clone() })
 }
 
 pub(super) struct Starter<'a> {
@@ -198,7 +191,7 @@ impl Starter<'_> {
     fn accelerator(&self, node: &NodeJson, progress: &Progress) -> Result<Accelerator, DriverError> {
         let Self { request, firmware, root, cluster, folders, .. } = *self;
         accel::choose(request.accel, cluster.arch, progress, || {
-            image_of(cluster, folders, node, None)?;
+            image_of(cluster, folders, node)?;
             let task = progress.task("trying KVM");
             let outcome = accel::try_node(request, (cluster, folders), node, firmware, root)?;
             task.finish();
@@ -213,19 +206,16 @@ impl Starter<'_> {
         process: &Process,
         accelerator: Accelerator,
     ) -> Result<(), DriverError> {
-        let disk = process.folder.join(qemu::DISK);
-        // A disk that the state does not know lies over no image that is known.
-        let below = self.state.nodes.get(&node.name).map(|known| &known.image_sha256);
-        let below = disk.exists().then_some(below);
-        let image = image_of(self.cluster, self.folders, node, below)?;
+        let image = image_of(self.cluster, self.folders, node)?;
+        let below = disk::below(self.folders, &node.name)?;
         super::make_private(&process.folder)?;
         let (arch, firmware) = (self.cluster.arch, self.firmware);
-        let image_sha256 = image.sha256.clone();
+        let image_sha256 = below.unwrap_or_else(|| image.sha256.clone());
         let entry =
             NodeState { pid: None, image_sha256, accelerator: Some(accelerator), firmware: Some(firmware) };
         self.state.nodes.insert(node.name.clone(), entry);
         self.state.save(&self.folders.run)?;
-        disk::ensure(self.folders, node, self.root)?;
+        disk::ensure(self.folders, node, image, self.root)?;
         if firmware == Firmware::Uefi {
             disk::ensure_firmware(self.folders, arch, node, self.root)?;
         }

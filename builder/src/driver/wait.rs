@@ -181,7 +181,7 @@ fn late(
     reason: &str,
 ) -> Result<DriverError, DriverError> {
     Ok(DriverError::TimedOut {
-        profile: folders.profile(),
+        results: folders.arguments(),
         node: node.to_owned(),
         wanted: request.wait.name(),
         reason: reason.into(),
@@ -222,13 +222,13 @@ fn refuse(
     running: bool,
     wanted: &'static str,
 ) -> Result<(), DriverError> {
-    let (profile, node, folder) = (folders.profile(), name.to_owned(), folders.node(name));
+    let (results, node, folder) = (folders.arguments(), name.to_owned(), folders.node(name));
     match &seen.trouble {
         Some(trouble) => {
             let trouble = trouble.clone();
-            Err(DriverError::Trouble { profile, node, wanted, trouble, log: serial::tail(&folder)? })
+            Err(DriverError::Trouble { results, node, wanted, trouble, log: serial::tail(&folder)? })
         }
-        None if !running => Err(DriverError::Stopped { profile, node, wanted, log: serial::tail(&folder)? }),
+        None if !running => Err(DriverError::Stopped { results, node, wanted, log: serial::tail(&folder)? }),
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::lock::format::Sha256Hex;
 use crate::parallel;
 use crate::progress::Progress;
+use crate::publish::{FreshSet, image_path};
 use crate::repro::sha256_hex;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
@@ -28,9 +29,6 @@ const STAMPS: &str = ".images.json";
 
 /// Raised when the image of the same disk and identities changes.
 const VERSION: u32 = 1;
-
-/// How the folders begin in which images are made.
-const FRESH: &str = ".new-";
 
 /// A finished image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,8 +53,7 @@ struct Stamp {
     seen: Seen,
 }
 
-/// Makes the images in `out`, which nobody else writes meanwhile; `identities` are the partitions' bytes by role. All
-/// appear, or none. What a killed build left goes, and the images of roles that there are no more.
+/// Makes the images of a set; `identities` are the partitions' bytes by role.
 ///
 /// # Errors
 /// When qemu-img fails or the folder cannot be written.
@@ -65,85 +62,52 @@ pub fn finish(
     tools: &Tools,
     disks: &[Disk],
     identities: &BTreeMap<String, Vec<u8>>,
-    out: &Path,
+    set: &FreshSet,
     progress: &Progress,
 ) -> Result<Vec<Image>> {
+    let out = set.results();
     let stamps = out.join(STAMPS);
     let mut known: BTreeMap<String, Stamp> =
         fs::read(&stamps).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    known.retain(|file, stamp| Seen::look(&out.join(file)).is_ok_and(|seen| seen == stamp.seen));
-    remove_unfinished(out)?;
-    // The new files, each under a name that nothing takes for an image until all are there.
-    let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(out)?;
+    known.retain(|_, stamp| {
+        Seen::look(&out.join(image_path(&stamp.sha256))).is_ok_and(|seen| seen == stamp.seen)
+    });
     let stocks = disks.iter().filter_map(|disk| fs::metadata(&disk.stock.disk.qcow2).ok());
     let bytes = stocks.map(|stock| stock.len()).sum();
     let need = Need { bytes, what: "the images", folder: out, option: "--out" };
-    let make = |disk: &Disk| -> Result<Option<(PathBuf, Stamp)>> {
+    let make = |disk: &Disk| -> Result<Stamp> {
         let file = file_of(disk);
         let identity = identities.get(&disk.role);
         let identity_sha256 = identity.map(sha256_hex).unwrap_or_default();
         let inputs = sha256_hex(format!("{VERSION}{}{identity_sha256}", disk.key.digest()));
-        if known.get(&file).is_some_and(|stamp| stamp.inputs == inputs) {
-            return Ok(None);
+        if let Some(stamp) = known.get(&file).filter(|stamp| stamp.inputs == inputs) {
+            set.image(&file, &stamp.sha256, None)?;
+            return Ok(stamp.clone());
         }
         let task = progress.task(&format!("writing the image of `{}`", disk.role));
-        let path = fresh.path().join(&file);
+        let path = set.folder().join(format!("{file}.new"));
         let identity = identity.map(Vec::as_slice);
         disk::image(&Sandbox::new(&tools.path), &disk.stock.disk, &disk.changes()?, identity, &path)
             .map_err(|error| need.explain(error.into()))?;
-        let sha256 = hash(&path)?.parse().map_err(std::io::Error::other)?;
-        let stamp = Stamp { inputs, sha256, seen: Seen::look(&path)? };
+        let sha256: Sha256Hex = hash(&path)?.parse().map_err(std::io::Error::other)?;
+        set.image(&file, &sha256, Some(&path))?;
+        let seen = Seen::look(&out.join(image_path(&sha256)))?;
         task.finish();
-        Ok(Some((path, stamp)))
+        Ok(Stamp { inputs, sha256, seen })
     };
     // The hash is over the whole disk, most of which is no work for the image: so both at the same time.
     let make = |disk: &Disk| parallel::both(|| make(disk), || disk.content_sha256(store));
     let results = parallel::map(disks, make).into_iter().collect::<Result<Vec<_>>>()?;
-    let mut made: Vec<PathBuf> = Vec::new();
     let mut images = Vec::new();
-    for (disk, (result, content)) in disks.iter().zip(results) {
-        let file = file_of(disk);
-        if let Some((path, stamp)) = result {
-            known.insert(file.clone(), stamp);
-            made.push(path);
-        }
-        images.push((disk, file, content));
+    let mut made = BTreeMap::new();
+    for (disk, (stamp, content_sha256)) in disks.iter().zip(results) {
+        let (role, file) = (disk.role.clone(), file_of(disk));
+        let (size, sha256) = (stamp.seen.size, stamp.sha256.clone());
+        images.push(Image { role, file: file.clone(), size, sha256, content_sha256 });
+        made.insert(file, stamp);
     }
-    for path in &made {
-        let file = path.file_name().unwrap_or_default();
-        fs::rename(path, out.join(file))?;
-        if let Some(stamp) = known.get_mut(&*file.to_string_lossy()) {
-            stamp.seen = Seen::look(&out.join(file))?;
-        }
-    }
-    let gone = known.extract_if(.., |file, _| images.iter().all(|(_, image, _)| image != file));
-    let gone: Vec<String> = gone.map(|(file, _)| file).collect();
-    gone.iter().try_for_each(|file| fs::remove_file(out.join(file)))?;
-    if !made.is_empty() || !gone.is_empty() {
-        private(&stamps, &serde_json::to_vec(&known).map_err(std::io::Error::from)?)?;
-    }
-    let finished = images.into_iter().filter_map(|(disk, file, content_sha256)| {
-        let stamp = known.get(&file)?;
-        Some(Image {
-            role: disk.role.clone(),
-            size: stamp.seen.size,
-            sha256: stamp.sha256.clone(),
-            content_sha256,
-            file,
-        })
-    });
-    Ok(finished.collect())
-}
-
-/// A killed build's new images hold keys as finished ones do.
-fn remove_unfinished(out: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(out)? {
-        let path = entry?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FRESH)) {
-            fs::remove_dir_all(path)?;
-        }
-    }
-    Ok(())
+    private(&stamps, &serde_json::to_vec(&made).map_err(std::io::Error::from)?)?;
+    Ok(images)
 }
 
 /// The name of a role's image.

@@ -4,6 +4,7 @@
 use super::Libvirt;
 use crate::driver::error::DriverError;
 use crate::driver::state::LibvirtState;
+use crate::disk::virtual_size;
 use crate::driver::{Folders, disk as sizes};
 use crate::report::cluster::{ClusterJson, ImageJson, NodeJson};
 
@@ -93,7 +94,7 @@ impl Libvirt {
             return Ok(false);
         }
         let path = folders.results.join(&image.path);
-        let size = sizes::virtual_size(&path)?;
+        let size = virtual_size(&path)?;
         self.upload(&base, &path.to_string_lossy(), size, "qcow2")?;
         // libvirt looks at what it has now.
         self.virsh(&["pool-refresh", &self.prefix])?;
@@ -108,7 +109,7 @@ impl Libvirt {
         node: &NodeJson,
     ) -> Result<(), DriverError> {
         let Some(image) = cluster.image_of(node) else { return Ok(()) };
-        let size = sizes::of(node, sizes::virtual_size(&folders.results.join(&image.path))?)?;
+        let size = sizes::of(node, virtual_size(&folders.results.join(&image.path))?)?;
         let (disk, base, size) = (disk(&node.name), base(image), format!("{size}B"));
         let over = ["--format", "qcow2", "--backing-vol", &base, "--backing-vol-format", "qcow2"];
         self.virsh(&[&["vol-create-as", &self.prefix, &disk, &size], &over[..]].concat())?;

@@ -66,8 +66,8 @@ impl Starter<'_> {
         });
         if known.network != definition {
             if !may_change {
-                let (profile, cluster) = (self.folders.profile(), self.cluster.name.clone());
-                return Err(DriverError::NetworkChanged { profile, cluster });
+                let (results, cluster) = (self.folders.arguments(), self.cluster.name.clone());
+                return Err(DriverError::NetworkChanged { results, cluster });
             }
             self.libvirt.end_network(true)?;
             known.network.clone_from(&definition);
@@ -80,9 +80,9 @@ impl Starter<'_> {
         let (libvirt, folders) = (&self.libvirt, self.folders);
         let has_disk = libvirt.has_disk(&node.name)?;
         let known = self.state.nodes.get(&node.name);
+        let image = image_of(self.cluster, folders, node)?;
         // A disk of somebody else's is deleted below.
-        let below = known.filter(|_| has_disk).map(|known| Some(&known.image_sha256));
-        let image = image_of(self.cluster, folders, node, below)?;
+        let below = known.filter(|_| has_disk).map(|known| known.image_sha256.clone());
         let is_known = known.is_some();
         let domain = libvirt.domain(&node.name);
         if !is_known && libvirt.names(&["list", "--all", "--name"])?.contains(&domain) {
@@ -93,7 +93,7 @@ impl Starter<'_> {
         let firmware = self.request.firmware.unwrap_or(Firmware::Bios);
         let entry = NodeState {
             pid: None,
-            image_sha256: image.sha256.clone(),
+            image_sha256: below.unwrap_or_else(|| image.sha256.clone()),
             accelerator: Some(accelerator),
             firmware: Some(firmware),
         };

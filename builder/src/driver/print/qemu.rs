@@ -7,6 +7,7 @@ use crate::driver::network::{GATEWAY, SWITCH, gateway};
 use crate::driver::ports;
 use crate::driver::qemu::{DISK, Places, machine};
 use crate::driver::{Accelerator, Firmware, vde};
+use crate::publish::image_path;
 use crate::report::cluster::ClusterJson;
 
 /// Where the machines' files go, relative to the results; not the driver's own folder.
@@ -35,7 +36,9 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
             text += &format!(", port {guest} at 127.0.0.1:{host}");
         }
         text += &format!("\nmkdir -p -m 700 {FOLDER}/{name}\n");
-        let image = super::quote(&format!("../../{}", node.image.display()));
+        // By its content: a disk that is there already lies over what it was made from, whatever is built meanwhile.
+        let image = cluster.image_of(node).map(|image| image_path(&image.sha256)).unwrap_or_default();
+        let image = super::quote(&format!("../../{}", image.display()));
         text += &format!(
             "[ -e {FOLDER}/{name}/{DISK} ] || qemu-img create -f qcow2 -F qcow2 -b {image} {FOLDER}/{name}/{DISK}{}\n",
             size(node)
