@@ -69,6 +69,9 @@ pub(super) struct Up {
     /// One node instead of all
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
+    /// Give a node a new disk, of the last build's image
+    #[arg(long, value_name = "NODE", conflicts_with = "node")]
+    replace: Option<String>,
     /// kvm, tcg (emulation) or auto
     #[arg(long, value_enum, default_value = "auto", hide_possible_values = true)]
     accel: Accel,
@@ -189,7 +192,8 @@ impl Up {
         let request = UpRequest {
             results: &results,
             runner,
-            node: self.node.as_deref(),
+            node: self.replace.as_deref().or(self.node.as_deref()),
+            replace: self.replace.is_some(),
             accel: self.accel,
             firmware: self.firmware,
             capture: self.capture,

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use super::poll::until;
 use super::process::{Control, Process};
-use super::up::UpRequest;
+use super::up::{UpRequest, image_of};
 use super::{Accel, Accelerator, DriverError, Firmware, Folders, disk, qemu, serial};
 use crate::lock::format::Arch;
 use crate::progress::Progress;

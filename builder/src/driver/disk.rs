@@ -28,8 +28,7 @@ pub(super) fn ensure(
     // Relative, so that the disk works for the host's tools as well.
     let image = Path::new("../..").join(image).display().to_string();
     let unfinished = format!("{}.new", qemu::DISK);
-    let argv =
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", &image, &unfinished, &size];
+    let argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", &image, &unfinished, &size];
     folders.sandbox(qemu_root).cwd(format!("{}/{}", super::RUN_INSIDE, node.name)).run(argv)?;
     Ok(fs::rename(folder.join(&unfinished), folder.join(qemu::DISK))?)
 }

@@ -101,6 +101,26 @@ pub enum DriverError {
         /// The image.
         image: PathBuf,
     },
+    /// A node's disk has what is nowhere else.
+    #[error("the disk of `{node}` holds {what}, and nothing else does")]
+    Keeps {
+        /// What names the results on a command line, for the hint.
+        results: String,
+        /// The node.
+        node: String,
+        /// What would be lost.
+        what: String,
+    },
+    /// The pods of a node do not go elsewhere.
+    #[error("`{node}` is not replaced: its pods do not leave it\n  {said}")]
+    Drain {
+        /// The node.
+        node: String,
+        /// The control plane that was asked.
+        plane: String,
+        /// What kubectl said there.
+        said: String,
+    },
     /// The node's disk would cut off the image.
     #[error("`{node}` has a disk of {disk_mib} MiB, its image needs {image_mib} MiB")]
     DiskTooSmall {
@@ -251,6 +271,7 @@ impl Explain for DriverError {
             | Self::Busy(_)
             | Self::NoImage { .. }
             | Self::NoImageBelow { .. }
+            | Self::Keeps { .. }
             | Self::DiskTooSmall { .. }
             | Self::NetworkChanged { .. }
             | Self::NotRunning { .. }
@@ -282,6 +303,12 @@ impl Explain for DriverError {
             Self::NoImage { .. } => Some("build again with `builder build`".to_owned()),
             Self::NoImageBelow { results, node, .. } => Some(format!(
                 "put the image back there; else `builder down {results} --node {node} --delete` gives up the disk and its data"
+            )),
+            Self::Keeps { results, node, .. } => Some(format!(
+                "move it elsewhere first; `builder down {results} --node {node} --delete` gives it up"
+            )),
+            Self::Drain { node, plane, .. } => Some(format!(
+                "mend that, then the same command again; `kubectl uncordon {node}` on {plane} lets it be"
             )),
             Self::DiskTooSmall { .. } => Some("raise the node's `disk` in the profile".to_owned()),
             Self::NetworkChanged { results, .. } => {

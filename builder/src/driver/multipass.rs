@@ -17,7 +17,7 @@ use super::machines::Machines;
 use super::poll::Stopwatch;
 use super::state::{NodeState, State};
 use super::up::{Started, UpRequest, image_of};
-use super::{Accel, Firmware, Folders};
+use super::{Accel, Firmware, Folders, names};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -58,7 +58,7 @@ impl Multipass {
     }
 
     fn instance(&self, node: &str) -> String {
-        instance(&self.prefix, node)
+        names::machine(&self.prefix, node)
     }
 
     /// The instances that there are, by name.
@@ -209,16 +209,11 @@ fn refuse(request: &UpRequest<'_>, cluster: &ClusterJson) -> Result<(), DriverEr
     }
 }
 
-/// What a node's machine is called in multipass.
-pub(super) fn instance(prefix: &str, node: &str) -> String {
-    format!("{prefix}-{node}")
-}
-
 /// The words after `multipass`; [`user_data`] goes to its standard input.
 pub(super) fn launch(prefix: &str, node: &NodeJson, image: &Path, timeout: &str) -> Vec<String> {
     let mut argv = vec!["launch".to_owned(), format!("file://{}", image.display())];
     let mut add = |option: &str, value: String| argv.extend([option.to_owned(), value]);
-    add("--name", instance(prefix, &node.name));
+    add("--name", names::machine(prefix, &node.name));
     add("--cpus", node.cpus.to_string());
     add("--memory", format!("{}M", node.memory_mib));
     if let Some(disk_mib) = node.disk_mib {

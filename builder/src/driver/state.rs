@@ -9,7 +9,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::error::DriverError;
-use super::{Accelerator, Driver, Firmware, Folders};
+use super::{Accelerator, Driver, Firmware, Folders, names};
 use crate::lock::format::Sha256Hex;
 
 /// The file's name; it has a dot, so no node's folder is called so.
@@ -137,7 +137,7 @@ impl State {
             return Err(DriverError::OtherDriver { results: folders.arguments(), runs: self.driver, driver });
         }
         self.driver = driver;
-        self.prefix = format!("kiln-{cluster}");
+        self.prefix = names::prefix(cluster);
         Ok(())
     }
 }

@@ -62,6 +62,8 @@ pub struct NodeStatus {
     pub reached_at: Option<Ipv4Addr>,
     /// The ports of that address by the node's own: 22 is SSH.
     pub ports: BTreeMap<u16, u16>,
+    /// Whether its disk is of an older image than the last build's.
+    pub older: bool,
     /// How its processors run, once it was started.
     pub accelerator: Option<Accelerator>,
     /// What it boots with, once it was started.
@@ -139,6 +141,9 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
             pid: known.and_then(|known| known.pid).filter(|_| runs),
             reached_at,
             ports,
+            older: known.is_some_and(|known| {
+                cluster.image_of(node).is_some_and(|image| image.sha256 != known.image_sha256)
+            }),
             accelerator: known.and_then(|known| known.accelerator),
             firmware: known.and_then(|known| known.firmware),
             boot,
@@ -214,6 +219,9 @@ impl fmt::Display for StatusReport {
             let reason = node.kubernetes.as_ref().and_then(|known| known.reason.as_ref());
             if let Some(reason) = reason.filter(|_| node.state == Running::Running) {
                 writeln!(f, "{:width$}  {reason}", "")?;
+            }
+            if node.older {
+                writeln!(f, "{:width$}  of an older image than the last build's", "")?;
             }
         }
         match &self.checks {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::error::DriverError;
 use super::poll::Stopwatch;
 use super::process::Process;
+use super::replace::Replacement;
 use super::rescue::Rescue;
 use super::serial;
 use super::state::{NodeState, State};
@@ -27,6 +28,8 @@ pub struct UpRequest<'a> {
     pub runner: Runner<'a>,
     /// One node instead of all.
     pub node: Option<&'a str>,
+    /// Whether that node gets a new disk, over the image of the last build.
+    pub replace: bool,
     /// How the processors are to run.
     pub accel: Accel,
     /// What the machines boot with; when absent, BIOS where the architecture has it.
@@ -87,6 +90,11 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
     }
     wait::check(request.wait, &cluster, &folders, &nodes)?;
     super::make_private(&folders.run)?;
+    let replacement = match nodes.first().filter(|_| request.replace) {
+        Some(node) => Some(Replacement::begin(request, &cluster, &folders, node, progress)?),
+        None => None,
+    };
+    super::make_private(&folders.run)?;
     let started = {
         let _guard = folders.guard()?;
         let mut state = State::load(&folders.run)?;
@@ -108,7 +116,16 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
         _ => None,
     };
     wait::wait(request, &cluster, &folders, &nodes, started, rescue.as_ref(), progress)?;
-    report(&cluster, &folders)
+    if let Some(replacement) = replacement {
+        replacement.finish()?;
+    }
+    let report = report(&cluster, &folders)?;
+    for node in report.nodes.iter().filter(|node| node.older) {
+        let again = format!("builder up {} --replace {}", folders.arguments(), node.name);
+        progress
+            .line(&format!("{}: its disk is of an older image; `{again}` gives it the new one", node.name));
+    }
+    Ok(report)
 }
 
 /// Only the lock's QEMU runs machines of another architecture than this machine's.

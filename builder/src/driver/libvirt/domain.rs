@@ -1,8 +1,9 @@
 //! A node's domain: the words for virt-install, and its end. <https://libvirt.org/formatdomain.html>
 
-use super::{Libvirt, pool};
+use super::Libvirt;
 use crate::driver::error::DriverError;
 use crate::driver::host::Program;
+use crate::driver::names;
 use crate::driver::{Accelerator, Firmware};
 use crate::report::cluster::NodeJson;
 
@@ -23,7 +24,7 @@ impl Libvirt {
         log: &str,
     ) -> Vec<String> {
         let pool = &self.prefix;
-        let disk = format!("vol={pool}/{},bus=virtio,discard=unmap", pool::disk(&node.name));
+        let disk = format!("vol={pool}/{},bus=virtio,discard=unmap", names::disk(&node.name));
         let network = format!("network={pool},model=virtio,mac={}", node.mac);
         let virt_type = match accelerator {
             Accelerator::Kvm => "kvm",
@@ -32,7 +33,7 @@ impl Libvirt {
         let (name, memory, cpus) =
             (self.domain(&node.name), node.memory_mib.to_string(), node.cpus.to_string());
         let (serial, seed) =
-            (format!("file,path={log}"), format!("vol={pool}/{},device=cdrom", pool::seed(&node.name)));
+            (format!("file,path={log}"), format!("vol={pool}/{},device=cdrom", names::seed(&node.name)));
         let mut words = vec!["--connect", &self.uri, "--name", &name, "--memory", &memory, "--vcpus", &cpus];
         words.extend([
             "--virt-type",

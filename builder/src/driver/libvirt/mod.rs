@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::error::DriverError;
 use super::host::{self, Program};
 use super::machines::Machines;
+use super::names;
 use super::state::State;
 use crate::report::cluster::NodeJson;
 pub(super) use start::start;
@@ -45,7 +46,7 @@ impl Libvirt {
     }
 
     fn domain(&self, node: &str) -> String {
-        format!("{}-{node}", self.prefix)
+        names::machine(&self.prefix, node)
     }
 
     /// Runs virsh and returns what it printed.

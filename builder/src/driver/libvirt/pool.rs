@@ -2,34 +2,24 @@
 //! needs to be root. A role's image is uploaded once; a node's disk lies over it. <https://libvirt.org/storage.html>
 
 use super::Libvirt;
-use crate::driver::error::DriverError;
-use crate::driver::state::LibvirtState;
 use crate::disk::virtual_size;
+use crate::driver::error::DriverError;
+use crate::driver::names::{self, disk, seed};
+use crate::driver::state::LibvirtState;
 use crate::driver::{Folders, disk as sizes};
 use crate::report::cluster::{ClusterJson, ImageJson, NodeJson};
 
 /// Where libvirt's system instance has its disks, as all distributions have it.
 const SYSTEM_FOLDER: &str = "/var/lib/libvirt/images";
 
-/// A node's disk.
-pub(super) fn disk(node: &str) -> String {
-    format!("{node}.qcow2")
-}
-
-/// A node's seed.
-pub(super) fn seed(node: &str) -> String {
-    format!("{node}.iso")
-}
-
 /// Whether a volume is one of a node's.
 pub(super) fn is_of(volume: &str, node: &str) -> bool {
     volume == disk(node) || volume == seed(node)
 }
 
-/// The volume of a role's image: another content has another name. No host name has an underscore.
+/// The volume of a role's image.
 fn base(image: &ImageJson) -> String {
-    let sha256 = image.sha256.as_str();
-    format!("_{}-{}.qcow2", image.role, sha256.get(..16).unwrap_or(sha256))
+    names::image(&image.role, &image.sha256)
 }
 
 impl Libvirt {

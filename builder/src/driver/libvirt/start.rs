@@ -12,7 +12,7 @@ use crate::driver::poll::Stopwatch;
 use crate::driver::state::{LibvirtState, NodeState, State};
 use crate::driver::up::{Started, UpRequest, image_of};
 use crate::driver::{Accel, Accelerator, Firmware, Folders};
-use crate::driver::{host, serial};
+use crate::driver::{host, names, serial};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -113,7 +113,7 @@ impl Starter<'_> {
         if let Some(seed) = &node.seed {
             let path = folders.results.join(seed);
             let size = fs::metadata(&path)?.len();
-            libvirt.upload(&pool::seed(&node.name), &path.to_string_lossy(), size, "raw")?;
+            libvirt.upload(&names::seed(&node.name), &path.to_string_lossy(), size, "raw")?;
         }
         task.finish();
         let log = serial::begin(&folder)?;

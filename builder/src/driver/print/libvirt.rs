@@ -1,6 +1,7 @@
 //! Commands for virt-install (virt-install(1)) and virsh (`net-update`, `net-define`).
 
 use super::{command, quote, size};
+use crate::driver::names;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
 /// Where libvirt's system instance may read images.
@@ -10,22 +11,34 @@ const POOL: &str = "/var/lib/libvirt/images";
 const DEFAULT: (&str, &str, &str) = ("default", "192.168.122.0/24", "192.168.122.1");
 
 pub(super) fn script(cluster: &ClusterJson) -> String {
+    let pool = format!("{POOL}/{}", names::prefix(&cluster.name));
+    let disks: Vec<String> =
+        cluster.nodes.iter().map(|node| format!("{pool}/{}", names::disk(&node.name))).collect();
     let (network, preparation) = network(cluster);
-    let mut text = String::from("# Run this in the folder of the images, as a user who may use sudo.\n");
+    let mut text = format!(
+        "# Run this in the folder of the images, as a user who may use sudo. It ends at the first failure.\n\
+         (\nset -eu\n\n\
+         # No disk is written over: it may hold what is nowhere else.\n\
+         for disk in {}; do\n  \
+           if sudo test -e $disk; then\n    \
+             echo \"$disk is there already: start its machine with virsh, or remove both\" >&2\n    exit 1\n  \
+           fi\ndone\n\n",
+        disks.join(" ")
+    );
     text += &preparation;
-    text += "\n# The images, where libvirt may read them. They hold secrets: mode 0600.\n";
+    text += &format!(
+        "\n# The images, where libvirt may read them. They hold secrets: mode 0600.\nsudo mkdir -p -m 711 {pool}\n"
+    );
     for image in &cluster.images {
-        text += &format!(
-            "sudo install -m 600 {} {}\n",
-            quote(&image.path.display().to_string()),
-            base(cluster, &image.role)
-        );
+        let base = format!("{pool}/{}", names::image(&image.role, &image.sha256));
+        let path = quote(&image.path.display().to_string());
+        text += &format!("sudo test -e {base} || sudo install -m 600 {path} {base}\n");
     }
     for node in &cluster.nodes {
         text += &format!("\n# {} ({}), {}\n", node.name, node.role, node.address());
-        text += &install(cluster, node, &network);
+        text += &install(cluster, node, &pool, &network);
     }
-    text
+    text + ")\n"
 }
 
 /// The name of the network, and what makes it fit.
@@ -45,7 +58,7 @@ fn network(cluster: &ClusterJson) -> (String, String) {
         }
         return (name.to_owned(), text);
     }
-    let name = format!("kiln-{}", cluster.name);
+    let name = names::prefix(&cluster.name);
     let mut text = format!(
         "# A network for {own}.\nsudo virsh net-define /dev/stdin <<'END'\n<network>\n  <name>{name}</name>\n"
     );
@@ -57,25 +70,21 @@ fn network(cluster: &ClusterJson) -> (String, String) {
     (name, text)
 }
 
-fn base(cluster: &ClusterJson, role: &str) -> String {
-    format!("{POOL}/kiln-{}-{role}.qcow2", cluster.name)
-}
-
-fn install(cluster: &ClusterJson, node: &NodeJson, network: &str) -> String {
-    let name = &node.name;
-    let disk = format!("{POOL}/{name}.qcow2");
-    let base = base(cluster, &node.role);
-    let mut text = format!("sudo qemu-img create -f qcow2 -F qcow2 -b {base} {disk}{}\n", size(node));
+fn install(cluster: &ClusterJson, node: &NodeJson, pool: &str, network: &str) -> String {
+    let disk = format!("{pool}/{}", names::disk(&node.name));
+    let base =
+        cluster.image_of(node).map(|image| names::image(&image.role, &image.sha256)).unwrap_or_default();
+    let mut text = format!("sudo qemu-img create -q -f qcow2 -F qcow2 -b {base} {disk}{}\n", size(node));
     let mut options = vec![
         ("--connect", "qemu:///system".to_owned()),
-        ("--name", name.clone()),
+        ("--name", names::machine(&names::prefix(&cluster.name), &node.name)),
         ("--memory", node.memory_mib.to_string()),
         ("--vcpus", node.cpus.to_string()),
         ("--import", String::new()),
         ("--disk", format!("path={disk},format=qcow2,bus=virtio")),
     ];
     if let Some(seed) = &node.seed {
-        let copy = format!("{POOL}/{name}-seed.iso");
+        let copy = format!("{pool}/{}", names::seed(&node.name));
         text += &format!("sudo install -m 600 {} {copy}\n", quote(&seed.display().to_string()));
         options.push(("--disk", format!("path={copy},device=cdrom")));
     }

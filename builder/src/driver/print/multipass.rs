@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use crate::driver::multipass::{instance, launch, user_data};
+use crate::driver::multipass::{launch, user_data};
+use crate::driver::names;
 use crate::report::cluster::ClusterJson;
 
 /// Seconds that multipass waits for each machine.
 const PATIENCE: &str = "900";
 
 pub(super) fn script(cluster: &ClusterJson) -> String {
-    let prefix = format!("kiln-{}", cluster.name);
+    let prefix = names::prefix(&cluster.name);
     let mut text = String::from(
         "# Run this in the folder of the images. multipass has to be able to read them: its snap sees home folders only.\n",
     );
@@ -23,7 +24,8 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
         let words: Vec<String> = words.collect();
         text += &format!("multipass {} <<'END'\n{}END\n", words.join(" "), user_data(node));
     }
-    let names: Vec<String> = cluster.nodes.iter().map(|node| instance(&prefix, &node.name)).collect();
-    text += &format!("\n# The end of them: multipass delete --purge {}\n", names.join(" "));
+    let machines: Vec<String> =
+        cluster.nodes.iter().map(|node| names::machine(&prefix, &node.name)).collect();
+    text += &format!("\n# The end of them: multipass delete --purge {}\n", machines.join(" "));
     text
 }
