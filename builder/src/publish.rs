@@ -91,7 +91,7 @@ impl FreshSet {
             fs::File::open(made)?.sync_all()?;
             fs::rename(made, self.results.join(&path))?;
         }
-        Ok(symlink(Path::new("../..").join(path), self.folder().join(name))?)
+        symlink(Path::new("../..").join(path), self.folder().join(name))
     }
 
     /// From now on this set holds. Images that neither it nor a disk needs go.

@@ -12,6 +12,7 @@ use super::poll::until;
 use super::state::State;
 use super::{Folders, accel};
 use crate::progress::Progress;
+use crate::publish;
 use crate::report::cluster::ClusterJson;
 
 /// What `builder down` was asked for.
@@ -73,6 +74,7 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
                 fs::remove_dir_all(folder)?;
             }
         }
+        publish::remove_unneeded(&folders.results)?;
     }
     let others = !machines.running()?.is_empty();
     if !others {

@@ -91,7 +91,8 @@ fn logs_of_a_node_that_never_ran_say_how_to_run_it() {
     fs::copy(folder.path().join("cluster.json"), results.join("cluster.json")).unwrap();
     let error = logs(&results, "server", false, &mut Vec::new()).unwrap_err();
     assert_eq!(error.to_string(), "`server` has no console log: it was never started");
-    assert_eq!(error.hint().unwrap(), "builder up --profile lab");
+    let out = fs::canonicalize(folder.path()).unwrap();
+    assert_eq!(error.hint().unwrap(), format!("builder up --profile lab --out {}", out.display()));
 }
 
 /// A command line, an option a line.

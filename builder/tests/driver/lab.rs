@@ -88,14 +88,22 @@ impl Lab {
         let lab = Self { root: qemu_root(), folder: tempfile::tempdir().unwrap() };
         fs::write(lab.path("disk.raw"), disk).unwrap();
         let sandbox = Sandbox::new(&lab.root).lend(lab.folder.path(), "/kiln/lab").cwd("/kiln/lab");
-        sandbox.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "disk.raw", "tiny.qcow2"]).unwrap();
+        sandbox.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"]).unwrap();
         lab.describe('a', "22,6443");
         lab
     }
 
-    /// Writes cluster.json; `digit` makes the image's hash.
+    /// Writes what a build would, with the same disk as every image; `digit` makes the image's hash.
     pub(super) fn describe(&self, digit: char, ports: &str) {
         let sha256 = digit.to_string().repeat(64);
+        let image = self.path(&format!("images/{sha256}.qcow2"));
+        fs::create_dir_all(self.path("images")).unwrap();
+        if !image.exists() {
+            fs::copy(self.path("disk.qcow2"), &image).unwrap();
+        }
+        let link = self.path("tiny.qcow2");
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&image, link).unwrap();
         let node = |name: &str, host: u8, ports: &str| {
             format!(
                 r#"{{"name":"{name}","role":"tiny","image":"tiny.qcow2","mac":"52:54:00:00:00:{host}","ip":"10.9.8.{host}",
@@ -132,6 +140,7 @@ impl Lab {
             results: self.folder.path(),
             runner: Runner::Qemu(&self.root),
             node: None,
+            replace: false,
             accel: Accel::Auto,
             firmware: None,
             capture: false,

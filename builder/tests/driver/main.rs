@@ -8,7 +8,8 @@ mod lab;
 use std::net::TcpStream;
 use std::path::Path;
 
-use builder::driver::{Driver, DriverError, Running, Stage, StatusReport, print, status};
+use builder::driver::{Driver, DriverError, Running, Stage, StatusReport, UpRequest, print, status, up};
+use builder::progress::Progress;
 use builder::report::cluster::ClusterJson;
 use builder::sandbox::{LAUNCHER, Sandbox};
 use card::Card;
@@ -84,10 +85,27 @@ fn machines_come_up_and_leave_nothing_behind() {
     assert!(matches!(lab.up_with(Some("b"), true), Err(DriverError::NetworkChanged { .. })));
     lab.down(None, 0, false).unwrap();
 
-    // The disks are still there, and belong to the old image.
-    assert!(lab.path("run/a/disk.qcow2").exists());
+    // After another build the machines go on with their own disks, over the images that those were made from.
+    let older = |report: &StatusReport| report.nodes.iter().map(|node| node.older).collect::<Vec<_>>();
+    let images = || fs::read_dir(lab.path("images")).unwrap().count();
     lab.describe('b', "22,6443");
-    assert!(matches!(lab.up(None), Err(DriverError::ImageChanged { .. })));
+    assert_eq!(older(&lab.up(None).unwrap()), [true, true]);
+    lab.down(Some("b"), 0, true).unwrap();
+    assert_eq!((older(&lab.up(None).unwrap()), images()), (vec![true, false], 2));
+    lab.down(Some("a"), 0, true).unwrap();
+    assert_eq!((older(&lab.up(None).unwrap()), images()), (vec![false, false], 1));
+    // A control plane's disk holds what is nowhere else; a worker gets a new one when it is asked for.
+    lab.describe('c', "22,6443");
+    let replace =
+        |node| up(&UpRequest { node: Some(node), replace: true, ..lab.request() }, &Progress::new());
+    let error = replace("a").unwrap_err();
+    assert!(error.to_string().contains("its member of etcd"), "{error}");
+    lab.down(Some("a"), 0, false).unwrap();
+    assert_eq!(older(&replace("b").unwrap()), [true, false]);
+    lab.down(None, 0, false).unwrap();
+    fs::remove_file(lab.path(&format!("images/{}.qcow2", "b".repeat(64)))).unwrap();
+    let error = lab.up(Some("a")).unwrap_err();
+    assert!(matches!(error, DriverError::NoImageBelow { .. }), "{error}");
     lab.down(None, 0, true).unwrap();
     assert!(!lab.path("run").exists());
     assert_eq!(lab.left_over(), Vec::<String>::new());
@@ -101,10 +119,12 @@ fn a_machine_that_cannot_start_is_told_with_its_own_words() {
     let lab = Lab::new();
     lab.up(Some("a")).unwrap();
     lab.down(None, 0, false).unwrap();
-    fs::write(lab.path("run/a/disk.qcow2"), "not a disk").unwrap();
+    let mut disk = fs::read(lab.path("run/a/disk.qcow2")).unwrap();
+    disk[7] = 9;
+    fs::write(lab.path("run/a/disk.qcow2"), disk).unwrap();
     let error = lab.up(Some("a")).unwrap_err().to_string();
     assert!(error.starts_with("QEMU for `a` did not start; it said:\n"), "{error}");
-    assert!(error.contains("Image is not in qcow2 format"), "{error}");
+    assert!(error.contains("qcow2 version 9"), "{error}");
     lab.down(None, 0, true).unwrap();
     assert_eq!(lab.left_over(), Vec::<String>::new());
 }

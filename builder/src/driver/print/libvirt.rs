@@ -32,7 +32,10 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
     for image in &cluster.images {
         let base = format!("{pool}/{}", names::image(&image.role, &image.sha256));
         let path = quote(&image.path.display().to_string());
-        text += &format!("sudo test -e {base} || sudo install -m 600 {path} {base}\n");
+        // Whole or not at all: the next run believes what is there.
+        text += &format!(
+            "sudo test -e {base} || {{ sudo install -m 600 {path} {base}.new; sudo mv {base}.new {base}; }}\n"
+        );
     }
     for node in &cluster.nodes {
         text += &format!("\n# {} ({}), {}\n", node.name, node.role, node.address());
