@@ -102,7 +102,10 @@ impl FreshSet {
         let Self { results, folder } = self;
         let (names, id) = contents(folder.path())?;
         let place = Path::new(SETS).join(&id);
-        if !results.join(&place).exists() {
+        let holds = fs::read_link(results.join(SET)).is_ok_and(|set| set == place);
+        if !holds {
+            // Of an older set that a killed build began to remove, nobody knows what is left.
+            crate::store::remove_tree(&results.join(&place))?;
             sync(&results.join(IMAGES))?;
             fs::rename(folder.keep(), results.join(&place))?;
             sync(&results.join(SETS))?;

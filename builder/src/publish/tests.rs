@@ -113,6 +113,18 @@ fn what_was_not_published_was_never_there() {
     fs::write(results.join(".new-abc/worker.qcow2"), "half").unwrap();
     fs::write(results.join(image_path(&sha256("lost"))), "lost").unwrap();
     fs::create_dir(results.join("sets/0000")).unwrap();
+    // The set that comes next was there once, and was removed in part.
+    publish(results, &[("worker", "next")]);
+    let next = fs::read_link(results.join("set")).unwrap();
+    publish(results, &[("worker", "one")]);
+    fs::create_dir(results.join(&next)).unwrap();
+    fs::write(results.join(&next).join("report"), "left").unwrap();
+    publish(results, &[("worker", "next")]);
+    assert_eq!((fs::read_link(results.join("set")).unwrap(), seen(results).len()), (next, 2));
+    publish(results, &[("worker", "one")]);
+    assert_eq!(seen(results), before);
+    fs::write(results.join(image_path(&sha256("lost"))), "lost").unwrap();
+    fs::create_dir(results.join("sets/0000")).unwrap();
     symlink("set/single.qcow2", results.join("single.qcow2")).unwrap();
     assert_eq!(seen(results), before);
     publish(results, &[("worker", "one")]);
