@@ -165,7 +165,12 @@ impl Plan {
             }
         }
         let addons = addon::chosen(&request.project, &profile, &lock, &name)?;
-        roles.iter_mut().for_each(|role| role.lay(&addons));
+        for role in &mut roles {
+            if profile.options.data_disk.is_some() {
+                role.lay_part(&request.project, DATA_DISK)?;
+            }
+            role.lay(&addons);
+        }
         check_roles(&roles, &lock, (&name, &release), request.arch)?;
         let mut cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
         for node in &mut cluster.nodes {
@@ -242,6 +247,9 @@ fn check_packages(lock: &Lock, images: Arch) -> Result<(), PlanError> {
         None => Ok(()),
     }
 }
+
+/// The part that roles have when their nodes have data disks.
+const DATA_DISK: &str = "data-disk";
 
 /// The root of the lock that holds `up`'s QEMU for machines like this one.
 pub const QEMU: &str = "qemu";

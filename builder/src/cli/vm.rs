@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Global, complain, say};
-use crate::driver::{self, Accel, DownRequest, Driver, Firmware, Runner, UpRequest, Wait};
+use crate::driver::{self, Accel, Delete, DownRequest, Driver, Firmware, Runner, UpRequest, Wait};
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock};
 use crate::plan;
@@ -70,8 +70,11 @@ pub(super) struct Up {
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
     /// Give a node a new disk, of the last build's image
-    #[arg(long, value_name = "NODE", conflicts_with = "node")]
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["node", "wait"])]
     replace: Option<String>,
+    /// Give all nodes the last build's image, one by one
+    #[arg(long, conflicts_with_all = ["node", "replace", "wait"])]
+    upgrade: bool,
     /// kvm, tcg (emulation) or auto
     #[arg(long, value_enum, default_value = "auto", hide_possible_values = true)]
     accel: Accel,
@@ -201,7 +204,10 @@ impl Up {
             wait: self.wait,
             timeout: Duration::from_secs(self.timeout),
         };
-        let report = driver::up(&request, &progress)?;
+        let report = match self.upgrade {
+            true => driver::upgrade(&request, &progress)?,
+            false => driver::up(&request, &progress)?,
+        };
         say(&report.to_string())?;
         complain(&format!(
             "`{}` runs; `builder down --profile {}` ends it",
@@ -229,7 +235,7 @@ impl Down {
             results: &results,
             node: self.node.as_deref(),
             grace: Duration::from_secs(self.grace),
-            delete: self.delete,
+            delete: if self.delete { Delete::All } else { Delete::Nothing },
         };
         driver::down(&request, &Progress::new())?;
         Ok(ExitCode::SUCCESS)

@@ -79,7 +79,8 @@ pub(super) fn try_node(
     }
     clean(folders)?;
     // Nothing is on the disk but its image, and no kernel has come to its settings when it speaks first.
-    let node = NodeJson { name: PROBE.to_owned(), disk_mib: None, seed: None, ..node.clone() };
+    let node =
+        NodeJson { name: PROBE.to_owned(), disk_mib: None, data_disk_mib: None, seed: None, ..node.clone() };
     let process = folders.process(PROBE);
     super::make_private(&process.folder)?;
     disk::ensure(folders, &node, image_of(cluster, folders, &node)?, root)?;

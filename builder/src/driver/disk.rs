@@ -33,6 +33,19 @@ pub(super) fn ensure(
     Ok(fs::rename(folder.join(&unfinished), folder.join(qemu::DISK))?)
 }
 
+/// Makes the node's data disk when it has to have one and has none. It is empty: the node formats it.
+pub(super) fn ensure_data(folders: &Folders, node: &NodeJson, qemu_root: &Path) -> Result<(), DriverError> {
+    let Some(mib) = node.data_disk_mib else { return Ok(()) };
+    let folder = folders.node(&node.name);
+    if folder.join(qemu::DATA_DISK).exists() {
+        return Ok(());
+    }
+    let (unfinished, size) = (format!("{}.new", qemu::DATA_DISK), format!("{mib}M"));
+    let argv = ["qemu-img", "create", "-q", "-f", "qcow2", &unfinished, &size];
+    folders.sandbox(qemu_root).cwd(format!("{}/{}", super::RUN_INSIDE, node.name)).run(argv)?;
+    Ok(fs::rename(folder.join(&unfinished), folder.join(qemu::DATA_DISK))?)
+}
+
 /// Content of the image that a node's disk lies over, as the name of that says; none when it has no disk.
 pub(super) fn below(folders: &Folders, node: &str) -> Result<Option<Sha256Hex>, DriverError> {
     let folder = folders.node(node);

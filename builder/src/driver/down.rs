@@ -10,7 +10,7 @@ use super::error::DriverError;
 use super::machines::{self, Machines};
 use super::poll::until;
 use super::state::State;
-use super::{Folders, accel};
+use super::{Folders, accel, qemu};
 use crate::progress::Progress;
 use crate::publish;
 use crate::report::cluster::ClusterJson;
@@ -24,8 +24,19 @@ pub struct DownRequest<'a> {
     pub node: Option<&'a str>,
     /// How long a machine may take to power off; zero ends it at once.
     pub grace: Duration,
-    /// Whether its disk, logs and settings go as well.
-    pub delete: bool,
+    /// What of it goes as well.
+    pub delete: Delete,
+}
+
+/// What goes of a machine that is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delete {
+    /// Nothing.
+    Nothing,
+    /// Its disk, logs and settings; its data disk stays.
+    AllButData,
+    /// Everything.
+    All,
 }
 
 /// Ends what runs. Afterwards there is no process and no socket left.
@@ -65,25 +76,41 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
         folders.process(name).remove_sockets()?;
         state.nodes.entry(name.clone()).and_modify(|node| node.pid = None);
     }
-    if request.delete {
+    let delete = request.delete != Delete::Nothing;
+    if delete {
+        let keep_data = request.delete == Delete::AllButData;
         for name in &names {
-            machines.delete(name)?;
+            machines.delete(name, keep_data)?;
             state.nodes.remove(name);
-            let folder = folders.node(name);
-            if folder.exists() {
-                fs::remove_dir_all(folder)?;
-            }
+            remove(&folders.node(name), keep_data)?;
         }
         publish::remove_unneeded(&folders.results)?;
     }
     let others = !machines.running()?.is_empty();
     if !others {
-        machines.close(request.delete && state.nodes.is_empty())?;
+        machines.close(request.delete == Delete::All && state.nodes.is_empty())?;
         state.network = None;
     }
     state.save(&folders.run)?;
-    if request.delete && !others && state.nodes.is_empty() {
+    if request.delete == Delete::All && !others && state.nodes.is_empty() {
         fs::remove_dir_all(&folders.run)?;
+    }
+    Ok(())
+}
+
+/// Removes a machine's folder, or all in it but its data disk.
+fn remove(folder: &Path, keep_data: bool) -> std::io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    if !keep_data || !folder.join(qemu::DATA_DISK).exists() {
+        return fs::remove_dir_all(folder);
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != qemu::DATA_DISK) {
+            fs::remove_file(path)?;
+        }
     }
     Ok(())
 }

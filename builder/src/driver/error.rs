@@ -111,15 +111,31 @@ pub enum DriverError {
         /// What would be lost.
         what: String,
     },
-    /// The pods of a node do not go elsewhere.
-    #[error("`{node}` is not replaced: its pods do not leave it\n  {said}")]
-    Drain {
+    /// A control plane does not do what it was asked for.
+    #[error("on `{node}` this failed: {command}\n  {said}")]
+    Control {
+        /// The control plane.
+        node: String,
+        /// The command.
+        command: String,
+        /// What it said.
+        said: String,
+    },
+    /// Kubernetes does not go from one version to the other.
+    #[error("no upgrade: {fact}")]
+    Skew {
+        /// The versions.
+        fact: String,
+    },
+    /// A node was not upgraded.
+    #[error("the upgrade stopped at `{node}`: {error}")]
+    Upgrade {
+        /// What names the results on a command line, for the hint.
+        results: String,
         /// The node.
         node: String,
-        /// The control plane that was asked.
-        plane: String,
-        /// What kubectl said there.
-        said: String,
+        /// Why.
+        error: Box<DriverError>,
     },
     /// The node's disk would cut off the image.
     #[error("`{node}` has a disk of {disk_mib} MiB, its image needs {image_mib} MiB")]
@@ -272,6 +288,7 @@ impl Explain for DriverError {
             | Self::NoImage { .. }
             | Self::NoImageBelow { .. }
             | Self::Keeps { .. }
+            | Self::Skew { .. }
             | Self::DiskTooSmall { .. }
             | Self::NetworkChanged { .. }
             | Self::NotRunning { .. }
@@ -307,8 +324,13 @@ impl Explain for DriverError {
             Self::Keeps { results, node, .. } => Some(format!(
                 "move it elsewhere first; `builder down {results} --node {node} --delete` gives it up"
             )),
-            Self::Drain { node, plane, .. } => Some(format!(
-                "mend that, then the same command again; `kubectl uncordon {node}` on {plane} lets it be"
+            Self::Control { .. } => Some("mend that, then the same command again".to_owned()),
+            Self::Skew { .. } => Some(
+                "build with another release: `builder build --release …`; `builder up` goes on as it is"
+                    .to_owned(),
+            ),
+            Self::Upgrade { results, node, .. } => Some(format!(
+                "`builder logs {results} {node}` shows why; `builder up {results} --upgrade` goes on; to go back, build the old release and `builder up {results} --replace {node}`"
             )),
             Self::DiskTooSmall { .. } => Some("raise the node's `disk` in the profile".to_owned()),
             Self::NetworkChanged { results, .. } => {

@@ -36,8 +36,8 @@ pub(super) trait Machines {
     /// Ends a machine at once.
     fn end(&self, node: &str) -> Result<(), DriverError>;
 
-    /// Gives up what a stopped machine has outside of its folder.
-    fn delete(&self, node: &str) -> Result<(), DriverError>;
+    /// Gives up what a stopped machine has outside of its folder; `keep_data`, but for its data disk.
+    fn delete(&self, node: &str, keep_data: bool) -> Result<(), DriverError>;
 
     /// Ends the network, when no machine runs any more. With `delete`, gives up all that is left outside of the
     /// cluster's folder.
@@ -106,7 +106,7 @@ impl Machines for Qemu<'_> {
         self.folders.process(node).end(self.pids.get(node).copied().flatten())
     }
 
-    fn delete(&self, _node: &str) -> Result<(), DriverError> {
+    fn delete(&self, _node: &str, _keep_data: bool) -> Result<(), DriverError> {
         // All it has is in its folder.
         Ok(())
     }

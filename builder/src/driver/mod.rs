@@ -11,6 +11,7 @@ mod api;
 mod asker;
 mod boot;
 mod checks;
+mod control_plane;
 mod disk;
 mod down;
 mod error;
@@ -34,6 +35,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod up;
+mod upgrade;
 mod vde;
 mod wait;
 
@@ -53,12 +55,13 @@ pub use access::{kubeconfig, ssh};
 pub use api::Ready;
 pub use boot::{Seen, Stage};
 pub use checks::{Check, Checks, checks};
-pub use down::{DownRequest, down};
+pub use down::{Delete, DownRequest, down};
 pub use error::DriverError;
 pub use print::print;
 pub use state::expect;
 pub use status::{NodeStatus, Running, StatusReport, logs, status};
 pub use up::{Runner, UpRequest, up};
+pub use upgrade::upgrade;
 pub use wait::Wait;
 
 /// What runs the machines.

@@ -119,7 +119,7 @@ impl Machines for Multipass {
         self.run(&["stop", "--force"], node)
     }
 
-    fn delete(&self, node: &str) -> Result<(), DriverError> {
+    fn delete(&self, node: &str, _keep_data: bool) -> Result<(), DriverError> {
         if self.list()?.contains_key(&self.instance(node)) {
             self.run(&["delete", "--purge"], node)?;
         }
@@ -199,6 +199,10 @@ fn refuse(request: &UpRequest<'_>, cluster: &ClusterJson) -> Result<(), DriverEr
     };
     if request.firmware == Some(Firmware::Uefi) || request.accel != Accel::Auto {
         return cannot("let one choose firmware or accelerator", "leave out `--firmware` and `--accel`");
+    }
+    if cluster.nodes.iter().any(|node| node.data_disk_mib.is_some()) {
+        let hint = "leave `data-disk` out of the profile's `[options]`, or use another driver";
+        return cannot("attach a data disk", hint);
     }
     match cluster.nodes.iter().find(|node| node.seed.is_some()) {
         Some(node) => cannot(

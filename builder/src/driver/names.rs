@@ -18,6 +18,11 @@ pub(super) fn disk(node: &str) -> String {
     format!("{node}.qcow2")
 }
 
+/// A node's data disk there. No host name has an underscore.
+pub(super) fn data_disk(node: &str) -> String {
+    format!("{node}_data.qcow2")
+}
+
 /// A node's seed there.
 pub(super) fn seed(node: &str) -> String {
     format!("{node}.iso")
@@ -31,13 +36,13 @@ pub(super) fn image(role: &str, sha256: &Sha256Hex) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{disk, image, machine, prefix, seed};
+    use super::{data_disk, disk, image, machine, prefix, seed};
 
     #[test]
     fn no_two_things_are_called_the_same() {
         let sha256 = "0123456789abcdef".repeat(4).parse().unwrap();
-        let names = [disk("a"), seed("a"), image("a", &sha256), disk("b")];
-        assert_eq!(names, ["a.qcow2", "a.iso", "_a-0123456789abcdef.qcow2", "b.qcow2"]);
+        let names = [disk("a"), data_disk("a"), seed("a"), image("a", &sha256), disk("b")];
+        assert_eq!(names, ["a.qcow2", "a_data.qcow2", "a.iso", "_a-0123456789abcdef.qcow2", "b.qcow2"]);
         assert_eq!(machine(&prefix("lab"), "server"), "kiln-lab-server");
     }
 }

@@ -106,6 +106,10 @@ pub(super) fn machine(
     }
     add("-drive", format!("if=none,id=disk,format=qcow2,discard=unmap,file={folder}/{DISK}"));
     add("-device", "virtio-blk-pci,drive=disk,bootindex=0".to_owned());
+    if node.data_disk_mib.is_some() {
+        add("-drive", format!("if=none,id=data,format=qcow2,discard=unmap,file={folder}/{DATA_DISK}"));
+        add("-device", format!("virtio-blk-pci,drive=data,serial={DATA_SERIAL}"));
+    }
     if let Some(seed) = &node.seed {
         let seed = escape(&format!("{}/{}", places.results, seed.display()));
         add("-drive", format!("if=none,id=seed,format=raw,readonly=on,file={seed}"));
@@ -133,6 +137,12 @@ pub(super) fn kernel(kernel: &str, folder: &str) -> Vec<String> {
 
 /// The node's disk in its folder.
 pub(super) const DISK: &str = "disk.qcow2";
+
+/// The node's data disk in its folder.
+pub(super) const DATA_DISK: &str = "data.qcow2";
+
+/// The serial number by which the node knows that disk, as `images/data-disk` looks for it.
+pub(super) const DATA_SERIAL: &str = "kiln-data";
 
 /// UEFI's settings in the node's folder.
 pub(super) const FIRMWARE_VARIABLES: &str = "efivars.fd";

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use super::process::{self, Control, Process};
 use super::qemu::QMP_SOCKET;
-use super::{DownRequest, Running, down, logs, status};
+use super::{Delete, DownRequest, Running, down, logs, status};
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
 
@@ -49,7 +49,7 @@ fn built() -> tempfile::TempDir {
 }
 
 fn go_down(results: &Path, node: Option<&str>) -> Result<(), super::DriverError> {
-    let request = DownRequest { results, node, grace: Duration::ZERO, delete: false };
+    let request = DownRequest { results, node, grace: Duration::ZERO, delete: Delete::Nothing };
     down(&request, &Progress::new())
 }
 

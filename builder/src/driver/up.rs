@@ -233,6 +233,7 @@ impl Starter<'_> {
         self.state.nodes.insert(node.name.clone(), entry);
         self.state.save(&self.folders.run)?;
         disk::ensure(self.folders, node, image, self.root)?;
+        disk::ensure_data(self.folders, node, self.root)?;
         if firmware == Firmware::Uefi {
             disk::ensure_firmware(self.folders, arch, node, self.root)?;
         }

@@ -18,6 +18,7 @@ use toml::Spanned;
 
 use crate::error::InputError;
 use crate::input::{self, nearest};
+pub use size::MiB;
 
 /// The folder of a project's profiles.
 pub const PROFILES: &str = "profiles";
@@ -83,6 +84,9 @@ pub struct Options {
     /// What runs in the cluster besides; the default addons of the release when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub addons: Option<Vec<Spanned<String>>>,
+    /// Size of the data disk of each node, which has what outlives its image; none when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_disk: Option<MiB>,
     /// Cipher of Secrets in etcd.
     pub encryption: Encryption,
     /// Where the nodes' certificates and keys go.
@@ -100,6 +104,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             addons: None,
+            data_disk: None,
             encryption: Encryption::Aescbc,
             identity: Identity::Baked,
             metadata: None,

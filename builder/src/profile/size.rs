@@ -1,11 +1,17 @@
 //! Sizes as a profile writes them: `"1536MiB"`, `"2GiB"`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A size in MiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct MiB(pub(super) u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MiB(pub u64);
+
+impl From<MiB> for String {
+    fn from(size: MiB) -> Self {
+        format!("{}MiB", size.0)
+    }
+}
 
 impl TryFrom<String> for MiB {
     type Error = String;

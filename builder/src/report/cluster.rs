@@ -29,6 +29,9 @@ pub struct ClusterJson {
     pub name: String,
     /// Release of the lockfile.
     pub release: String,
+    /// Version of Kubernetes: `1.37.2`. Empty where an older Kiln wrote this.
+    #[serde(default)]
+    pub kubernetes: String,
     /// Architecture of the images.
     pub arch: Arch,
     /// The network between the nodes.
@@ -98,6 +101,9 @@ pub struct NodeJson {
     /// Size of its disk in MiB, null for the image's own.
     #[serde(default)]
     pub disk_mib: Option<u64>,
+    /// Size of its data disk in MiB, null when it has none.
+    #[serde(default)]
+    pub data_disk_mib: Option<u64>,
     /// TCP ports that `builder up` makes reachable from the host: 22, and 6443 where the API server runs.
     #[serde(default = "ssh_only")]
     pub ports: Vec<u16>,
@@ -234,6 +240,7 @@ mod tests {
   "version": 1,
   "name": "kiln",
   "release": "debian",
+  "kubernetes": "1.20.2",
   "arch": "amd64",
   "network": {
     "cidr": "192.168.122.0/24",
@@ -263,6 +270,7 @@ mod tests {
       "cpus": 1,
       "memory_mib": 1536,
       "disk_mib": 8192,
+      "data_disk_mib": null,
       "ports": [
         22
       ],

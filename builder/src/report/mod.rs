@@ -60,6 +60,7 @@ fn cluster_json(plan: &Plan, images: &[Image], identity: Identity) -> ClusterJso
         version: cluster::VERSION,
         name: plan.cluster.name.clone(),
         release: plan.cluster.release.clone(),
+        kubernetes: plan.release.kubernetes.clone(),
         arch: plan.arch,
         network: NetworkJson { cidr: network.cidr, gateway: network.gateway },
         addons: plan.addons.iter().map(|addon| addon.name.clone()).collect(),
@@ -92,6 +93,7 @@ fn node_json(plan: &Plan, images: &[Image], identity: Identity, node: &firstboot
         cpus: machine.map_or(1, |machine| machine.cpus),
         memory_mib: machine.map_or(1024, |machine| machine.memory_mib),
         disk_mib: machine.and_then(|machine| machine.disk_mib),
+        data_disk_mib: plan.profile.options.data_disk.map(|size| size.0),
         ports: if node.control_plane { vec![22, 6443] } else { vec![22] },
         seed: (identity == Identity::Seed).then(|| seed_path(&node.name)),
     }

@@ -155,6 +155,15 @@ impl Role {
         Ok(Self { name: name.to_owned(), layers })
     }
 
+    /// Lays a part over it: a recipe that extends nothing.
+    ///
+    /// # Errors
+    /// As [`Role::load`].
+    pub fn lay_part(&mut self, project: &Path, part: &str) -> Result<(), InputError> {
+        self.layers.extend(Self::load(project, part, "")?.layers);
+        Ok(())
+    }
+
     /// Lays the addons over it when its nodes run pods.
     pub fn lay(&mut self, addons: &[Addon]) {
         if self.runs_pods() {

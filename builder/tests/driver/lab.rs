@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use builder::driver::{
-    Accel, DownRequest, DriverError, Runner, Running, StatusReport, UpRequest, Wait, down, logs, status, up,
+    Accel, Delete, DownRequest, DriverError, Runner, Running, StatusReport, UpRequest, Wait, down, logs,
+    status, up,
 };
 use builder::lock::Lock;
 use builder::lock::format::Arch;
@@ -151,6 +152,7 @@ impl Lab {
     }
 
     pub(super) fn down(&self, node: Option<&str>, grace: u64, delete: bool) -> Result<(), DriverError> {
+        let delete = if delete { Delete::All } else { Delete::Nothing };
         let request =
             DownRequest { results: self.folder.path(), node, grace: Duration::from_secs(grace), delete };
         down(&request, &Progress::new())

@@ -4,6 +4,7 @@ use super::Libvirt;
 use crate::driver::error::DriverError;
 use crate::driver::host::Program;
 use crate::driver::names;
+use crate::driver::qemu::DATA_SERIAL;
 use crate::driver::{Accelerator, Firmware};
 use crate::report::cluster::NodeJson;
 
@@ -46,6 +47,11 @@ impl Libvirt {
             "--disk",
             &disk,
         ]);
+        let data = names::data_disk(&node.name);
+        let data = format!("vol={pool}/{data},bus=virtio,discard=unmap,serial={DATA_SERIAL}");
+        if node.data_disk_mib.is_some() {
+            words.extend(["--disk", &data]);
+        }
         if node.seed.is_some() {
             words.extend(["--disk", &seed]);
         }

@@ -131,9 +131,11 @@ impl Machines for Libvirt {
         if self.running()?.contains(node) { ended.map(drop) } else { Ok(()) }
     }
 
-    fn delete(&self, node: &str) -> Result<(), DriverError> {
+    fn delete(&self, node: &str, keep_data: bool) -> Result<(), DriverError> {
         self.undefine(node, "--nvram")?;
-        self.delete_volumes(|volume| pool::is_of(volume, node))
+        self.delete_volumes(|volume| {
+            pool::is_of(volume, node) || !keep_data && volume == names::data_disk(node)
+        })
     }
 
     fn close(&self, delete: bool) -> Result<(), DriverError> {

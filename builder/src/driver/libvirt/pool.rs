@@ -106,6 +106,16 @@ impl Libvirt {
         Ok(())
     }
 
+    /// Makes a node's data disk when it has to have one and has none.
+    pub(super) fn ensure_data_disk(&self, node: &NodeJson) -> Result<(), DriverError> {
+        let (name, Some(mib)) = (names::data_disk(&node.name), node.data_disk_mib) else { return Ok(()) };
+        if !self.volumes()?.contains(&name) {
+            let size = format!("{mib}M");
+            self.virsh(&["vol-create-as", &self.prefix, &name, &size, "--format", "qcow2"])?;
+        }
+        Ok(())
+    }
+
     /// Puts a file into the pool, in the place of an older one.
     pub(super) fn upload(
         &self,

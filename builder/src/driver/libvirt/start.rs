@@ -110,6 +110,7 @@ impl Starter<'_> {
             libvirt.delete_volumes(|volume| pool::is_of(volume, &node.name))?;
             libvirt.make_disk(folders, self.cluster, node)?;
         }
+        libvirt.ensure_data_disk(node)?;
         if let Some(seed) = &node.seed {
             let path = folders.results.join(seed);
             let size = fs::metadata(&path)?.len();

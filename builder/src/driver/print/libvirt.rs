@@ -2,6 +2,7 @@
 
 use super::{command, quote, size};
 use crate::driver::names;
+use crate::driver::qemu::DATA_SERIAL;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
 /// Where libvirt's system instance may read images.
@@ -86,6 +87,11 @@ fn install(cluster: &ClusterJson, node: &NodeJson, pool: &str, network: &str) ->
         ("--import", String::new()),
         ("--disk", format!("path={disk},format=qcow2,bus=virtio")),
     ];
+    if let Some(mib) = node.data_disk_mib {
+        let data = format!("{pool}/{}", names::data_disk(&node.name));
+        text += &format!("sudo test -e {data} || sudo qemu-img create -q -f qcow2 {data} {mib}M\n");
+        options.push(("--disk", format!("path={data},format=qcow2,bus=virtio,serial={DATA_SERIAL}")));
+    }
     if let Some(seed) = &node.seed {
         let copy = format!("{pool}/{}", names::seed(&node.name));
         text += &format!("sudo install -m 600 {} {copy}\n", quote(&seed.display().to_string()));

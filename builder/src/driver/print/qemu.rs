@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{command, size};
 use crate::driver::network::{GATEWAY, SWITCH, gateway};
 use crate::driver::ports;
-use crate::driver::qemu::{DISK, Places, machine};
+use crate::driver::qemu::{DATA_DISK, DISK, Places, machine};
 use crate::driver::{Accelerator, Firmware, vde};
 use crate::publish::image_path;
 use crate::report::cluster::ClusterJson;
@@ -43,6 +43,10 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
             "[ -e {FOLDER}/{name}/{DISK} ] || qemu-img create -f qcow2 -F qcow2 -b {image} {FOLDER}/{name}/{DISK}{}\n",
             size(node)
         );
+        if let Some(mib) = node.data_disk_mib {
+            let data = format!("{FOLDER}/{name}/{DATA_DISK}");
+            text += &format!("[ -e {data} ] || qemu-img create -f qcow2 {data} {mib}M\n");
+        }
         text += &daemon(&machine(cluster.arch, node, Accelerator::Tcg, Firmware::Bios, &places), name);
     }
     text += &format!(
