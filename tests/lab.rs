@@ -68,9 +68,15 @@ impl Lab {
 
     /// Builds the images, and takes kubectl out of one.
     pub fn build(name: &str, profile: &str) -> Self {
+        Self::build_with(name, profile, &[])
+    }
+
+    /// The same with more arguments of `builder build`.
+    pub fn build_with(name: &str, profile: &str, arguments: &[&str]) -> Self {
         let out = fresh(name);
         let secret = secret(&out, 7);
-        builder(&["build", "--profile", profile, "--out", text(&out), "--secret", text(&secret)]);
+        let build = ["build", "--profile", profile, "--out", text(&out), "--secret", text(&secret)];
+        builder(&[&build, arguments].concat());
         let results = out.join(Path::new(profile).file_stem().unwrap());
         let tools = tools();
         let raw = out.join("control-plane.raw");
@@ -83,6 +89,21 @@ impl Lab {
 
     pub fn run(&self, command: &[&str], arguments: &[&str]) -> String {
         builder(&[command, &["--profile", &self.profile, "--out", text(&self.out)], arguments].concat())
+    }
+
+    /// What a command that succeeds tells beside what it prints.
+    pub fn said(&self, command: &[&str], arguments: &[&str]) -> String {
+        let results = ["--profile", &self.profile, "--out", text(&self.out)];
+        say(&[command, &results, arguments].concat()).stderr
+    }
+
+    /// What a command says that is refused.
+    pub fn refused(&self, command: &[&str]) -> String {
+        let mut refused = assert_cmd::Command::new(BUILDER);
+        refused.current_dir(project()).args(command);
+        let output = refused.args(["--profile", &self.profile, "--out", text(&self.out)]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// Starts machines and waits until they are Ready and take pods; how long each took, as text.

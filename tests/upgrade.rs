@@ -1,0 +1,96 @@
+//! A cluster goes from one minor version of Kubernetes to the next with all that it has: its nodes get new images, one after
+//! the other, and keep their data disks.
+
+mod lab;
+mod support;
+
+use fs_err as fs;
+use lab::Lab;
+use support::{builder, release, secret, text};
+
+const PROFILE: &str = "tests/upgrade.toml";
+
+/// The release that the cluster begins with.
+const BEFORE: &str = "v1.36";
+
+/// A volume and a pod that uses it.
+const CLAIM: &str = include_str!("cluster/claim.yaml");
+
+/// A pod that is there all the time.
+const WORKLOAD: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: steady }
+spec:
+  selector: { matchLabels: { app: steady } }
+  template:
+    metadata: { labels: { app: steady } }
+    spec:
+      containers:
+        - { name: steady, image: "@image@", imagePullPolicy: Never, command: ["sleep", "1000000"] }
+"#;
+
+#[test]
+#[ignore = "the long tier: `./test long`"]
+fn a_cluster_is_upgraded_with_its_data() {
+    let lab = Lab::build_with("upgrade", PROFILE, &["--release", BEFORE]);
+    let took = lab.up(&[]);
+    lab.say(&format!("two nodes of {BEFORE} with data disks Ready: {took}"));
+    expect_versions(&lab, "v1.36.");
+    lab.apply(&WORKLOAD.replace("@image@", &lab.busybox()));
+    run(&lab, "writer", "echo it >/data/it");
+    let written = lab.write_records(3);
+
+    // The next build changes nothing that runs.
+    rebuild(&lab, &release());
+    let said = lab.said(&["up"], &[]);
+    assert!(said.contains("server: its disk is of an older image; `builder up"), "{said}");
+    expect_versions(&lab, "v1.36.");
+    let said = lab.said(&["up", "--upgrade", "--timeout", "1500"], &[]);
+    let order: Vec<usize> =
+        ["server: its pods", "node-0: its pods"].map(|it| said.find(it).unwrap()).to_vec();
+    assert!(order.is_sorted(), "{said}");
+    let snapshot = lab.results.join(format!("run/etcd-before-{}.db", release()));
+    assert!(fs::metadata(snapshot).unwrap().len() > 100_000);
+    expect_versions(&lab, "v1.37.");
+
+    lab.expect_records(&written);
+    assert_eq!(run(&lab, "reader", "cat /data/it"), "it\n");
+    let ready = ["get", "deployment", "steady", "--output", "jsonpath={.status.readyReplicas}"];
+    lab.ask(&ready, |said| said == "1");
+    lab.expect_checks();
+    let said = lab.said(&["up", "--upgrade"], &[]);
+    assert!(said.contains("every node has the last build's image"), "{said}");
+
+    // There is no way back, and nothing is touched to find that out.
+    rebuild(&lab, BEFORE);
+    let said = lab.refused(&["up", "--upgrade"]);
+    assert!(said.contains("etcd's data has no way back to 1.36"), "{said}");
+    expect_versions(&lab, "v1.37.");
+    lab.down(&["--grace", "0", "--delete"]);
+}
+
+fn rebuild(lab: &Lab, release: &str) {
+    let secret = secret(&lab.out, 7);
+    let arguments = ["--release", release, "--out", text(&lab.out), "--secret", text(&secret)];
+    builder(&[&["build", "--profile", PROFILE], &arguments[..]].concat());
+}
+
+/// What a pod with the volume says when it is through.
+fn run(lab: &Lab, pod: &str, command: &str) -> String {
+    let claim = CLAIM.replace("@image@", &lab.busybox());
+    lab.apply(&claim.replace("@pod@", pod).replace("@command@", command));
+    let phase = ["get", "pod", pod, "--output", "jsonpath={.status.phase}"];
+    lab.ask(&phase, |said| said == "Succeeded");
+    let said = lab.ask(&["logs", pod], |_| true);
+    lab.ask(&["delete", "pod", pod], |_| true);
+    said
+}
+
+/// The versions that the kubelets tell.
+fn expect_versions(lab: &Lab, beginning: &str) {
+    let columns = "custom-columns=VERSION:.status.nodeInfo.kubeletVersion";
+    let known =
+        |said: &str| said.lines().count() == 2 && said.lines().all(|line| line.starts_with(beginning));
+    lab.ask(&["get", "nodes", "--no-headers", "--output", columns], known);
+}
