@@ -28,6 +28,10 @@ fn thirty_tests_of_upstreams_suite_pass() {
     let mut run = Command::new(project().join(FOLDER).join("run"));
     run.arg(&suite).arg(lab.out.join("kubeconfig")).arg(project().join(FOLDER).join("chosen"));
     run.arg(lab.out.join("results")).stdout(fs::File::create(&log).unwrap().into_parts().0);
+    // Some of them call kubectl.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [lab.out.clone()].into_iter().chain(std::env::split_paths(&path));
+    run.env("PATH", std::env::join_paths(folders).unwrap());
     let status = run.stderr(Stdio::inherit()).status().unwrap();
     let told = fs::read_to_string(&log).unwrap();
     let failed: Vec<&str> = told.lines().filter(|line| line.contains("[FAIL")).collect();

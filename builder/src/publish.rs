@@ -175,10 +175,11 @@ fn clean(results: &Path, names: &BTreeSet<String>, id: &str) -> io::Result<()> {
     remove_unneeded(results)
 }
 
-/// Removes the images that neither the set nor a disk of a machine needs.
+/// Removes the images that neither the set nor a disk of a machine needs. Where a disk is broken, all of them stay: nobody
+/// knows what it needs.
 ///
 /// # Errors
-/// When something cannot be read or removed; then nothing is removed that may be needed.
+/// When something cannot be read or removed.
 pub fn remove_unneeded(results: &Path) -> io::Result<()> {
     let images = results.join(IMAGES);
     if !images.exists() {
@@ -196,7 +197,10 @@ pub fn remove_unneeded(results: &Path) -> io::Result<()> {
         let path = entry.path();
         let below = match entry.path_is_symlink() {
             true => Some(fs::read_link(path)?),
-            false if path.extension().is_some_and(|it| it == "qcow2") => disk::backing_file(path)?,
+            false if path.extension().is_some_and(|it| it == "qcow2") => match disk::backing_file(path) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
+                below => below?,
+            },
             false => None,
         };
         needed.extend(below.and_then(|below| below.file_name().map(ToOwned::to_owned)));

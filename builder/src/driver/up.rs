@@ -89,7 +89,6 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
         refuse_what_is_for_qemu(request, driver)?;
     }
     wait::check(request.wait, &cluster, &folders, &nodes)?;
-    super::make_private(&folders.run)?;
     let replacement = match nodes.first().filter(|_| request.replace) {
         Some(node) => Some(Replacement::begin(request, &cluster, &folders, node, progress)?),
         None => None,

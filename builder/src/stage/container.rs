@@ -20,8 +20,11 @@ use crate::role::Components;
 use crate::store::{StepKey, Store};
 use crate::tree::{header, store_name};
 
-/// Raised when what this stage makes of the same inputs changes.
+/// Raised when what this stage makes of the same program changes.
 const VERSION: u32 = 2;
+
+/// Raised when what it makes of the same packages does.
+const ROOT_VERSION: u32 = 1;
 
 /// Makes the archive of an image and returns its path. `root` is the one that the image names, unpacked.
 ///
@@ -55,7 +58,8 @@ fn of_parts(
     let program =
         made.program.as_ref().map(|it| Ok::<_, InputError>((it, file(it, components)?))).transpose()?;
     let name = program.map(|(_, file)| store_name(file));
-    let key = StepKey::new("container", VERSION, &(image, name, root.map(|root| &root.key), arch, epoch));
+    let root_key = root.map(|root| (ROOT_VERSION, &root.key));
+    let key = StepKey::new("container", VERSION, &(image, name, root_key, arch, epoch));
     let folder = store.step(&key, |folder| {
         let mut layers = Vec::new();
         if let Some(root) = root {

@@ -77,6 +77,9 @@ fn loader(program: &[u8]) -> Option<String> {
 /// What nobody reads in a container: half of the files of an image. The licences stay.
 const LEFT_OUT: [&str; 4] = ["usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man"];
 
+/// Links that maintainer scripts would make with update-alternatives, by what they lead to.
+const ALTERNATIVES: [(&str, &str); 1] = [("usr/bin/nc", "nc.openbsd")];
+
 /// The files of an unpacked root, but for its documentation.
 pub(super) fn of_root(root: &Path, epoch: i64) -> io::Result<Vec<u8>> {
     let is_left_out = |entry: &DirEntry| {
@@ -104,6 +107,13 @@ pub(super) fn of_root(root: &Path, epoch: i64) -> io::Result<Vec<u8>> {
             let metadata = file.metadata()?;
             let mode = metadata.permissions().mode() & 0o777;
             out.append_data(&mut header(EntryType::Regular, mode, metadata.len(), epoch), name, file)?;
+        }
+    }
+    for (link, target) in ALTERNATIVES {
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let path = root.join(link);
+        if is_there(&path.with_file_name(target)) && !is_there(&path) {
+            out.append_link(&mut header(EntryType::Symlink, 0o777, 0, epoch), link, target)?;
         }
     }
     out.into_inner()

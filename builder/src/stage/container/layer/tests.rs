@@ -35,7 +35,7 @@ fn root(folder: &Path) {
     }
     let documents = ["doc/curl/copyright", "doc/curl/README", "man/man1/curl.1.gz"];
     let documents = documents.map(|name| format!("usr/share/{name}"));
-    let programs = ["usr/bin/curl", "usr/lib64/ld-linux-x86-64.so.2"];
+    let programs = ["usr/bin/curl", "usr/bin/nc.openbsd", "usr/lib64/ld-linux-x86-64.so.2"];
     for name in programs.into_iter().chain(documents.iter().map(String::as_str)) {
         fs::write(folder.join(name), "ELF").unwrap();
     }
@@ -57,6 +57,7 @@ fn a_root_becomes_a_layer_in_which_everything_is_root_s() {
     root(folder.path());
     let files = read(&of_root(folder.path(), 1000).unwrap());
     assert_eq!(files["usr/bin/curl"], (EntryType::Regular, 0o755, "ELF".to_owned()));
+    assert_eq!(files["usr/bin/nc"], (EntryType::Symlink, 0o777, "nc.openbsd".to_owned()));
     assert_eq!(files["bin"], (EntryType::Symlink, 0o777, "usr/bin".to_owned()));
     assert_eq!((files["usr/"].1, files["tmp/"].1), (0o755, 0o1777));
     // Of documentation the licences.
