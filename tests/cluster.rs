@@ -11,8 +11,7 @@ use fs_err as fs;
 use lab::{Lab, WORKLOAD, eventually};
 use support::{PROFILE, long};
 
-/// A volume and a pod that uses it; a policy against the workload.
-const CLAIM: &str = include_str!("cluster/claim.yaml");
+/// A policy against the workload.
 const POLICY: &str = include_str!("cluster/policy.yaml");
 
 /// What etcd holds of the workload's Secret. etcdctl gives up after five seconds by itself, less than an emulated machine takes.
@@ -119,17 +118,8 @@ fn expect_addons(lab: &Lab) {
         lab.ask(&["top", "pods"], |said| said.contains(&pods[0].1));
     }
     if addons.contains("local-path") {
-        let claim = CLAIM.replace("@image@", &lab.busybox());
-        let run = |pod: &str, command: &str| {
-            lab.apply(&claim.replace("@pod@", pod).replace("@command@", command));
-            let phase = ["get", "pod", pod, "--output", "jsonpath={.status.phase}"];
-            lab.ask(&phase, |said| said == "Succeeded");
-            let said = lab.ask(&["logs", pod], |_| true);
-            lab.ask(&["delete", "pod", pod], |_| true);
-            said
-        };
-        run("writer", "echo it >/data/it");
-        assert_eq!(run("reader", "cat /data/it"), "it\n");
+        lab.with_volume("writer", "echo it >/data/it");
+        assert_eq!(lab.with_volume("reader", "cat /data/it"), "it\n");
         lab.ask(&["delete", "pvc", "kept"], |_| true);
     }
     if addons.contains("kube-network-policies") {

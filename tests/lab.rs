@@ -16,6 +16,9 @@ use crate::support::{BUILDER, End, builder, fresh, program, project, say, secret
 /// Two pods, one on each worker, that tell who asks them; a Service; a Secret; a pod's log to read.
 pub const WORKLOAD: &str = include_str!("cluster/workload.yaml");
 
+/// A volume and a pod that uses it.
+const CLAIM: &str = include_str!("cluster/claim.yaml");
+
 #[expect(clippy::disallowed_methods, reason = "how long machines take is what these tests tell")]
 pub fn now() -> Instant {
     Instant::now()
@@ -210,6 +213,17 @@ impl Lab {
         let path = self.out.join("manifest.yaml");
         fs::write(&path, manifest).unwrap();
         self.ask(&["apply", "--filename", text(&path)], |_| true);
+    }
+
+    /// What a pod with a claimed volume at /data says when it is through; the claim outlives it.
+    pub fn with_volume(&self, pod: &str, command: &str) -> String {
+        let claim = CLAIM.replace("@image@", &self.busybox());
+        self.apply(&claim.replace("@pod@", pod).replace("@command@", command));
+        let phase = ["get", "pod", pod, "--output", "jsonpath={.status.phase}"];
+        self.ask(&phase, |said| said == "Succeeded");
+        let said = self.ask(&["logs", pod], |_| true);
+        self.ask(&["delete", "pod", pod], |_| true);
+        said
     }
 
     /// A pod's name and address by the node it runs on, when all are there.

@@ -13,9 +13,6 @@ const PROFILE: &str = "tests/upgrade.toml";
 /// The release that the cluster begins with.
 const BEFORE: &str = "v1.36";
 
-/// A volume and a pod that uses it.
-const CLAIM: &str = include_str!("cluster/claim.yaml");
-
 /// A pod that is there all the time.
 const WORKLOAD: &str = r#"
 apiVersion: apps/v1
@@ -38,7 +35,7 @@ fn a_cluster_is_upgraded_with_its_data() {
     lab.say(&format!("two nodes of {BEFORE} with data disks Ready: {took}"));
     expect_versions(&lab, "v1.36.");
     lab.apply(&WORKLOAD.replace("@image@", &lab.busybox()));
-    run(&lab, "writer", "echo it >/data/it");
+    lab.with_volume("writer", "echo it >/data/it");
     let written = lab.write_records(3);
 
     // The next build changes nothing that runs.
@@ -55,7 +52,7 @@ fn a_cluster_is_upgraded_with_its_data() {
     expect_versions(&lab, "v1.37.");
 
     lab.expect_records(&written);
-    assert_eq!(run(&lab, "reader", "cat /data/it"), "it\n");
+    assert_eq!(lab.with_volume("reader", "cat /data/it"), "it\n");
     let ready = ["get", "deployment", "steady", "--output", "jsonpath={.status.readyReplicas}"];
     lab.ask(&ready, |said| said == "1");
     lab.expect_checks();
@@ -74,17 +71,6 @@ fn rebuild(lab: &Lab, release: &str) {
     let secret = secret(&lab.out, 7);
     let arguments = ["--release", release, "--out", text(&lab.out), "--secret", text(&secret)];
     builder(&[&["build", "--profile", PROFILE], &arguments[..]].concat());
-}
-
-/// What a pod with the volume says when it is through.
-fn run(lab: &Lab, pod: &str, command: &str) -> String {
-    let claim = CLAIM.replace("@image@", &lab.busybox());
-    lab.apply(&claim.replace("@pod@", pod).replace("@command@", command));
-    let phase = ["get", "pod", pod, "--output", "jsonpath={.status.phase}"];
-    lab.ask(&phase, |said| said == "Succeeded");
-    let said = lab.ask(&["logs", pod], |_| true);
-    lab.ask(&["delete", "pod", pod], |_| true);
-    said
 }
 
 /// The versions that the kubelets tell.
