@@ -196,7 +196,8 @@ impl Store {
         };
         if let Err(error) = make(&temporary).and_then(|()| finish()) {
             // How much room there is counts before what takes it goes.
-            let error = self.need(room::BUILD, "a whole build").explain(error);
+            let need = Need { folder: &self.root.join("tmp"), ..self.need(room::BUILD, "a whole build") };
+            let error = need.explain(error);
             // The first error is the one that counts; what is left goes with the next `open`.
             let _ = remove_tree(&temporary);
             return Err(error);

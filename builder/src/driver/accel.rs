@@ -122,10 +122,11 @@ fn watch(process: &Process, patience: Duration) -> Result<Option<String>, Driver
     let outcome = until(patience, Duration::from_millis(50), || {
         // Asked first: what a machine says last is read after it has stopped.
         let (running, broken) = (process.is_running()?, process.has_internal_error());
-        Ok::<_, DriverError>(if broken {
-            Some(Some(format!("KVM runs no kernel ({})", process.kvm_error()?)))
-        } else if serial::kernel_runs(&process.folder)? {
+        Ok::<_, DriverError>(if serial::kernel_runs(&process.folder)? {
+            // What KVM gives up after that, `rescue` looks after, however soon it is.
             Some(None)
+        } else if broken {
+            Some(Some(format!("KVM runs no kernel ({})", process.kvm_error()?)))
         } else if running {
             None
         } else {

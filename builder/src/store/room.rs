@@ -10,8 +10,8 @@ pub(crate) const BUILD: u64 = 12 << 30;
 /// With less than this, in bytes, a program that finds no room has filled this file system, not its memory.
 const NONE: u64 = 64 << 20;
 
-/// How the kernel says it (ENOSPC, EDQUOT), and with it every program: their locale is fixed.
-const WORDS: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+/// How the kernel says it (ENOSPC, EDQUOT), and with it every program: their locale is fixed. Go writes it small.
+const WORDS: [&str; 2] = ["no space left on device", "disk quota exceeded"];
 
 /// A file system is full.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +75,8 @@ impl Need<'_> {
     /// A failure, or that there is no room when that is its reason.
     pub fn explain(&self, error: Error) -> Error {
         let fact = error.fact();
-        let free = free(self.folder).unwrap_or(0);
-        match WORDS.iter().any(|words| fact.contains(words)) && free < NONE {
+        let (free, small) = (free(self.folder).unwrap_or(0), fact.to_lowercase());
+        match WORDS.iter().any(|words| small.contains(words)) && free < NONE {
             true => self.full(free, format!("\n  {fact}")).into(),
             false => error,
         }
