@@ -170,7 +170,7 @@ impl Sandbox {
         self.finish(Task::Run(argv), program, feed, |_| ControlFlow::Continue(()))
     }
 
-    /// The same without input, with `look` seeing what it wrote to its standard error so far, every [`LOOK`]. When it
+    /// The same without input, with `look` seeing what it wrote to its standard error so far, four times a second. When it
     /// breaks, the program is killed.
     ///
     /// # Errors
