@@ -8,7 +8,7 @@ use super::error::DriverError;
 use super::machines;
 use super::state::State;
 use super::up::UpRequest;
-use super::{Delete, DownRequest, Folders, api, down};
+use super::{Delete, DownRequest, Folders, access, api, down};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -17,6 +17,9 @@ const GRACE: Duration = Duration::from_secs(90);
 
 /// How long its pods may take to end, in seconds.
 const DRAIN: u64 = 300;
+
+/// Where `images/data-disk` mounts a node's data disk.
+const DATA: &str = "/var/lib/kiln-data";
 
 /// A node that is being replaced.
 pub(super) struct Replacement<'a> {
@@ -40,12 +43,16 @@ impl<'a> Replacement<'a> {
         let (results, name) = (request.results, &node.name);
         let keeps =
             |what: String| DriverError::Keeps { results: folders.arguments(), node: name.clone(), what };
-        let has_data = node.data_disk_mib.is_some();
+        let running = machines::of(folders, &State::load(&folders.run)?).running()?;
+        // The profile may ask for a data disk since: the machine itself knows whether its data is on one.
+        let asks = [format!("mountpoint -q {DATA}")];
+        let has_data = node.data_disk_mib.is_some()
+            && running.contains(name)
+            && access::ssh_output(results, name, &asks)?.status.success();
         let is_plane = api::planes(cluster).any(|plane| plane.name == *name);
         if is_plane && !has_data {
             return Err(keeps("its member of etcd".to_owned()));
         }
-        let running = machines::of(folders, &State::load(&folders.run)?).running()?;
         let control = ControlPlane::of(results, cluster, &running, Some(name));
         match &control {
             Some(control) => {
@@ -61,8 +68,8 @@ impl<'a> Replacement<'a> {
             }
             None => progress.line(&format!("{name}: no control plane runs, so its pods stay its own")),
         }
-        let delete = if has_data { Delete::AllButData } else { Delete::All };
-        down(&DownRequest { results, node: Some(name), grace: GRACE, delete }, progress)?;
+        let request = DownRequest { results, node: Some(name), grace: GRACE, delete: Delete::AllButData };
+        down(&request, progress)?;
         Ok(Self { node, control })
     }
 
