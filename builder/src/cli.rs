@@ -4,7 +4,9 @@
 
 mod build;
 mod bundle;
+mod certs;
 mod doctor;
+mod etcd;
 mod export;
 mod lock;
 mod seed;
@@ -80,6 +82,12 @@ enum Command {
     Kubeconfig(vm::Kubeconfig),
     /// Print the commands that start the machines with other tools
     Print(vm::Print),
+    /// Copy a cluster's data, or give a cluster that of a copy
+    #[command(subcommand)]
+    Etcd(etcd::Etcd),
+    /// Look at a cluster's certificates
+    #[command(subcommand)]
+    Certs(certs::Certs),
     /// Say what this host lacks for building and booting
     Doctor(doctor::Doctor),
 }
@@ -101,6 +109,8 @@ impl Command {
             Self::Ssh(ssh) => ssh.run(global),
             Self::Kubeconfig(kubeconfig) => kubeconfig.run(global),
             Self::Print(print) => print.run(global),
+            Self::Etcd(etcd) => etcd.run(global),
+            Self::Certs(certs) => certs.run(global),
             Self::Doctor(doctor) => doctor.run(global),
         }
     }

@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use firstboot::schema::{Cluster, Node};
+use firstboot::schema::Node;
 
+use crate::endpoint::Endpoint;
 use crate::error::{Class, Explain};
 use crate::pki::{Issued, Pki, PkiError, SecretText};
 
@@ -75,13 +76,13 @@ impl Explain for IdentityError {
     }
 }
 
-/// The files of one node, sorted by their paths.
+/// The files of one node, sorted by their paths. Workers go to `endpoint`, a control plane to its own API server.
 ///
 /// # Errors
 /// [`PkiError::NotIssued`] when the certificates were made for a cluster without this node.
-pub fn files(pki: &Pki, cluster: &Cluster, node: &Node) -> Result<Vec<IdentityFile>, PkiError> {
+pub fn files(pki: &Pki, endpoint: &Endpoint, node: &Node) -> Result<Vec<IdentityFile>, PkiError> {
     let name = &node.name;
-    let server = api_server_url(cluster, node);
+    let server = if node.control_plane { Endpoint::local() } else { endpoint.clone() }.to_string();
     let kubelet = pki.issued(&format!("node/{name}"))?;
     let mut all = Files::default();
     all.public(
@@ -157,24 +158,12 @@ fn control_plane(all: &mut Files, pki: &Pki, node: &Node, server: &str) -> Resul
     Ok(())
 }
 
-/// The kubeconfig of the administrator outside of the cluster, which names the control plane node.
+/// The kubeconfig of the administrator outside of the cluster.
 ///
 /// # Errors
 /// As [`Pki::kubeconfig`].
-pub fn admin_kubeconfig(pki: &Pki, cluster: &Cluster) -> Result<SecretText, PkiError> {
-    pki.kubeconfig("admin", &remote_url(cluster))
-}
-
-/// Where a node's own programs find the API server: on a control plane node its own, elsewhere the first one.
-fn api_server_url(cluster: &Cluster, node: &Node) -> String {
-    if node.control_plane { "https://127.0.0.1:6443".into() } else { remote_url(cluster) }
-}
-
-/// The first control plane node by its name, so that its address may change.
-fn remote_url(cluster: &Cluster) -> String {
-    let first = cluster.nodes.iter().find(|node| node.control_plane);
-    let host = first.expect("no certificates are made without a control plane node").name.as_str();
-    format!("https://{host}.{}:6443", cluster.domain)
+pub fn admin_kubeconfig(pki: &Pki, endpoint: &Endpoint) -> Result<SecretText, PkiError> {
+    pki.kubeconfig("admin", &endpoint.to_string())
 }
 
 /// Files in the making.

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod doctor;
 pub mod driver;
 pub mod embedded;
+pub mod endpoint;
 pub mod error;
 pub mod fetch;
 pub mod go;

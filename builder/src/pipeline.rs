@@ -12,7 +12,7 @@ use crate::go::{self, GoBuild};
 use crate::identity::{self, IdentityFile};
 use crate::mirror::Mirrors;
 use crate::parallel;
-use crate::pki::{Encryption as PkiEncryption, Pki, PkiOptions};
+use crate::pki::{Encryption as PkiEncryption, Issued, Pki, PkiOptions};
 use crate::plan::Plan;
 use crate::profile::{Encryption, Identity};
 use crate::progress::Progress;
@@ -121,6 +121,15 @@ pub fn seed(plan: &Plan, secret: Option<&Path>, node: &str) -> Result<Vec<u8>> {
     volume(plan, &pki, found)
 }
 
+/// The certificates of a cluster that has its secret already.
+///
+/// # Errors
+/// When there is no secret, or no certificates can be made.
+pub fn existing_pki(plan: &Plan, secret: Option<&Path>) -> Result<Pki> {
+    let own = secret_path(&plan.project, &plan.cluster.name);
+    pki(plan, Some(ClusterSecret::load(secret.unwrap_or(&own))?))
+}
+
 /// The cluster secret: the caller's, or the project's own, made by the first build.
 fn secret(plan: &Plan, given: Option<ClusterSecret>) -> Result<ClusterSecret> {
     Ok(match given {
@@ -150,6 +159,7 @@ fn pki(plan: &Plan, given: Option<ClusterSecret>) -> Result<Pki> {
         Encryption::Aescbc => PkiEncryption::Aescbc,
         Encryption::Secretbox => PkiEncryption::Secretbox,
     };
+    options.api_server_names.clone_from(&plan.profile.api.names);
     Ok(Pki::derive(&secret(plan, given)?, &plan.cluster, &options)?)
 }
 
@@ -171,14 +181,15 @@ fn identities(plan: &Plan, kind: Identity, pki: &Pki) -> Result<Identities> {
         }
     }
     let admin = Admin {
-        kubeconfig: identity::admin_kubeconfig(pki, &plan.cluster)?,
+        kubeconfig: identity::admin_kubeconfig(pki, &plan.profile.api.endpoint)?,
         ssh_key: pki.ssh().private.clone(),
+        certificates_end: pki.first_to_end().map(Issued::ends),
     };
     Ok(Identities { partitions, seeds, admin })
 }
 
 fn of_node(plan: &Plan, pki: &Pki, node: &Node) -> Result<(String, Vec<IdentityFile>)> {
-    Ok((node.name.clone(), identity::files(pki, &plan.cluster, node)?))
+    Ok((node.name.clone(), identity::files(pki, &plan.profile.api.endpoint, node)?))
 }
 
 fn volume(plan: &Plan, pki: &Pki, node: &Node) -> Result<Vec<u8>> {

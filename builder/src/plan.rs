@@ -169,6 +169,9 @@ impl Plan {
             if profile.options.data_disk.is_some() {
                 role.lay_part(&request.project, DATA_DISK)?;
             }
+            if profile.options.etcd_snapshots.is_some() && role.is_control_plane() {
+                role.lay_part(&request.project, ETCD_SNAPSHOTS)?;
+            }
             role.lay(&addons);
         }
         check_roles(&roles, &lock, (&name, &release), request.arch)?;
@@ -250,6 +253,9 @@ fn check_packages(lock: &Lock, images: Arch) -> Result<(), PlanError> {
 
 /// The part that roles have when their nodes have data disks.
 const DATA_DISK: &str = "data-disk";
+
+/// The part that control planes have when they keep copies of etcd's data.
+const ETCD_SNAPSHOTS: &str = "etcd-snapshots";
 
 /// The root of the lock that holds `up`'s QEMU for machines like this one.
 pub const QEMU: &str = "qemu";

@@ -9,8 +9,8 @@ use crate::networkd;
 use crate::resolved::SERVICE;
 use crate::schema::{Cluster, Node};
 
-/// Name of the API server in every certificate and hosts file, in the cluster's domain.
-const API_NAME: &str = "api-server";
+/// Name of the API server in every certificate and hosts file, in the cluster's domain. It leads to every control plane.
+pub const API_NAME: &str = "api-server";
 
 /// Names and addresses of the nodes.
 pub const HOSTS_FILE: &str = "etc/hosts";
@@ -60,7 +60,8 @@ fn hosts_of(cluster: &Cluster, facts: &Facts) -> String {
     })
 }
 
-/// The hosts file of the node `own`: the nodes that have an address.
+/// The hosts file of the node `own`: the nodes that have an address, and the API server at each control plane. Programs try
+/// the addresses of a name in the order of the file.
 pub fn hosts(
     cluster: &Cluster,
     own: &str,
@@ -69,7 +70,6 @@ pub fn hosts(
 ) -> String {
     let mut text = format!("{HEADER}127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     text.push_str("ff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n\n");
-    let api = cluster.nodes.iter().find(|node| node.control_plane);
     for node in &cluster.nodes {
         let Some(ip) = address(&node.name) else { continue };
         let mut line = format!("{ip} {}.{} {}", node.name, cluster.domain, node.name);
@@ -77,13 +77,27 @@ pub fn hosts(
             line.push(' ');
             line.push_str(hostname);
         }
-        if api == Some(node) {
-            line.push_str(&format!(" {API_NAME}.{}", cluster.domain));
-        }
         text.push_str(&line);
         text.push('\n');
     }
+    for plane in planes(cluster, own) {
+        if let Some(ip) = address(&plane.name) {
+            text.push_str(&format!("{ip} {API_NAME}.{}\n", cluster.domain));
+        }
+    }
     text
+}
+
+/// The control planes in the order in which the node `own` tries them: itself first, else another one first on each node.
+fn planes<'a>(cluster: &'a Cluster, own: &str) -> Vec<&'a Node> {
+    let mut planes: Vec<&Node> = cluster.nodes.iter().filter(|node| node.control_plane).collect();
+    let place = |node: &&Node| node.name == own;
+    let first = planes.iter().position(place).or_else(|| cluster.nodes.iter().position(|node| place(&node)));
+    if !planes.is_empty() {
+        let turn = first.unwrap_or_default() % planes.len();
+        planes.rotate_left(turn);
+    }
+    planes
 }
 
 /// The addresses of nodes that a hosts file has.
@@ -117,4 +131,46 @@ fn resolv_conf(facts: &Facts) -> String {
         text.push_str(&format!("nameserver {server}\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::hosts;
+    use crate::schema::Cluster;
+
+    #[test]
+    fn the_api_server_is_every_control_plane_and_another_one_first_on_each_node() {
+        let node = |index: u8| {
+            format!(
+                r#"{{"name":"n{index}","role":"r","control-plane":{},"mac":"52:54:00:00:00:0{index}","pod-cidr":"10.200.{index}.0/24"}}"#,
+                index < 3
+            )
+        };
+        let nodes: Vec<String> = (0..6).map(node).collect();
+        let json = format!(
+            r#"{{"version":1,"name":"ha","release":"v1","domain":"lan","cluster-domain":"cluster.local","pod-cidr":"10.200.0.0/16",
+            "service-cidr":"10.32.0.0/24","network":{{"dns":[]}},"nodes":[{}]}}"#,
+            nodes.join(",")
+        );
+        let cluster = Cluster::parse(json.as_bytes()).unwrap();
+        let first = |own: &str| {
+            let text = hosts(&cluster, own, own, |name| {
+                // One of them is not known yet.
+                (name != "n1").then(|| Ipv4Addr::new(10, 0, 0, name[1..].parse().unwrap()))
+            });
+            let api = text.lines().filter_map(|line| line.strip_suffix(" api-server.lan"));
+            api.collect::<Vec<_>>().join(" ")
+        };
+        let all: Vec<String> = ["n0", "n1", "n2", "n3", "n4", "n5"].map(first).into();
+        insta::assert_snapshot!(all.join("\n"), @"
+        10.0.0.0 10.0.0.2
+        10.0.0.2 10.0.0.0
+        10.0.0.2 10.0.0.0
+        10.0.0.0 10.0.0.2
+        10.0.0.2 10.0.0.0
+        10.0.0.2 10.0.0.0
+        ");
+    }
 }

@@ -39,9 +39,10 @@ fn a_node_of_the_table_gets_its_values_and_identity() {
     ff02::1 ip6-allnodes
     ff02::2 ip6-allrouters
 
-    192.168.122.10 server.kubernetes.local server api-server.kubernetes.local
+    192.168.122.10 server.kubernetes.local server
     192.168.122.11 node-0.kubernetes.local node-0
     192.168.122.12 node-1.kubernetes.local node-1
+    192.168.122.10 api-server.kubernetes.local
     ");
     insta::assert_snapshot!(world.read("etc/systemd/network/10-kiln.network"), @r"
     # Written by Kiln's firstboot; it writes this again when the node's values change.
@@ -193,9 +194,10 @@ fn the_command_line_picks_and_overrides() {
     ff02::1 ip6-allnodes
     ff02::2 ip6-allrouters
 
-    192.168.122.10 server.kubernetes.local server api-server.kubernetes.local
+    192.168.122.10 server.kubernetes.local server
     192.168.122.11 node-0.kubernetes.local node-0
     192.168.122.77 node-1.kubernetes.local node-1 blue
+    192.168.122.10 api-server.kubernetes.local
     ");
     assert_eq!(world.read("var/lib/kubelet/kubelet.key"), "secret of node-1\n");
     assert_eq!(world.read("etc/hostname"), "blue\n");

@@ -31,7 +31,7 @@ struct Results {
 
 /// Which machines.
 #[derive(Debug, Args)]
-struct Machines {
+pub(super) struct Machines {
     #[command(flatten)]
     results: Results,
     /// qemu, libvirt or multipass; else what runs, or qemu
@@ -54,7 +54,7 @@ impl Results {
 
 impl Machines {
     /// The profile's folder, and what runs its machines.
-    fn folder(&self, global: &Global) -> Result<(PathBuf, Driver)> {
+    pub(super) fn folder(&self, global: &Global) -> Result<(PathBuf, Driver)> {
         let folder = self.results.folder(global)?;
         let driver = driver::expect(&folder, self.driver)?;
         Ok((folder, driver))

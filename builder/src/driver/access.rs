@@ -31,6 +31,17 @@ pub(super) fn ssh_output(results: &Path, node: &str, command: &[String]) -> Resu
     run(ssh.stdin_null().stdout_capture().stderr_capture())
 }
 
+/// The same with a file as the command's standard input.
+pub(super) fn ssh_send(
+    results: &Path,
+    node: &str,
+    command: &str,
+    file: &Path,
+) -> Result<Output, DriverError> {
+    let ssh = duct::cmd("ssh", ssh_argv(results, node, &[command.to_owned()])?);
+    run(ssh.stdin_path(file).stdout_capture().stderr_capture())
+}
+
 fn run(ssh: duct::Expression) -> Result<Output, DriverError> {
     ssh.unchecked().run().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => DriverError::NoSsh,
@@ -77,7 +88,8 @@ fn ssh_argv(results: &Path, node: &str, command: &[String]) -> Result<Vec<OsStri
 pub fn kubeconfig(results: &Path) -> Result<String, DriverError> {
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
-    let way = api::way(&cluster, &*machines::of(&folders, &State::load(&folders.run)?))?;
+    let machines = machines::of(&folders, &State::load(&folders.run)?);
+    let way = api::way(&folders.results, &cluster, &*machines)?;
     let not_running = || DriverError::NotRunning { results: folders.arguments(), node: cluster.name.clone() };
     let text = fs::read_to_string(folders.results.join(KUBECONFIG))?;
     Ok(api::at(&text, way.ok_or_else(not_running)?))

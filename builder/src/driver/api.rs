@@ -1,5 +1,6 @@
 //! What the driver asks a cluster's API server, as its administrator: the nodes and whether they are Ready.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, Response};
 use reqwest::header::DATE;
 use reqwest::{Certificate, Identity};
 use serde::{Deserialize, Serialize};
@@ -17,11 +18,9 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use super::error::DriverError;
 use super::machines::Machines;
+use crate::endpoint::PORT;
 use crate::report::KUBECONFIG;
 use crate::report::cluster::{ClusterJson, NodeJson};
-
-/// The API server's port on a control plane node.
-const PORT: u16 = 6443;
 
 /// How long an answer may take, as for wait-for-api in the images: on a busy host a healthy emulated server took more than ten seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,28 +60,91 @@ impl Nodes {
 
 const SILENT: &str = "its kubelet has not reported yet";
 
-/// The administrator's way to an API server.
+/// The administrator's ways to the API servers of a cluster.
 #[derive(Debug)]
 pub(super) struct Api {
+    servers: Vec<Server>,
+    /// The one that answered last; it is asked first.
+    last: Cell<usize>,
+}
+
+/// One API server.
+#[derive(Debug)]
+struct Server {
+    way: Way,
     client: Client,
     url: String,
 }
 
 impl Api {
-    /// By the kubeconfig of the build, at the first control plane node that is reached from this machine. None when
-    /// none is.
+    /// By the kubeconfig of the build, at every control plane that runs and is reached from this machine. None when none is.
     pub(super) fn of(
         results: &Path,
         cluster: &ClusterJson,
         machines: &dyn Machines,
     ) -> Result<Option<Self>, DriverError> {
         let path = results.join(KUBECONFIG);
-        let Some(Way { address, named }) = way(cluster, machines)? else { return Ok(None) };
+        let ways = ways(cluster, machines)?;
+        if ways.is_empty() {
+            return Ok(None);
+        }
         let text = fs::read_to_string(&path)?;
+        let server = |way| Server::new(&path, &text, way);
+        Ok(Some(Self {
+            servers: ways.into_iter().map(server).collect::<Result<_, _>>()?,
+            last: Cell::new(0),
+        }))
+    }
+
+    /// The way to the API server that answers, and its answer. One that does not is passed over.
+    fn get(&self, path: &str) -> Option<(Way, Response)> {
+        let count = self.servers.len();
+        (0..count).map(|turn| (self.last.get() + turn) % count).find_map(|index| {
+            let server = &self.servers[index];
+            let answer = server.client.get(format!("{}{path}", server.url)).send().ok()?;
+            let answer = answer.error_for_status().ok()?;
+            self.last.set(index);
+            Some((server.way, answer))
+        })
+    }
+
+    /// The nodes that the API server knows; none while none answers.
+    pub(super) fn nodes(&self) -> Option<Nodes> {
+        let (_, answer) = self.get("/api/v1/nodes")?;
+        let date = answer.headers().get(DATE)?.to_str().ok()?;
+        let at = OffsetDateTime::parse(date, &Rfc2822).ok()?;
+        let list: NodeList = serde_json::from_slice(&answer.bytes().ok()?).ok()?;
+        let known = list.items.into_iter().map(|node| (node.metadata.name, ready(node.status))).collect();
+        Some(Nodes { known, at })
+    }
+
+    /// Whether a pod may be created: that takes the service account which the controller manager makes.
+    pub(super) fn takes_pods(&self) -> bool {
+        self.get("/api/v1/namespaces/default/serviceaccounts/default").is_some()
+    }
+}
+
+/// The way to a control plane that serves; when none of several says so, to the first.
+pub(super) fn way(
+    results: &Path,
+    cluster: &ClusterJson,
+    machines: &dyn Machines,
+) -> Result<Option<Way>, DriverError> {
+    let ways = ways(cluster, machines)?;
+    if ways.len() < 2 {
+        return Ok(ways.first().copied());
+    }
+    let serving = Api::of(results, cluster, machines)?.and_then(|api| api.get("/readyz"));
+    Ok(serving.map(|(way, _)| way).or(ways.first().copied()))
+}
+
+impl Server {
+    fn new(path: &Path, text: &str, way: Way) -> Result<Self, DriverError> {
+        let Way { address, named } = way;
         let wrong =
-            |message: &str| DriverError::Kubeconfig { path: path.clone(), message: message.to_owned() };
+            |message: &str| DriverError::Kubeconfig { path: path.to_owned(), message: message.to_owned() };
         let pem = |key: &str| {
-            let value = value(&text, key).ok_or_else(|| wrong(&format!("it has no `{key}`")))?;
+            let value = value(text, key).ok_or_else(|| wrong(&format!("it has no `{key}`")))?;
             STANDARD.decode(value).map_err(|_| wrong(&format!("`{key}` is not base64")))
         };
         let authority = Certificate::from_pem(&pem("certificate-authority-data")?);
@@ -97,29 +159,12 @@ impl Api {
             .timeout(PATIENCE);
         let mut url = format!("https://{address}");
         if named {
-            let name = host(&text).ok_or_else(|| wrong("it has no `server`"))?;
+            let name = host(text).ok_or_else(|| wrong("it has no `server`"))?;
             url = format!("https://{name}:{}", address.port());
             client = client.resolve(name, address.into());
         }
         let client = client.build().map_err(|error| wrong(&error.to_string()))?;
-        Ok(Some(Self { client, url }))
-    }
-
-    /// The nodes that the API server knows; none while it does not answer.
-    pub(super) fn nodes(&self) -> Option<Nodes> {
-        let answer = self.client.get(format!("{}/api/v1/nodes", self.url)).send().ok()?;
-        let answer = answer.error_for_status().ok()?;
-        let date = answer.headers().get(DATE)?.to_str().ok()?;
-        let at = OffsetDateTime::parse(date, &Rfc2822).ok()?;
-        let list: NodeList = serde_json::from_slice(&answer.bytes().ok()?).ok()?;
-        let known = list.items.into_iter().map(|node| (node.metadata.name, ready(node.status))).collect();
-        Some(Nodes { known, at })
-    }
-
-    /// Whether a pod may be created: that takes the service account which the controller manager makes.
-    pub(super) fn takes_pods(&self) -> bool {
-        let url = format!("{}/api/v1/namespaces/default/serviceaccounts/default", self.url);
-        self.client.get(url).send().is_ok_and(|answer| answer.status().is_success())
+        Ok(Self { way, client, url })
     }
 }
 
@@ -136,15 +181,18 @@ pub(super) struct Way {
     named: bool,
 }
 
-/// The way to the first control plane node that there is one to.
-pub(super) fn way(cluster: &ClusterJson, machines: &dyn Machines) -> Result<Option<Way>, DriverError> {
+/// The ways to the control planes that run; where none does, to all that were started.
+fn ways(cluster: &ClusterJson, machines: &dyn Machines) -> Result<Vec<Way>, DriverError> {
+    let running = machines.running()?;
+    let mut ways = Vec::new();
     for plane in planes(cluster) {
         if let Some(address) = machines.address(plane, PORT)? {
             let named = !address.ip().is_loopback() && Some(*address.ip()) != plane.ip;
-            return Ok(Some(Way { address, named }));
+            ways.push((running.contains(&plane.name), Way { address, named }));
         }
     }
-    Ok(None)
+    let any = ways.iter().any(|(runs, _)| *runs);
+    Ok(ways.into_iter().filter(|(runs, _)| *runs || !any).map(|(_, way)| way).collect())
 }
 
 /// The text of a kubeconfig that the build wrote, with another way to the API server.

@@ -65,12 +65,13 @@ impl<'a> Asker<'a> {
         if !self.booted || self.asked.elapsed() < self.pause {
             return Ok(());
         }
-        if self.api.is_none() {
-            // Its address may not have been known before.
+        let answer = Stopwatch::start();
+        let nodes = self.api.as_ref().and_then(Api::nodes);
+        if nodes.is_none() {
+            // Another control plane may run by now.
             self.api = Api::of(&self.folders.results, self.cluster, self.machines)?;
         }
-        let answer = Stopwatch::start();
-        if let Some(nodes) = self.api.as_ref().and_then(Api::nodes) {
+        if let Some(nodes) = nodes {
             self.known = nodes.known.clone();
             for (name, since) in &self.started {
                 self.known.extend(nodes.since(name, since.elapsed()).map(|ready| (name.clone(), ready)));

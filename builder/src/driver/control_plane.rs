@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Output;
 
 use super::error::DriverError;
 use super::{access, api};
@@ -18,16 +19,33 @@ pub(super) struct ControlPlane<'a> {
 }
 
 impl<'a> ControlPlane<'a> {
-    /// One that runs; `last` only when there is no other.
+    /// One that runs, `last` only when there is no other; of several, one whose API server is ready.
     pub(super) fn of(
         results: &'a Path,
         cluster: &ClusterJson,
         running: &BTreeSet<String>,
         last: Option<&str>,
     ) -> Option<Self> {
-        let planes = || api::planes(cluster).filter(|plane| running.contains(&plane.name));
-        let found = planes().find(|plane| Some(plane.name.as_str()) != last).or_else(|| planes().next())?;
-        Some(Self { results, node: found.name.clone() })
+        let planes = api::planes(cluster).filter(|plane| running.contains(&plane.name));
+        let (own, mut others): (Vec<_>, Vec<_>) =
+            planes.map(|plane| plane.name.clone()).partition(|name| Some(name.as_str()) == last);
+        others.extend(own);
+        let all: Vec<Self> = others.into_iter().map(|node| Self { results, node }).collect();
+        let is_ready = |plane: &&Self| plane.kubectl("get --raw /readyz --request-timeout=30s").is_ok();
+        match all.as_slice() {
+            [only] => Some(only.clone()),
+            several => several.iter().find(is_ready).or(several.first()).cloned(),
+        }
+    }
+
+    /// A certain one.
+    pub(super) fn at(results: &'a Path, node: &str) -> Self {
+        Self { results, node: node.to_owned() }
+    }
+
+    /// The node that it is.
+    pub(super) fn node(&self) -> &str {
+        &self.node
     }
 
     /// Runs kubectl there. `words` are a shell's.
@@ -44,7 +62,18 @@ impl<'a> ControlPlane<'a> {
     /// # Errors
     /// As [`ControlPlane::kubectl`].
     pub(super) fn run(&self, command: &str) -> Result<Vec<u8>, DriverError> {
-        let output = access::ssh_output(self.results, &self.node, &[command.to_owned()])?;
+        self.heard(command, access::ssh_output(self.results, &self.node, &[command.to_owned()])?)
+    }
+
+    /// The same with a file as the command's standard input.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::kubectl`].
+    pub(super) fn send(&self, command: &str, file: &Path) -> Result<Vec<u8>, DriverError> {
+        self.heard(command, access::ssh_send(self.results, &self.node, command, file)?)
+    }
+
+    fn heard(&self, command: &str, output: Output) -> Result<Vec<u8>, DriverError> {
         if output.status.success() {
             return Ok(output.stdout);
         }

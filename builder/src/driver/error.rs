@@ -121,6 +121,17 @@ pub enum DriverError {
         /// What it said.
         said: String,
     },
+    /// Not what etcd writes as a snapshot.
+    #[error("`{}` is no whole snapshot of etcd", .0.display())]
+    Snapshot(PathBuf),
+    /// The control plane came back with other data, and does not answer.
+    #[error("no API server answers {} s after the restore", after.as_secs())]
+    Silent {
+        /// What names the results on a command line, for the hint.
+        results: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
     /// Kubernetes does not go from one version to the other.
     #[error("no upgrade: {fact}")]
     Skew {
@@ -289,6 +300,7 @@ impl Explain for DriverError {
             | Self::NoImageBelow { .. }
             | Self::Keeps { .. }
             | Self::Skew { .. }
+            | Self::Snapshot(_)
             | Self::DiskTooSmall { .. }
             | Self::NetworkChanged { .. }
             | Self::NotRunning { .. }
@@ -332,6 +344,13 @@ impl Explain for DriverError {
             Self::Upgrade { results, node, .. } => Some(format!(
                 "`builder logs {results} {node}` shows why; `builder up {results} --upgrade` goes on; to go back, build the old release and `builder up {results} --replace {node}`"
             )),
+            Self::Snapshot(_) => Some(
+                "take one with `builder etcd snapshot`, or one of /var/lib/etcd-snapshots on a control plane"
+                    .to_owned(),
+            ),
+            Self::Silent { results, .. } => {
+                Some(format!("`builder status {results} --checks` says what is missing"))
+            }
             Self::DiskTooSmall { .. } => Some("raise the node's `disk` in the profile".to_owned()),
             Self::NetworkChanged { results, .. } => {
                 Some(format!("builder down {results} && builder up {results}"))

@@ -8,7 +8,7 @@ use super::error::DriverError;
 use super::machines;
 use super::state::State;
 use super::up::UpRequest;
-use super::{Delete, DownRequest, Folders, access, api, down};
+use super::{Delete, DownRequest, Folders, access, api, down, etcd};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -49,11 +49,11 @@ impl<'a> Replacement<'a> {
         let has_data = node.data_disk_mib.is_some()
             && running.contains(name)
             && access::ssh_output(results, name, &asks)?.status.success();
+        let control = ControlPlane::of(results, cluster, &running, Some(name));
         let is_plane = api::planes(cluster).any(|plane| plane.name == *name);
-        if is_plane && !has_data {
+        if is_plane && !has_data && !others_have_its_data(cluster, node, control.as_ref()) {
             return Err(keeps("its member of etcd".to_owned()));
         }
-        let control = ControlPlane::of(results, cluster, &running, Some(name));
         match &control {
             Some(control) => {
                 let claims = if has_data { String::new() } else { control.kubectl(&claims_of(name))? };
@@ -81,6 +81,14 @@ impl<'a> Replacement<'a> {
         let Some(control) = &self.control else { return Ok(()) };
         control.kubectl(&format!("uncordon {}", self.node.name)).map(drop)
     }
+}
+
+/// Whether the other control planes have all that this one has, and let a new member take its place: each of them is healthy.
+fn others_have_its_data(cluster: &ClusterJson, node: &NodeJson, control: Option<&ControlPlane<'_>>) -> bool {
+    let others = api::planes(cluster).filter(|plane| plane.name != node.name);
+    let others: Vec<String> = others.map(|plane| plane.name.clone()).collect();
+    let control = control.filter(|control| control.node() != node.name);
+    !others.is_empty() && control.is_some_and(|control| etcd::others_are_healthy(control, &others))
 }
 
 /// The arguments of kubectl for the claims whose volumes are on a node alone.

@@ -28,6 +28,9 @@ pub struct StatusReport {
     pub driver: Driver,
     /// Whether the machines' network is up.
     pub network: Running,
+    /// The day on which the first of its certificates ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificates_end: Option<String>,
     /// The nodes, in the order of the profile.
     pub nodes: Vec<NodeStatus>,
     /// What they found, when they were asked to look.
@@ -155,6 +158,7 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
         name: cluster.name.clone(),
         driver: state.driver,
         network: Running::of(machines.network_is_up()?),
+        certificates_end: cluster.certificates_end.clone(),
         nodes: cluster.nodes.iter().map(node).collect::<Result<_, DriverError>>()?,
         checks: None,
     })
@@ -171,7 +175,7 @@ fn ready(
         let runs = running.contains(&plane.name);
         let mut console = Console::of(&folders.node(&plane.name));
         if runs && wait::look(machines, &mut console, runs)?.stage >= Stage::Login {
-            // Without a kubeconfig that works, the machines still have a status.
+            // Whichever answers. Without a kubeconfig that works, the machines still have a status.
             let api = Api::of(&folders.results, cluster, machines).ok().flatten();
             return Ok(api.and_then(|api| api.nodes()).map(|nodes| nodes.known).unwrap_or_default());
         }
@@ -223,6 +227,9 @@ impl fmt::Display for StatusReport {
             if node.older {
                 writeln!(f, "{:width$}  of an older image than the last build's", "")?;
             }
+        }
+        if let Some(day) = &self.certificates_end {
+            writeln!(f, "\nits first certificate ends on {day}")?;
         }
         match &self.checks {
             Some(checks) => write!(f, "\n{checks}"),

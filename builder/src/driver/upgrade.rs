@@ -10,19 +10,12 @@ use super::machines;
 use super::state::State;
 use super::status::{StatusReport, report};
 use super::up::{UpRequest, up};
-use super::{Folders, api};
+use super::{Folders, api, etcd};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
-use crate::stage::image::private;
 
 /// How many minor versions a kubelet may be older than the API server.
 const KUBELETS: u32 = 3;
-
-/// What copies etcd's data to its standard output.
-const SNAPSHOT: &str = "file=$(mktemp -u /var/lib/etcd/snapshot.XXXXXX) && trap 'rm -f $file' EXIT && \
-    etcdctl --dial-timeout=60s --command-timeout=300s --endpoints=https://127.0.0.1:2379 \
-    --cacert=/var/lib/kubernetes/etcd-ca.crt --cert=/var/lib/kubernetes/apiserver-etcd-client.crt \
-    --key=/var/lib/kubernetes/apiserver-etcd-client.key snapshot save $file >&2 && cat $file";
 
 /// Gives every node whose disk is of an older image the last build's, and waits for each.
 ///
@@ -49,11 +42,8 @@ pub fn upgrade(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusRep
         node: cluster.name.clone(),
     })?;
     check_skew(&control, &cluster)?;
-    let task = progress.task("copying etcd's data");
-    let snapshot = control.run(SNAPSHOT)?;
     let file = folders.run.join(format!("etcd-before-{}.db", cluster.release));
-    private(&file, &snapshot)?;
-    task.finish();
+    etcd::save(&control, &file, progress)?;
     progress.line(&format!("etcd's data of before: {}", file.display()));
     for node in planes.into_iter().chain(workers) {
         let one = UpRequest { node: Some(&node.name), replace: true, ..*request };

@@ -1,12 +1,16 @@
 use std::io::Read;
 
 use super::{IdentityError, IdentityFile, admin_kubeconfig, files, partition};
+use crate::endpoint::Endpoint;
 use crate::pki::PkiError;
 use crate::pki::tests::{cluster, pki};
 
 fn of(node: usize) -> Vec<IdentityFile> {
-    let cluster = cluster();
-    files(&pki(1), &cluster, &cluster.nodes[node]).unwrap()
+    files(&pki(1), &endpoint(), &cluster().nodes[node]).unwrap()
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint::every_control_plane("kubernetes.local")
 }
 
 fn table(files: &[IdentityFile]) -> String {
@@ -63,7 +67,7 @@ fn a_control_plane_node_gets_both() {
     ");
     let mut cluster = cluster();
     cluster.nodes[0].role = "single".into();
-    assert_eq!(files(&pki(1), &cluster, &cluster.nodes[0]).unwrap(), of(0));
+    assert_eq!(files(&pki(1), &endpoint(), &cluster.nodes[0]).unwrap(), of(0));
 }
 
 #[test]
@@ -80,23 +84,23 @@ fn whatever_holds_a_key_is_private_and_no_spare_authority_leaves() {
 }
 
 #[test]
-fn workers_reach_the_control_plane_by_name_and_it_reaches_itself() {
+fn workers_reach_every_control_plane_by_a_name_and_each_of_these_itself() {
     let server = |file: &IdentityFile| {
         let text = std::str::from_utf8(&file.content).unwrap();
         text.lines().find_map(|line| line.trim().strip_prefix("server: ")).map(str::to_owned)
     };
     let servers = |node: usize| of(node).iter().filter_map(server).collect::<Vec<_>>();
     assert_eq!(servers(0), ["https://127.0.0.1:6443"; 5]);
-    assert_eq!(servers(1), ["https://server.kubernetes.local:6443"; 2]);
-    let admin = admin_kubeconfig(&pki(1), &cluster()).unwrap();
-    assert!(admin.expose().contains("server: https://server.kubernetes.local:6443\n"));
+    assert_eq!(servers(1), ["https://api-server.kubernetes.local:6443"; 2]);
+    let admin = admin_kubeconfig(&pki(1), &endpoint()).unwrap();
+    assert!(admin.expose().contains("server: https://api-server.kubernetes.local:6443\n"));
 }
 
 #[test]
 fn a_stranger_is_refused() {
     let mut cluster = cluster();
     cluster.nodes[1].name = "node-7".into();
-    let error = files(&pki(1), &cluster, &cluster.nodes[1]).unwrap_err();
+    let error = files(&pki(1), &endpoint(), &cluster.nodes[1]).unwrap_err();
     assert!(matches!(error, PkiError::NotIssued(label) if label == "node/node-7"));
 }
 

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use firstboot::schema::{Cluster, Node};
 
 use super::PkiOptions;
+use crate::endpoint::Endpoint;
 
 /// The user that the API server is for kubelets: the common name of its client certificate. It has no rights by itself;
 /// the binding `system:kube-apiserver` gives this user the role `system:kube-apiserver-to-kubelet`.
@@ -137,7 +138,7 @@ fn api_server_names(cluster: &Cluster, more: &[String]) -> Vec<String> {
     .into();
     names.push(format!("kubernetes.default.svc.{}", cluster.cluster_domain));
     names.push(format!("server.{}", cluster.domain));
-    names.push(format!("api-server.{}", cluster.domain));
+    names.push(Endpoint::every_control_plane(&cluster.domain).host);
     names.push(Ipv4Addr::LOCALHOST.to_string());
     // Kubernetes gives its own Service the first address of the range.
     names.extend(cluster.service_cidr.hosts().next().map(|address| address.to_string()));

@@ -36,6 +36,13 @@ pub struct Issued {
 }
 
 impl Issued {
+    /// The day on which it ends, in UTC: `2036-11-19`.
+    #[must_use]
+    pub fn ends(&self) -> String {
+        let end = OffsetDateTime::from_unix_timestamp(self.not_after);
+        end.map(|end| end.date().to_string()).unwrap_or_default()
+    }
+
     /// The subject in the order of the certificate, as `O=system:masters, CN=admin`.
     #[must_use]
     pub fn subject(&self) -> String {

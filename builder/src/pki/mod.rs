@@ -224,6 +224,12 @@ impl Pki {
         self.issued.values()
     }
 
+    /// The one that ends first.
+    #[must_use]
+    pub fn first_to_end(&self) -> Option<&Issued> {
+        self.list().min_by_key(|issued| issued.not_after)
+    }
+
     /// The certificates that end within 180 days after `now` (Unix seconds), or have ended by then.
     pub fn expiring(&self, now: i64) -> impl Iterator<Item = &Issued> {
         self.list().filter(move |issued| issued.not_after.saturating_sub(now) < WARN_BELOW)

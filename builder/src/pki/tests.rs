@@ -7,6 +7,7 @@ use firstboot::schema::{Cluster, Network, Node, VERSION};
 use fs_err as fs;
 
 use super::{DAY, Encryption, Issued, Pki, PkiError, PkiOptions, YEAR};
+use crate::endpoint::Endpoint;
 use crate::error::Explain;
 use crate::secret::ClusterSecret;
 
@@ -339,8 +340,9 @@ fn without_known_addresses_every_server_has_its_names() {
         assert!(names.contains(&&format!("{node}.kubernetes.local")), "{}: {names:?}", certificate.label);
     }
     let pki = Pki::derive(&ClusterSecret::from_bytes([1; 32]), &cluster, &PkiOptions::new(EPOCH)).unwrap();
-    let files = crate::identity::files(&pki, &cluster, &cluster.nodes[1]).unwrap();
+    let endpoint = Endpoint::every_control_plane(&cluster.domain);
+    let files = crate::identity::files(&pki, &endpoint, &cluster.nodes[1]).unwrap();
     let kubeconfig = files.iter().find(|file| file.path == "var/lib/kubelet/kubeconfig").unwrap();
     let kubeconfig = String::from_utf8_lossy(&kubeconfig.content);
-    assert!(kubeconfig.contains("server: https://server.kubernetes.local:6443\n"));
+    assert!(kubeconfig.contains("server: https://api-server.kubernetes.local:6443\n"));
 }

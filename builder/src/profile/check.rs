@@ -5,13 +5,15 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::Path;
 
+use firstboot::files::API_NAME;
 use firstboot::schema::{self, Mac};
 use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::raw::{Node, Raw};
-use super::{Lines, Machine, Profile, addresses};
+use super::{Lines, Machine, Profile, addresses, api};
+use crate::endpoint::{is_host, is_label};
 use crate::error::InputError;
 use crate::input;
 
@@ -21,6 +23,9 @@ const NODE_PREFIX: u8 = 24;
 /// The machine of a node when the profile does not say.
 const CPUS: u32 = 1;
 const MEMORY_MIB: u64 = 1536;
+
+/// Names that a node's hosts file has for something else.
+const RESERVED: [&str; 5] = [API_NAME, "localhost", "ip6-allnodes", "ip6-allrouters", "ip6-loopback"];
 
 /// Longest domain: with a node's name before it, it is a DNS name of at most 253 characters.
 const MAX_DOMAIN: usize = 189;
@@ -58,6 +63,19 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         let message = format!("`cluster.service-cidr` {} is too large or too small", services.get_ref());
         return source.refuse(services.span(), message, "choose a range from /12 to /29");
     }
+    let api = api::resolve(&source, cluster.api, cluster.domain.get_ref())?;
+    for server in &network.ntp {
+        if !is_host(server.get_ref()) {
+            let message =
+                format!("`network.ntp`: `{}` is neither a DNS name nor an address", server.get_ref());
+            return source.refuse(
+                server.span(),
+                message,
+                "write it like `ntp.example.org` or `192.168.122.1`",
+            );
+        }
+    }
+    let ntp = network.ntp.into_iter().map(Spanned::into_inner).collect();
     let cidr = network.cidr.as_ref().map(|cidr| cidr.get_ref().trunc());
     if let (Some(gateway), Some(cidr)) = (&network.gateway, cidr) {
         inside(&source, "network.gateway", gateway, cidr)?;
@@ -151,7 +169,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         metadata: options.metadata,
         nodes: resolved,
     };
-    Ok(Profile { path: path.to_owned(), lines, name, release, cluster, machines, options })
+    Ok(Profile { path: path.to_owned(), lines, name, release, cluster, api, ntp, machines, options })
 }
 
 /// The cluster's name and domains are DNS names (RFC 1123).
@@ -197,15 +215,6 @@ fn addons(source: &Source<'_>, addons: &[Spanned<String>]) -> Result<(), InputEr
         }
     }
     Ok(())
-}
-
-fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    (1..=63).contains(&bytes.len())
-        && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
-        && bytes.first().copied().is_some_and(inner)
-        && bytes.last().copied().is_some_and(inner)
 }
 
 fn ranges(source: &Source<'_>, ranges: &[(&str, &Spanned<Ipv4Net>)]) -> Result<(), InputError> {
@@ -284,6 +293,11 @@ impl Seen {
         };
         if let Some(by) = self.names.insert(owner.clone(), "another node".to_owned()) {
             return taken("name", owner.clone(), &by, node.name.span());
+        }
+        if RESERVED.contains(&owner.as_str()) {
+            let message =
+                format!("`name` `{owner}` is taken: every node's hosts file has it for something else");
+            return source.refuse(node.name.span(), message, "choose another name");
         }
         let by = format!("`{owner}`");
         if mac.get_ref().0[0] & 1 == 1 {

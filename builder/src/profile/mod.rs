@@ -4,6 +4,7 @@
 //! not know images or versions: roles are checked against the image recipes by `plan`.
 
 mod addresses;
+mod api;
 mod check;
 mod raw;
 mod size;
@@ -16,6 +17,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use crate::endpoint::Api;
 use crate::error::InputError;
 use crate::input::{self, nearest};
 pub use size::MiB;
@@ -41,6 +43,10 @@ pub struct Profile {
     pub release: Option<String>,
     /// The cluster as its nodes see it, but for the release, which the lock decides, and for what the roles' recipes say.
     pub cluster: schema::Cluster,
+    /// Where its API server is.
+    pub api: Api,
+    /// Time servers, by name or address.
+    pub ntp: Vec<String>,
     /// What a node's machine is like, by node name.
     pub machines: BTreeMap<String, Machine>,
     /// Settings of the whole cluster.
@@ -89,6 +95,9 @@ pub struct Options {
     pub data_disk: Option<MiB>,
     /// Cipher of Secrets in etcd.
     pub encryption: Encryption,
+    /// How often each control plane keeps a copy of etcd's data; never when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd_snapshots: Option<Every>,
     /// Where the nodes' certificates and keys go.
     pub identity: Identity,
     /// The cloud whose metadata server the nodes ask, if any.
@@ -106,6 +115,7 @@ impl Default for Options {
             addons: None,
             data_disk: None,
             encryption: Encryption::Aescbc,
+            etcd_snapshots: None,
             identity: Identity::Baked,
             metadata: None,
             runtime: Spanned::new(0..0, RUNTIME.to_owned()),
@@ -122,6 +132,18 @@ pub enum Encryption {
     Aescbc,
     /// XSalsa20 and Poly1305.
     Secretbox,
+}
+
+/// A time that comes again and again, by its name in systemd.time(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Every {
+    /// At each full hour.
+    Hourly,
+    /// At midnight, UTC.
+    Daily,
+    /// On Mondays.
+    Weekly,
 }
 
 /// Where the nodes' certificates and keys go.

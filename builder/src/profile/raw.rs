@@ -8,8 +8,8 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Options;
 use super::size::MiB;
+use super::{Options, api};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +32,8 @@ pub(super) struct Cluster {
     pub(super) pod_cidr: Spanned<Ipv4Net>,
     pub(super) service_cidr: Spanned<Ipv4Net>,
     pub(super) release: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) api: api::Raw,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,6 +43,8 @@ pub(super) struct Network {
     pub(super) cidr: Option<Spanned<Ipv4Net>>,
     pub(super) gateway: Option<Spanned<Ipv4Addr>>,
     pub(super) dns: Option<Spanned<Vec<Ipv4Addr>>>,
+    #[serde(default)]
+    pub(super) ntp: Vec<Spanned<String>>,
 }
 
 /// How the nodes get their addresses.

@@ -32,6 +32,9 @@ pub struct ClusterJson {
     /// Version of Kubernetes: `1.37.2`. Empty where an older Kiln wrote this.
     #[serde(default)]
     pub kubernetes: String,
+    /// The day on which the first of its certificates ends, in UTC: `2036-11-19`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates_end: Option<String>,
     /// Architecture of the images.
     pub arch: Arch,
     /// The network between the nodes.

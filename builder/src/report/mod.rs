@@ -6,6 +6,7 @@ pub mod cluster;
 
 use std::path::{Path, PathBuf};
 
+use crate::endpoint::PORT;
 use crate::error::Result;
 use crate::pki::SecretText;
 use crate::plan::Plan;
@@ -21,6 +22,8 @@ pub struct Admin {
     pub kubeconfig: SecretText,
     /// The private key for SSH.
     pub ssh_key: SecretText,
+    /// The day on which the first certificate ends.
+    pub certificates_end: Option<String>,
 }
 
 /// The file of [`Admin::kubeconfig`].
@@ -45,7 +48,7 @@ pub fn seed_path(node: &str) -> PathBuf {
 /// # Errors
 /// When the folder cannot be written.
 pub fn write(plan: &Plan, folder: &Path, images: &[Image], identity: Identity, admin: &Admin) -> Result<()> {
-    let table = cluster_json(plan, images, identity).to_text().map_err(std::io::Error::from)?;
+    let table = cluster_json(plan, images, identity, admin).to_text().map_err(std::io::Error::from)?;
     public(&folder.join(cluster::FILE), table.as_bytes())?;
     let sums: String = images.iter().map(|image| format!("{}  {}\n", image.sha256, image.file)).collect();
     public(&folder.join(SHA256SUMS), sums.as_bytes())?;
@@ -54,13 +57,14 @@ pub fn write(plan: &Plan, folder: &Path, images: &[Image], identity: Identity, a
     Ok(())
 }
 
-fn cluster_json(plan: &Plan, images: &[Image], identity: Identity) -> ClusterJson {
+fn cluster_json(plan: &Plan, images: &[Image], identity: Identity, admin: &Admin) -> ClusterJson {
     let network = &plan.cluster.network;
     ClusterJson {
         version: cluster::VERSION,
         name: plan.cluster.name.clone(),
         release: plan.cluster.release.clone(),
         kubernetes: plan.release.kubernetes.clone(),
+        certificates_end: admin.certificates_end.clone(),
         arch: plan.arch,
         network: NetworkJson { cidr: network.cidr, gateway: network.gateway },
         addons: plan.addons.iter().map(|addon| addon.name.clone()).collect(),
@@ -94,7 +98,7 @@ fn node_json(plan: &Plan, images: &[Image], identity: Identity, node: &firstboot
         memory_mib: machine.map_or(1024, |machine| machine.memory_mib),
         disk_mib: machine.and_then(|machine| machine.disk_mib),
         data_disk_mib: plan.profile.options.data_disk.map(|size| size.0),
-        ports: if node.control_plane { vec![22, 6443] } else { vec![22] },
+        ports: if node.control_plane { vec![22, PORT] } else { vec![22] },
         seed: (identity == Identity::Seed).then(|| seed_path(&node.name)),
     }
 }

@@ -46,6 +46,7 @@ struct NetworkValues {
     cidr: Option<String>,
     gateway: Option<String>,
     dns: Vec<String>,
+    ntp: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -90,6 +91,7 @@ impl Context {
                 cidr: cluster.network.cidr.map(|cidr| cidr.to_string()),
                 gateway: cluster.network.gateway.map(|gateway| gateway.to_string()),
                 dns: cluster.network.dns.iter().map(ToString::to_string).collect(),
+                ntp: profile.ntp.clone(),
             },
             control_planes: members.map(|(_, values)| values.clone()).collect(),
             nodes,

@@ -8,6 +8,7 @@ use firstboot::source::{NoCloud, Settings, Source, table};
 use fs_err as fs;
 
 use super::{texts, volume, write};
+use crate::endpoint::Endpoint;
 use crate::identity::{files, stream};
 use crate::pki::tests::{cluster, pki};
 
@@ -16,7 +17,8 @@ const EPOCH: i64 = 1_767_225_600;
 /// The volume of a worker, and the stream in it.
 fn seed() -> (Vec<u8>, Vec<u8>) {
     let cluster = cluster();
-    let identity = files(&pki(1), &cluster, &cluster.nodes[1]).unwrap();
+    let endpoint = Endpoint::every_control_plane("kubernetes.local");
+    let identity = files(&pki(1), &endpoint, &cluster.nodes[1]).unwrap();
     let stream = stream(&[("node-0".to_owned(), identity)], EPOCH).unwrap();
     (volume(&cluster, &cluster.nodes[1], &stream, EPOCH).unwrap(), stream)
 }
@@ -95,7 +97,7 @@ fn firstboot_takes_the_node_and_its_identity_from_the_volume() {
     address: 192.168.122.11/24 (NoCloud, network-config, ethernets.kiln, address)
     pod-cidr: 10.200.11.0/24 (node table, by NoCloud, user-data, kiln.node)
     routes: 10.200.10.0/24 via 192.168.122.10 (server), 10.200.12.0/24 via 192.168.122.12 (node-1) (node table)
-    instance-id: node-0-c8395e582de91655 (NoCloud, meta-data, instance-id)
+    instance-id: node-0-498b330e483c960d (NoCloud, meta-data, instance-id)
     ");
     let identity = firstboot::identity::parse(&settings.identity.unwrap().bytes, "node-0").unwrap();
     let key = identity.entries.iter().find(|entry| entry.path == "var/lib/kubelet/kubelet.key").unwrap();

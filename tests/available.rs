@@ -1,0 +1,169 @@
+//! Three control planes: any of them may die, come back, or be lost with its disk. A writer goes on all the time, and nothing that
+//! was acknowledged to it is lost; in the end a snapshot brings everything back after all machines were wiped.
+
+mod lab;
+mod support;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lab::{Lab, eventually, now};
+use support::text;
+
+const PROFILE: &str = "tests/available.toml";
+
+/// The longest that the API may be away when a control plane dies: the time that a member of etcd takes to notice, and to elect.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// Longer than a Node without a word from its kubelet stays Ready.
+const GRACE: Duration = Duration::from_secs(120);
+
+#[test]
+#[ignore = "the long tier: `./test long`"]
+fn any_control_plane_may_die() {
+    let lab = Lab::build("available", PROFILE);
+    let took = lab.up(&[]);
+    lab.say(&format!("three control planes and a worker Ready: {took}"));
+    lab.expect_checks();
+    let writer = Writer::default();
+    std::thread::scope(|scope| {
+        let _end = End(&writer);
+        scope.spawn(|| writer.write(&lab));
+        for victim in ["server-0", "server-1", "server-2"] {
+            writer.expect_more(&lab);
+            lab.down(&["--node", victim, "--grace", "0"]);
+            let away = writer.expect_more(&lab);
+            lab.say(&format!("{victim} killed: the API was away for {} s", away.as_secs()));
+            assert!(away < AWAY, "the API was away for {} s", away.as_secs());
+            way_in(&lab);
+            others_stay_ready(&lab, victim);
+            let took = lab.up(&["--node", victim]);
+            lab.say(&format!("{victim} back: {took}"));
+        }
+
+        // Lost for good: by hand, and for a new image.
+        lab.down(&["--node", "server-0", "--grace", "0", "--delete"]);
+        let took = lab.up(&["--node", "server-0"]);
+        lab.say(&format!("server-0 with an empty disk: {took}"));
+        expect_members(&lab);
+        let took = lab.up(&["--replace", "server-1"]);
+        lab.say(&format!("server-1 replaced: {took}"));
+        expect_members(&lab);
+    });
+    let written = writer.records();
+    lab.expect_records(&written);
+    lab.say(&format!("{} records, none lost", written.len()));
+    lab.expect_checks();
+
+    // All is wiped, and comes back from a file.
+    let snapshot = lab.out.join("etcd.db");
+    lab.run(&["etcd", "snapshot"], &["--output", text(&snapshot)]);
+    lab.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: { name: later }\n");
+    lab.down(&["--grace", "0", "--delete"]);
+    lab.up(&[]);
+    let since = now();
+    lab.run(&["etcd", "restore"], &[text(&snapshot)]);
+    lab.say(&format!("restored in {} s", since.elapsed().as_secs()));
+    way_in(&lab);
+    lab.expect_records(&written);
+    let names = lab.ask(&["get", "configmaps", "--output", "name"], |_| true);
+    assert!(!names.contains("configmap/later"), "{names}");
+    eventually(|| {
+        lab.try_once(&["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=30s"], |_| true)
+    });
+    expect_members(&lab);
+    lab.expect_checks();
+    lab.down(&["--grace", "0", "--delete"]);
+}
+
+/// A kubeconfig for a control plane that answers.
+fn way_in(lab: &Lab) {
+    lab.run(&["kubeconfig", "--output", text(&lab.out.join("kubeconfig"))], &[]);
+}
+
+/// Each Node but the victim's is Ready all the time in which a kubelet without an API server would lose that.
+fn others_stay_ready(lab: &Lab, victim: &str) {
+    let columns = "custom-columns=NAME:.metadata.name,READY:.status.conditions[?(@.type==\"Ready\")].status";
+    let since = now();
+    while since.elapsed() < GRACE {
+        let said = lab.ask(&["get", "nodes", "--no-headers", "--output", columns], |said| !said.is_empty());
+        for line in said.lines().filter(|line| !line.starts_with(victim)) {
+            assert!(
+                line.ends_with("True"),
+                "{} s after {victim} was killed: {said}",
+                since.elapsed().as_secs()
+            );
+        }
+        std::thread::sleep(Duration::from_secs(5));
+    }
+}
+
+/// etcd has exactly the three members, and all have started.
+fn expect_members(lab: &Lab) {
+    let list = "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/etcd/ca.crt --cert=/etc/etcd/peer.crt \
+        --key=/etc/etcd/peer.key member list";
+    eventually(|| {
+        let said = lab.ssh("server-2", list);
+        let started = said.lines().filter(|line| line.contains(", started, server-")).count();
+        if started == 3 && said.lines().count() == 3 { Ok(()) } else { Err(said) }
+    });
+}
+
+/// Writes one object after the other, by whatever control plane answers.
+#[derive(Default)]
+struct Writer {
+    acknowledged: Mutex<Vec<String>>,
+    is_over: AtomicBool,
+}
+
+/// The writer ends with the test, also when that fails.
+struct End<'a>(&'a Writer);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Writer {
+    fn write(&self, lab: &Lab) {
+        let mut number = 0;
+        let file = lab.out.join("writer.kubeconfig");
+        while !self.is_over.load(Ordering::Relaxed) {
+            number += 1;
+            let name = format!("written-{number}");
+            // As a person would: where one gives no answer, the next is asked for.
+            let mut create = lab.kubectl(&["create", "configmap", &name, "--from-literal=written=yes"]);
+            create.args(["--request-timeout", "10s", "--kubeconfig", text(&file)]);
+            if file.exists() && create.output().is_ok_and(|output| output.status.success()) {
+                self.acknowledged.lock().unwrap().push(name);
+            } else {
+                let mut kubeconfig = assert_cmd::Command::new(support::BUILDER);
+                kubeconfig.current_dir(support::project()).arg("kubeconfig");
+                kubeconfig.args(["--profile", PROFILE, "--out", text(&lab.out), "--output", text(&file)]);
+                let _ = kubeconfig.output();
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn records(&self) -> Vec<String> {
+        self.acknowledged.lock().unwrap().clone()
+    }
+
+    /// Waits until more was acknowledged; how long that took.
+    fn expect_more(&self, lab: &Lab) -> Duration {
+        let (since, before) = (now(), self.records().len());
+        while self.records().len() < before + 2 {
+            let waited = since.elapsed();
+            assert!(
+                waited < Duration::from_secs(600),
+                "nothing was written for {waited:?}: {}",
+                lab.out.display()
+            );
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        since.elapsed()
+    }
+}
