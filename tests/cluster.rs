@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use lab::{Lab, WORKLOAD, eventually};
-use support::{PROFILE, long};
+use support::{PROFILE, long, release};
 
 /// A policy against the workload.
 const POLICY: &str = include_str!("cluster/policy.yaml");
@@ -29,6 +29,9 @@ fn three_machines_become_a_cluster_and_stay_one() {
     expect_no_egress(&lab);
     expect_workload(&lab);
     expect_addons(&lab);
+    if release() != "debian" {
+        lab.expect_configurations_are_current(&["server", "node-0", "node-1"]);
+    }
     if long() {
         lose_power(&lab);
     }

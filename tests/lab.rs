@@ -61,6 +61,10 @@ const WHY: &str = "systemctl --no-pager list-jobs; systemctl --no-pager --failed
     echo \"== $unit\"; systemctl show --property ActiveState,SubState,NRestarts $unit; \
     journalctl --no-pager --boot --output short-monotonic --lines 25 --unit $unit; done";
 
+/// What a component says of a configuration that is not quite its own.
+const COMPLAINTS: &str = "journalctl --boot --no-pager --output cat --unit 'kube*' | \
+    grep -iE 'deprecat|strict decoding|unknown (field|flag)|unrecognized feature gate|will be removed' || true";
+
 impl Lab {
     /// A figure for people; `./test` shows the file.
     pub fn say(&self, text: &str) {
@@ -201,6 +205,14 @@ impl Lab {
         assert!(checks.iter().all(|check| check["ok"] == true), "{checks:#?}");
         for node in status["nodes"].as_array().unwrap() {
             assert_eq!(node["kubernetes"]["ready"], true, "{node:#}");
+        }
+    }
+
+    /// Each component took its configuration as it is: none calls a part of it unknown, deprecated or ignored.
+    pub fn expect_configurations_are_current(&self, nodes: &[&str]) {
+        for node in nodes {
+            let said = self.ssh(node, COMPLAINTS);
+            assert!(said.is_empty(), "{node}: {said}");
         }
     }
 

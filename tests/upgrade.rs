@@ -13,6 +13,8 @@ const PROFILE: &str = "tests/upgrade.toml";
 /// The release that the cluster begins with.
 const BEFORE: &str = "v1.36";
 
+const NODES: [&str; 2] = ["server", "node-0"];
+
 /// A pod that is there all the time.
 const WORKLOAD: &str = r#"
 apiVersion: apps/v1
@@ -38,11 +40,16 @@ fn a_cluster_is_upgraded_with_its_data() {
     lab.with_volume("writer", "echo it >/data/it");
     let written = lab.write_records(3);
 
-    // The next build changes nothing that runs.
+    lab.expect_configurations_are_current(&NODES);
+
+    // The next build changes nothing that there is.
+    lab.down(&[]);
     rebuild(&lab, &release());
-    let said = lab.said(&["up"], &[]);
+    let said = lab.said(&["up"], &["--timeout", "1500"]);
     assert!(said.contains("server: its disk is of an older image; `builder up"), "{said}");
+    assert!(!said.contains("--delete"), "{said}");
     expect_versions(&lab, "v1.36.");
+    lab.expect_records(&written);
     let said = lab.said(&["up", "--upgrade", "--timeout", "1500"], &[]);
     let order: Vec<usize> =
         ["server: its pods", "node-0: its pods"].map(|it| said.find(it).unwrap()).to_vec();
@@ -51,6 +58,7 @@ fn a_cluster_is_upgraded_with_its_data() {
     assert!(fs::metadata(snapshot).unwrap().len() > 100_000);
     expect_versions(&lab, "v1.37.");
 
+    lab.expect_configurations_are_current(&NODES);
     lab.expect_records(&written);
     assert_eq!(lab.with_volume("reader", "cat /data/it"), "it\n");
     let ready = ["get", "deployment", "steady", "--output", "jsonpath={.status.readyReplicas}"];

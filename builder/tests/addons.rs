@@ -251,3 +251,51 @@ fn the_addon_of_the_how_to_is_one() {
     // Not on by default.
     assert!(project.plan(&profiles()[1]).addons.is_empty());
 }
+
+/// The recipe of the how-to: the indented block behind the line with its name.
+fn role_of_how_to() -> String {
+    let text = fs::read_to_string(checkout().join("docs/how-to/add-a-role.md")).unwrap();
+    let (_, rest) = text.split_once("`images/storage/image.toml`:\n\n").unwrap();
+    let block = rest.lines().take_while(|line| line.is_empty() || line.starts_with("       "));
+    block.map(|line| format!("{}\n", line.trim_start())).collect()
+}
+
+#[test]
+fn nodes_have_the_labels_and_taints_of_their_roles() {
+    let project = Project::new();
+    let folder = project.path("images/storage");
+    fs::create_dir_all(folder.join("units")).unwrap();
+    fs::write(folder.join("image.toml"), role_of_how_to()).unwrap();
+    fs::write(folder.join("units/data.service"), "[Install]\nWantedBy=multi-user.target\n").unwrap();
+    let [server, node_0, node_1] = ["192.168.122.10", "192.168.122.11", "192.168.122.12"].map(Some);
+    let of_profile = "labels = { zone = \"a\" }\n";
+    let nodes = node("server", "control-plane", server)
+        + &node("node-0", "worker", node_0)
+        + &node("node-1", "storage", node_1)
+        + of_profile;
+    let texts = project.texts(&format!("{HEAD}{STATIC}{nodes}")).remove("control-plane").unwrap();
+    let path = "etc/kubernetes/bootstrap/20-nodes.yaml";
+    for event in Parser::new_from_str(&texts[path]) {
+        event.unwrap_or_else(|error| panic!("{error}\n{}", texts[path]));
+    }
+    let of = |name: &str| {
+        let mut all = texts[path].split("---\n");
+        all.find(|text| text.contains(&format!("name: \"{name}\"\n"))).unwrap().to_owned()
+    };
+    let (server, worker, storage) = (of("server"), of("node-0"), of("node-1"));
+    assert!(
+        server.contains("node-role.kubernetes.io/control-plane\": \"\"") && server.contains("NoSchedule")
+    );
+    assert!(worker.contains("node-role.kubernetes.io/worker\"") && !worker.contains("  taints:"), "{worker}");
+    for part in [
+        "\"node-role.kubernetes.io/storage\": \"\"",
+        "\"zone\": \"a\"",
+        "key: \"dedicated\"",
+        "value: \"storage\"",
+    ] {
+        assert!(storage.contains(part), "{part}: {storage}");
+    }
+    assert!(!storage.contains("node-role.kubernetes.io/worker"), "{storage}");
+    let single = project.texts(&profiles()[0]).remove("single").unwrap();
+    assert!(!single[path].contains("  taints:"), "{}", single[path]);
+}

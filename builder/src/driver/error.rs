@@ -121,6 +121,9 @@ pub enum DriverError {
         /// What it said.
         said: String,
     },
+    /// A file or folder that was named is not there or cannot be read.
+    #[error("{0}")]
+    NoFile(std::io::Error),
     /// Not what etcd writes as a snapshot.
     #[error("`{}` is no whole snapshot of etcd", .0.display())]
     Snapshot(PathBuf),
@@ -300,6 +303,7 @@ impl Explain for DriverError {
             | Self::NoImageBelow { .. }
             | Self::Keeps { .. }
             | Self::Skew { .. }
+            | Self::NoFile(_)
             | Self::Snapshot(_)
             | Self::DiskTooSmall { .. }
             | Self::NetworkChanged { .. }
@@ -377,7 +381,11 @@ impl Explain for DriverError {
             Self::Taken { name, .. } => Some(format!("`virsh undefine --nvram {name}` gives it up")),
             Self::Cannot { hint, .. } => Some(hint.clone()),
             Self::NoSsh => Some("install OpenSSH's client: Debian's package is openssh-client".to_owned()),
-            Self::Io(_) | Self::NoPort { .. } | Self::Start { .. } | Self::StillRunning(_) => None,
+            Self::NoFile(_)
+            | Self::Io(_)
+            | Self::NoPort { .. }
+            | Self::Start { .. }
+            | Self::StillRunning(_) => None,
         }
     }
 }

@@ -42,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// # Errors
 /// [`DriverError::NotRunning`] when no control plane runs, [`DriverError::Control`] when etcd gives none.
 pub fn snapshot(results: &Path, file: &Path, progress: &Progress) -> Result<(), DriverError> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::metadata(folder).map_err(DriverError::NoFile)?;
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
     let running = machines::of(&folders, &State::load(&folders.run)?).running()?;
@@ -69,7 +71,7 @@ pub(super) fn save(control: &ControlPlane<'_>, file: &Path, progress: &Progress)
 /// [`DriverError::Snapshot`] before anything stops, when the file is none; [`DriverError::NotRunning`] when a control plane
 /// does not run.
 pub fn restore(results: &Path, file: &Path, progress: &Progress) -> Result<(), DriverError> {
-    let bytes = fs::read(file)?;
+    let bytes = fs::read(file).map_err(DriverError::NoFile)?;
     check(file, &bytes)?;
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;

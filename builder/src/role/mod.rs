@@ -48,6 +48,10 @@ pub struct Image {
     /// Whether its nodes run pods, so that the addons are laid over it. A recipe that extends such a one is one too.
     #[serde(default)]
     pub pods: bool,
+    /// Labels of its nodes' Node objects; those of the outermost recipe that has any count.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Taints of its nodes' Node objects, `key=value:Effect`; those of the outermost recipe that has any count.
+    pub taints: Option<Vec<String>>,
     /// `component:file` (or `component:*`) → destination (a folder when it ends in `/`).
     #[serde(default)]
     pub install: BTreeMap<String, String>,
@@ -208,6 +212,18 @@ impl Role {
     #[must_use]
     pub fn runs_pods(&self) -> bool {
         self.layers.iter().any(|layer| layer.image.pods)
+    }
+
+    /// Labels of its nodes' Node objects.
+    #[must_use]
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        self.layers.iter().rev().find_map(|layer| layer.image.labels.clone()).unwrap_or_default()
+    }
+
+    /// Taints of its nodes' Node objects.
+    #[must_use]
+    pub fn taints(&self) -> Vec<String> {
+        self.layers.iter().rev().find_map(|layer| layer.image.taints.clone()).unwrap_or_default()
     }
 
     /// What its templates see as `values`.

@@ -71,11 +71,20 @@ struct ReleaseValues {
 }
 
 impl Context {
-    /// The values of a profile with a release and what runs in the cluster besides.
+    /// The values of a profile with a release, the roles of its nodes, and what runs in the cluster besides.
     #[must_use]
-    pub fn new(profile: &Profile, cluster: &Cluster, release: &Release, addons: &[Addon]) -> Self {
-        let nodes: Vec<_> =
-            cluster.nodes.iter().map(|node| node_values(cluster, node, &profile.machines)).collect();
+    pub fn new(
+        profile: &Profile,
+        cluster: &Cluster,
+        release: &Release,
+        roles: &[Role],
+        addons: &[Addon],
+    ) -> Self {
+        let values = |node: &firstboot::schema::Node| {
+            let role = roles.iter().find(|role| role.name == node.role);
+            node_values(cluster, node, profile.machines.get(&node.name), role)
+        };
+        let nodes: Vec<_> = cluster.nodes.iter().map(values).collect();
         let members = cluster.nodes.iter().zip(&nodes).filter(|(node, _)| node.control_plane);
         Self {
             cluster: ClusterValues {
@@ -145,9 +154,15 @@ impl Context {
 fn node_values(
     cluster: &Cluster,
     node: &firstboot::schema::Node,
-    machines: &BTreeMap<String, Machine>,
+    machine: Option<&Machine>,
+    role: Option<&Role>,
 ) -> NodeValues {
-    let machine = machines.get(&node.name);
+    let mut labels = role.map(Role::labels).unwrap_or_default();
+    let mut taints = role.map(Role::taints).unwrap_or_default();
+    if let Some(machine) = machine {
+        labels.extend(machine.labels.clone());
+        taints.extend_from_slice(&machine.taints);
+    }
     NodeValues {
         name: node.name.clone(),
         fqdn: format!("{}.{}", node.name, cluster.domain),
@@ -156,8 +171,8 @@ fn node_values(
         ip: node.ip.map(|ip| ip.to_string()),
         mac: node.mac.to_string(),
         pod_cidr: node.pod_cidr.to_string(),
-        labels: machine.map(|machine| machine.labels.clone()).unwrap_or_default(),
-        taints: machine.map(|machine| machine.taints.clone()).unwrap_or_default(),
+        labels,
+        taints,
     }
 }
 

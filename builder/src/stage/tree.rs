@@ -53,7 +53,7 @@ impl Explain for TableError {
 /// When a recipe names something that is not there, or this builder's firstboot is not the lock's.
 pub fn trees(plan: &Plan, components: &Components) -> Result<Vec<RoleTree>> {
     let firstboot = crate::embedded::binary(&plan.lock, plan.arch)?;
-    let context = Context::new(&plan.profile, &plan.cluster, &plan.release, &plan.addons);
+    let context = Context::new(&plan.profile, &plan.cluster, &plan.release, &plan.roles, &plan.addons);
     plan.roles.iter().map(|role| tree(plan, role, &context, components, firstboot)).collect()
 }
 
