@@ -86,8 +86,10 @@ impl Lab {
         builder(&[&build, arguments].concat());
         let results = out.join(Path::new(profile).file_stem().unwrap());
         let tools = tools();
+        // The first node of every profile here is a control plane.
+        let image = ClusterJson::load(&results).unwrap().nodes.remove(0).image;
         let raw = out.join("control-plane.raw");
-        disk::to_raw(&tools, &results.join("control-plane.qcow2"), &raw).unwrap();
+        disk::to_raw(&tools, &results.join(image), &raw).unwrap();
         let kubectl = out.join("kubectl");
         program(&tools, &raw, "/usr/local/bin/kubectl", &kubectl);
         fs::remove_file(raw).unwrap();

@@ -15,10 +15,15 @@ pub(super) const SETTINGS: &str = "hash/setexpire 1000000000\n";
 /// The socket that takes commands, in the same folder.
 const CONTROL: &str = "control.sock";
 
+/// How many machines it has room for, the gateway among them; by itself it has for 31.
+const PORTS: &str = "1024";
+
 /// The switch's command line; `folder` holds [`SETTINGS`].
 pub(super) fn switch(folder: &str) -> Vec<String> {
     let (sockets, settings) = (format!("{folder}/{SOCKETS}"), format!("{folder}/settings"));
-    ["vde_switch", "--sock", &sockets, "--mode", "0600", "--rcfile", &settings].map(str::to_owned).to_vec()
+    ["vde_switch", "--numports", PORTS, "--sock", &sockets, "--mode", "0600", "--rcfile", &settings]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Options that `builder up` adds: the socket by which the switch is told to end.
