@@ -35,7 +35,7 @@ fn any_control_plane_may_die() {
             let away = writer.expect_more(&lab);
             lab.say(&format!("{victim} killed: the API was away for {} s", away.as_secs()));
             assert!(away < AWAY, "the API was away for {} s", away.as_secs());
-            way_in(&lab);
+            lab.way_in();
             others_stay_ready(&lab, victim);
             let took = lab.up(&["--node", victim]);
             lab.say(&format!("{victim} back: {took}"));
@@ -67,7 +67,7 @@ fn any_control_plane_may_die() {
     let since = now();
     lab.run(&["etcd", "restore"], &[text(&snapshot)]);
     lab.say(&format!("restored in {} s", since.elapsed().as_secs()));
-    way_in(&lab);
+    lab.way_in();
     lab.expect_records(&written);
     let names = lab.ask(&["get", "configmaps", "--output", "name"], |_| true);
     assert!(!names.contains("configmap/later"), "{names}");
@@ -76,11 +76,6 @@ fn any_control_plane_may_die() {
     });
     expect_members(&lab);
     lab.down(&["--grace", "0", "--delete"]);
-}
-
-/// A kubeconfig for a control plane that answers.
-fn way_in(lab: &Lab) {
-    lab.run(&["kubeconfig", "--output", text(&lab.out.join("kubeconfig"))], &[]);
 }
 
 /// Each Node but the victim's is Ready all the time in which a kubelet without an API server would lose that.

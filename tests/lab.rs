@@ -123,8 +123,13 @@ impl Lab {
         let all = since.elapsed().as_secs();
         let ready = said.lines().filter_map(|line| line.split_once(": Ready at ")?.1.strip_suffix(" s"));
         let ready = ready.map(|seconds| seconds.parse::<u64>().unwrap()).max();
-        self.run(&["kubeconfig", "--output", text(&self.out.join("kubeconfig"))], &[]);
+        self.way_in();
         format!("{} s, pods after {all} s", ready.expect("a node says when it is Ready"))
+    }
+
+    /// A kubeconfig for a control plane that answers.
+    pub fn way_in(&self) {
+        self.run(&["kubeconfig", "--output", text(&self.out.join("kubeconfig"))], &[]);
     }
 
     pub fn down(&self, arguments: &[&str]) {
@@ -275,8 +280,10 @@ impl Lab {
         }
     }
 
+    /// The reference of busybox, as the last node has it.
     pub fn busybox(&self) -> String {
-        let images = self.ssh("node-0", "ctr --namespace k8s.io images list --quiet");
+        let node = ClusterJson::load(&self.results).unwrap().nodes.pop().unwrap();
+        let images = self.ssh(&node.name, "ctr --namespace k8s.io images list --quiet");
         images.lines().find(|line| line.contains("busybox")).unwrap().to_owned()
     }
 

@@ -59,9 +59,7 @@ fn goes_on(lab: &Lab, when: &str, written: &[String]) {
 }
 
 fn start_pod(lab: &Lab, name: &str) {
-    let images = lab.ssh("server", "ctr --namespace k8s.io images list --quiet");
-    let busybox = images.lines().find(|line| line.contains("busybox")).unwrap();
-    lab.apply(&POD.replace("@name@", name).replace("@image@", busybox));
+    lab.apply(&POD.replace("@name@", name).replace("@image@", &lab.busybox()));
     lab.ask(&["get", "pod", name, "--output", "jsonpath={.status.phase}"], |said| said == "Running");
 }
 

@@ -83,17 +83,15 @@ impl Api {
         cluster: &ClusterJson,
         machines: &dyn Machines,
     ) -> Result<Option<Self>, DriverError> {
-        let path = results.join(KUBECONFIG);
         let ways = ways(cluster, machines)?;
-        if ways.is_empty() {
-            return Ok(None);
-        }
+        if ways.is_empty() { Ok(None) } else { Self::by(results, &ways).map(Some) }
+    }
+
+    fn by(results: &Path, ways: &[Way]) -> Result<Self, DriverError> {
+        let path = results.join(KUBECONFIG);
         let text = fs::read_to_string(&path)?;
-        let server = |way| Server::new(&path, &text, way);
-        Ok(Some(Self {
-            servers: ways.into_iter().map(server).collect::<Result<_, _>>()?,
-            last: Cell::new(0),
-        }))
+        let servers = ways.iter().map(|way| Server::new(&path, &text, *way)).collect::<Result<_, _>>()?;
+        Ok(Self { servers, last: Cell::new(0) })
     }
 
     /// The way to the API server that answers, and its answer. One that does not is passed over.
@@ -131,11 +129,11 @@ pub(super) fn way(
     machines: &dyn Machines,
 ) -> Result<Option<Way>, DriverError> {
     let ways = ways(cluster, machines)?;
-    if ways.len() < 2 {
-        return Ok(ways.first().copied());
-    }
-    let serving = Api::of(results, cluster, machines)?.and_then(|api| api.get("/readyz"));
-    Ok(serving.map(|(way, _)| way).or(ways.first().copied()))
+    let serving = match ways.as_slice() {
+        [] | [_] => None,
+        several => Api::by(results, several)?.get("/readyz").map(|(way, _)| way),
+    };
+    Ok(serving.or(ways.first().copied()))
 }
 
 impl Server {

@@ -65,11 +65,14 @@ impl<'a> Asker<'a> {
         if !self.booted || self.asked.elapsed() < self.pause {
             return Ok(());
         }
+        if self.api.is_none() {
+            // Its address may not have been known before, or another control plane may run by now.
+            self.api = Api::of(&self.folders.results, self.cluster, self.machines)?;
+        }
         let answer = Stopwatch::start();
         let nodes = self.api.as_ref().and_then(Api::nodes);
         if nodes.is_none() {
-            // Another control plane may run by now.
-            self.api = Api::of(&self.folders.results, self.cluster, self.machines)?;
+            self.api = None;
         }
         if let Some(nodes) = nodes {
             self.known = nodes.known.clone();

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Output;
 
 use super::error::DriverError;
-use super::{access, api};
+use super::state::State;
+use super::{Folders, access, api, machines};
 use crate::report::cluster::ClusterJson;
 
 /// The administrator's kubeconfig on a control plane.
@@ -27,15 +28,29 @@ impl<'a> ControlPlane<'a> {
         last: Option<&str>,
     ) -> Option<Self> {
         let planes = api::planes(cluster).filter(|plane| running.contains(&plane.name));
-        let (own, mut others): (Vec<_>, Vec<_>) =
-            planes.map(|plane| plane.name.clone()).partition(|name| Some(name.as_str()) == last);
-        others.extend(own);
-        let all: Vec<Self> = others.into_iter().map(|node| Self { results, node }).collect();
+        let mut all: Vec<Self> = planes.map(|plane| Self::at(results, &plane.name)).collect();
+        all.sort_by_key(|plane| Some(plane.node()) == last);
         let is_ready = |plane: &&Self| plane.kubectl("get --raw /readyz --request-timeout=30s").is_ok();
         match all.as_slice() {
             [only] => Some(only.clone()),
             several => several.iter().find(is_ready).or(several.first()).cloned(),
         }
+    }
+
+    /// Any that runs.
+    ///
+    /// # Errors
+    /// [`DriverError::NotRunning`] when none does.
+    pub(super) fn any(
+        results: &'a Path,
+        cluster: &ClusterJson,
+        folders: &Folders,
+    ) -> Result<Self, DriverError> {
+        let running = machines::of(folders, &State::load(&folders.run)?).running()?;
+        Self::of(results, cluster, &running, None).ok_or_else(|| DriverError::NotRunning {
+            results: folders.arguments(),
+            node: cluster.name.clone(),
+        })
     }
 
     /// A certain one.

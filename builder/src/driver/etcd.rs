@@ -46,13 +46,7 @@ pub fn snapshot(results: &Path, file: &Path, progress: &Progress) -> Result<(), 
     fs::metadata(folder).map_err(DriverError::NoFile)?;
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
-    let running = machines::of(&folders, &State::load(&folders.run)?).running()?;
-    let control = ControlPlane::of(results, &cluster, &running, None);
-    let control = control.ok_or_else(|| DriverError::NotRunning {
-        results: folders.arguments(),
-        node: cluster.name.clone(),
-    })?;
-    save(&control, file, progress)
+    save(&ControlPlane::any(results, &cluster, &folders)?, file, progress)
 }
 
 /// The same from a control plane that is known to run.
@@ -95,10 +89,8 @@ pub fn restore(results: &Path, file: &Path, progress: &Progress) -> Result<(), D
         .iter()
         .try_for_each(|plane| plane.run(&format!("/usr/lib/kiln/restore-etcd switch {token}")).map(drop))?;
     planes.iter().try_for_each(|plane| plane.run("/usr/lib/kiln/restore-etcd start").map(drop))?;
-    let answers = || -> Result<Option<()>, DriverError> {
-        let api = Api::of(&folders.results, &cluster, &*machines)?;
-        Ok(api.and_then(|api| api.nodes()).map(drop))
-    };
+    let api = Api::of(&folders.results, &cluster, &*machines)?;
+    let answers = || Ok::<_, DriverError>(api.as_ref().and_then(Api::nodes));
     if poll::until(PATIENCE, machines.pause().max(Duration::from_secs(2)), answers)?.is_none() {
         return Err(DriverError::Silent { results: folders.arguments(), after: PATIENCE });
     }

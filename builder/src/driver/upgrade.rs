@@ -6,8 +6,6 @@ use std::fmt;
 
 use super::control_plane::ControlPlane;
 use super::error::DriverError;
-use super::machines;
-use super::state::State;
 use super::status::{StatusReport, report};
 use super::up::{UpRequest, up};
 use super::{Folders, api, etcd};
@@ -35,12 +33,7 @@ pub fn upgrade(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusRep
         progress.line("every node has the last build's image");
         return Ok(before);
     }
-    let running = machines::of(&folders, &State::load(&folders.run)?).running()?;
-    let control = ControlPlane::of(request.results, &cluster, &running, None);
-    let control = control.ok_or_else(|| DriverError::NotRunning {
-        results: folders.arguments(),
-        node: cluster.name.clone(),
-    })?;
+    let control = ControlPlane::any(request.results, &cluster, &folders)?;
     check_skew(&control, &cluster)?;
     let file = folders.run.join(format!("etcd-before-{}.db", cluster.release));
     etcd::save(&control, &file, progress)?;
