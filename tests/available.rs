@@ -1,5 +1,6 @@
 //! Three control planes: any of them may die, come back, or be lost with its disk. A writer goes on all the time, and nothing that
-//! was acknowledged to it is lost; in the end a snapshot brings everything back after all machines were wiped.
+//! was acknowledged to it is lost; a virtual address leads to one that is ready all the time. In the end a snapshot brings everything
+//! back after all machines were wiped.
 
 mod lab;
 mod support;
@@ -12,6 +13,11 @@ use lab::{Lab, eventually, now};
 use support::text;
 
 const PROFILE: &str = "tests/available.toml";
+
+const CONTROL_PLANES: [&str; 3] = ["server-0", "server-1", "server-2"];
+
+/// The address that one of them holds.
+const VIRTUAL: &str = "192.168.122.9";
 
 /// The longest that the API may be away when a control plane dies: the time that a member of etcd takes to notice, and to elect.
 const AWAY: Duration = Duration::from_secs(60);
@@ -29,7 +35,10 @@ fn any_control_plane_may_die() {
     std::thread::scope(|scope| {
         let _end = End(&writer);
         scope.spawn(|| writer.write(&lab));
-        for victim in ["server-0", "server-1", "server-2"] {
+        // The one with the virtual address first.
+        let holder = holder(&lab, &CONTROL_PLANES);
+        lab.ssh("node-0", &format!("systemd-run --unit=client sh -c '{CLIENT}'"));
+        for victim in [holder].into_iter().chain(CONTROL_PLANES.into_iter().filter(|it| *it != holder)) {
             writer.expect_more(&lab);
             lab.down(&["--node", victim, "--grace", "0"]);
             let away = writer.expect_more(&lab);
@@ -37,6 +46,17 @@ fn any_control_plane_may_die() {
             assert!(away < AWAY, "the API was away for {} s", away.as_secs());
             lab.way_in();
             others_stay_ready(&lab, victim);
+            let others: Vec<&str> = CONTROL_PLANES.into_iter().filter(|it| *it != victim).collect();
+            let other = self::holder(&lab, &others);
+            if victim == holder {
+                lab.ssh("node-0", "systemctl stop client");
+                let longest = lab.ssh("node-0", LONGEST);
+                let longest: u64 = longest.trim().parse().unwrap();
+                lab.say(&format!(
+                    "the virtual address went to {other}, and was away for {longest} s at most"
+                ));
+                assert!(longest < AWAY.as_secs(), "the virtual address was away for {longest} s");
+            }
             let took = lab.up(&["--node", victim]);
             lab.say(&format!("{victim} back: {took}"));
         }
@@ -76,6 +96,23 @@ fn any_control_plane_may_die() {
     });
     expect_members(&lab);
     lab.down(&["--grace", "0", "--delete"]);
+}
+
+/// Notes in seconds when the virtual address led to an API server that is ready, and had a certificate for the address.
+const CLIENT: &str = "while :; do \
+    /usr/lib/kiln/ask-readiness 192.168.122.9 6443 -verify_ip 192.168.122.9 && date +%s >>/run/answers; sleep 1; done";
+
+/// The longest time between two answers.
+const LONGEST: &str =
+    "awk 'NR > 1 && $1 - last > most { most = $1 - last } { last = $1 } END { print most }' /run/answers";
+
+/// The one that has the virtual address, of control planes that run.
+fn holder<'a>(lab: &Lab, running: &[&'a str]) -> &'a str {
+    let has = |node: &&str| !lab.ssh(node, &format!("ip -brief address show to {VIRTUAL}")).is_empty();
+    eventually(|| match running.iter().copied().filter(has).collect::<Vec<_>>().as_slice() {
+        [holder] => Ok(*holder),
+        holders => Err(format!("the virtual address is at {holders:?}")),
+    })
 }
 
 /// Each Node but the victim's is Ready all the time in which a kubelet without an API server would lose that.

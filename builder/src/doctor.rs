@@ -171,7 +171,7 @@ fn what_runs(project: &Path, store: &Path) -> Option<(PathBuf, PathBuf)> {
     let (lock, host) = (Lock::load(&plan::lockfile(project)).ok()?, Arch::HOST);
     let store = Store::look(store).ok()?;
     let qemu = store.made(&roots::key(&lock, plan::qemu(host), host))?;
-    let base = base::key(project, &lock, &roots::tools_key(&lock, host), host).ok()?;
+    let base = base::Packages::base(&lock, host).key(project, &roots::tools_key(&lock, host)).ok()?;
     Some((qemu, store.made(&base)?.join("base.tar")))
 }
 

@@ -14,8 +14,12 @@ pub const PORT: u16 = 6443;
 /// How the API server is reached, and under which further names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Api {
-    /// Where workers and the administrator go.
+    /// Where workers go.
     pub endpoint: Endpoint,
+    /// Where the administrator's kubeconfig goes.
+    pub outside: Endpoint,
+    /// The address that some control plane with an API server that is ready holds.
+    pub virtual_address: Option<Ipv4Addr>,
     /// Names and addresses for its certificate, besides those of the nodes.
     pub names: Vec<String>,
 }

@@ -69,12 +69,12 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     crate::oci::fetch(&store, &plan.registry_images(&settings.mirrors), settings.offline, progress)?;
     go::fetch(&plan.project, &store, &plan.lock, &go_builds(plan, &store)?, settings.offline, progress)?;
     let tools = roots::tools(&store, &plan.lock, plan.arch, progress)?;
-    let (components, base) = parallel::both(
+    let (components, bases) = parallel::both(
         || component::gather(plan, &store, progress),
-        || base::make(&plan.project, &store, &plan.lock, &tools, plan.arch, progress),
+        || base::all(plan, &store, &tools, progress),
     )?;
     let trees = tree::trees(plan, &components)?;
-    let stocks = stock::all(plan, &store, &tools, &base, &trees, progress)?;
+    let stocks = stock::all(plan, &store, &tools, (&bases, &trees), progress)?;
     let disks = disk::all(plan, &store, &tools, stocks, &trees, progress)?;
     let identities = identities(plan, settings.identity, &pki(plan, given)?)?;
     let _alone = alone(&folder)?;
@@ -181,7 +181,7 @@ fn identities(plan: &Plan, kind: Identity, pki: &Pki) -> Result<Identities> {
         }
     }
     let admin = Admin {
-        kubeconfig: identity::admin_kubeconfig(pki, &plan.profile.api.endpoint)?,
+        kubeconfig: identity::admin_kubeconfig(pki, &plan.profile.api.outside)?,
         ssh_key: pki.ssh().private.clone(),
         certificates_end: pki.first_to_end().map(Issued::ends),
     };

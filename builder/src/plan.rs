@@ -13,7 +13,7 @@ use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::input::nearest;
 use crate::lock::format::{Arch, Component, ContainerImage, Lock, Release};
 use crate::profile::Profile;
-use crate::role::{Addon, Role, addon};
+use crate::role::{Addon, Role, addon, packages};
 use crate::unchanged::Looks;
 use inputs::roots;
 pub use inputs::{build_items, root_items};
@@ -82,11 +82,21 @@ pub enum PlanError {
     #[error("the lockfile has no packages of the root `{root}` for {arch}, which images of {images} need")]
     NoPackages {
         /// The root.
-        root: &'static str,
+        root: String,
         /// Of which architecture they are.
         arch: Arch,
         /// What was asked for.
         images: Arch,
+    },
+    /// The lock was not updated since a recipe asks for packages.
+    #[error(
+        "the lockfile has no root `{root}`, which a recipe of the role `{role}` asks for by its `packages`"
+    )]
+    NoRoot {
+        /// The root.
+        root: String,
+        /// The role.
+        role: String,
     },
     /// The release lacks a component that a role installs.
     #[error("the release `{release}` has no component `{component}`, which the role `{role}` installs")]
@@ -132,6 +142,7 @@ impl Explain for PlanError {
             Self::NoPackages { root, arch, .. } => Some(format!(
                 "add `{arch}` to `architectures` of `[root.{root}]`, then `builder lock update`"
             )),
+            Self::NoRoot { .. } => Some(format!("builder lock update {}", packages::BASE)),
             Self::NoComponent { newest, .. } => {
                 newest.as_ref().map(|it| format!("build with `--release {it}`"))
             }
@@ -157,7 +168,6 @@ impl Plan {
             Some(release) => release.for_arch(request.arch),
             None => return Err(unknown_release(&lock, name, request.release.is_none().then_some(&profile))),
         };
-        check_packages(&lock, request.arch)?;
         let mut roles: Vec<Role> = Vec::new();
         for (node, line) in profile.cluster.nodes.iter().zip(&profile.lines.roles) {
             if !roles.iter().any(|role| role.name == node.role) {
@@ -172,8 +182,12 @@ impl Plan {
             if profile.options.etcd_snapshots.is_some() && role.is_control_plane() {
                 role.lay_part(&request.project, ETCD_SNAPSHOTS)?;
             }
+            if profile.api.virtual_address.is_some() && role.is_control_plane() {
+                role.lay_part(&request.project, VIRTUAL_ADDRESS)?;
+            }
             role.lay(&addons);
         }
+        check_packages(&lock, &roles, request.arch)?;
         check_roles(&roles, &lock, (&name, &release), request.arch)?;
         let mut cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
         for node in &mut cluster.nodes {
@@ -242,9 +256,19 @@ pub(crate) fn unknown_release(lock: &Lock, name: String, profile: Option<&Profil
     }
 }
 
-/// The packages that images of another architecture than this machine's need besides: not every lock has them.
-fn check_packages(lock: &Lock, images: Arch) -> Result<(), PlanError> {
-    let missing = roots(images).into_iter().find(|(root, arch)| lock.packages(root, *arch).next().is_none());
+/// The packages that images need: not every lock has those for another architecture than this machine's.
+fn check_packages(lock: &Lock, roles: &[Role], images: Arch) -> Result<(), PlanError> {
+    let mut wanted: BTreeSet<(String, Arch)> = BTreeSet::new();
+    for role in roles {
+        for root in role.package_roots() {
+            if !lock.root.contains_key(&root) {
+                return Err(PlanError::NoRoot { root, role: role.name.clone() });
+            }
+            wanted.insert((root, images));
+        }
+    }
+    wanted.extend(roots(images).into_iter().map(|(root, arch)| (root.to_owned(), arch)));
+    let missing = wanted.into_iter().find(|(root, arch)| lock.packages(root, *arch).next().is_none());
     match missing.filter(|_| images != Arch::HOST) {
         Some((root, arch)) => Err(PlanError::NoPackages { root, arch, images }),
         None => Ok(()),
@@ -257,14 +281,14 @@ const DATA_DISK: &str = "data-disk";
 /// The part that control planes have when they keep copies of etcd's data.
 const ETCD_SNAPSHOTS: &str = "etcd-snapshots";
 
+/// The part that control planes have when one of them holds a virtual address.
+const VIRTUAL_ADDRESS: &str = "virtual-address";
+
 /// The root of the lock that holds `up`'s QEMU for machines like this one.
 pub const QEMU: &str = "qemu";
 
 /// The root of the lock that holds the tools of a build.
 pub const TOOLS: &str = "tools";
-
-/// The root of the lock that is the root file system of every node.
-pub const BASE: &str = "base";
 
 /// The root of the lock with what runs programs of other architectures.
 pub const EMULATOR: &str = "emulator";

@@ -31,7 +31,8 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
     let mut steps = BTreeSet::new();
     for arch in embedded::ARCHITECTURES {
         steps.extend(lock.root.keys().map(|name| roots::key(&lock, name, arch).folder()));
-        steps.insert(base::key(project, &lock, &roots::tools_key(&lock, arch), arch)?.folder());
+        let base = base::Packages::base(&lock, arch).key(project, &roots::tools_key(&lock, arch))?;
+        steps.insert(base.folder());
         for (name, build) in &lock.build {
             steps.insert(source::key(project, &lock, (name, build), arch)?.folder());
         }
@@ -72,14 +73,15 @@ fn plans(project: &Path, lock: &Lock, profile: &str) -> Result<Vec<Plan>> {
 
 /// The late steps of a plan; `store` remembers those of components.
 fn late(plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<StepKey>> {
-    // Something was not made yet, so what would be made of it was not either.
-    let Ok(components) = component::gather(plan, store, progress) else { return Ok(Vec::new()) };
     let tools = roots::tools_key(&plan.lock, plan.arch);
-    let base = base::key(&plan.project, &plan.lock, &tools, plan.arch)?;
-    let mut keys = Vec::new();
-    for tree in tree::trees(plan, &components)? {
-        let stock = stock::key(&tools, &base, &tree, (plan.arch, plan.lock.epoch))?;
-        let disk = disk::key(&stock, &tree)?;
+    let key = |role| base::Packages::of(plan, role).key(&plan.project, &tools);
+    let bases = plan.roles.iter().map(key).collect::<Result<Vec<_>>>()?;
+    let mut keys = bases.clone();
+    // Something was not made yet, so what would be made of it was not either.
+    let Ok(components) = component::gather(plan, store, progress) else { return Ok(keys) };
+    for (tree, base) in tree::trees(plan, &components)?.iter().zip(&bases) {
+        let stock = stock::key(&tools, base, tree, (plan.arch, plan.lock.epoch))?;
+        let disk = disk::key(&stock, tree)?;
         keys.extend([disk::content_key(&disk), disk, stock]);
     }
     Ok(keys)

@@ -55,6 +55,19 @@ fn the_projects_lock_is_up_to_date() {
 }
 
 #[test]
+fn a_recipe_with_packages_of_its_own_has_a_root_of_its_own() {
+    let project = Project::new(GOOD);
+    assert_eq!(project.check().map(drop), Ok(()));
+    fs::create_dir(project.path().join("images/balancer")).unwrap();
+    let recipe = "description = \"a balancer\"\nextends = \"base\"\n[packages]\ninclude = [\"haproxy\"]\n";
+    fs::write(project.path().join("images/balancer/image.toml"), recipe).unwrap();
+    let said = project.check().unwrap_err();
+    assert!(said.contains("+ root base-balancer: haproxy"), "{said}");
+    assert!(said.contains("! root base-balancer: `haproxy` has no package for amd64"), "{said}");
+    assert!(said.ends_with("hint: builder lock update"), "{said}");
+}
+
+#[test]
 fn bad_locks_are_refused_by_name() {
     let folder = project().join("builder/tests/fixtures/bad-locks");
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

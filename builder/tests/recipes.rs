@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use builder::lock::format::Arch;
+use builder::lock::format::{Arch, Release};
 use builder::plan::{Plan, Request};
 use builder::profile::RUNTIME;
 use builder::role::IMAGES;
@@ -28,19 +28,24 @@ fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Every profile with every release of the lock, and with CRI-O where the release has it.
+/// Every profile with every release of the lock, and with CRI-O where the release has it; and, with the default
+/// release, one of the tests' with the parts that options bring.
 fn plans() -> Vec<Plan> {
     let lock = builder::lock::Lock::load(&builder::plan::lockfile(project())).unwrap();
     let profiles = builder::profile::names(&project().join("profiles"));
     let folder = tempfile::tempdir().unwrap();
     let mut plans = Vec::new();
-    for (name, profile) in
-        profiles.iter().flat_map(|name| [(name, name.clone()), (name, with_cri_o(name, folder.path()))])
+    let parts = project().join("tests/available.toml").to_str().unwrap().to_owned();
+    for (name, profile) in profiles
+        .iter()
+        .flat_map(|name| [(name, name.clone()), (name, with_cri_o(name, folder.path()))])
+        .chain([(&parts, parts.clone())])
     {
-        let releases = lock.release.iter();
-        for (release, _) in
-            releases.filter(|(_, release)| profile == *name || release.component.contains_key(CRI_O))
-        {
+        let is_for = |(release, from): &(&String, &Release)| {
+            let has_addons = profile != parts || **release == lock.default_release;
+            has_addons && (profile == *name || from.component.contains_key(CRI_O))
+        };
+        for (release, _) in lock.release.iter().filter(is_for) {
             let request = Request {
                 project: project().to_owned(),
                 profile: profile.clone(),

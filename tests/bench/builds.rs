@@ -142,7 +142,9 @@ impl Bench {
         link(&self.store.join("files"), &own.join("files"), true);
         let store = Store::open(&own).unwrap();
         let start = Instant::now();
-        let base = base::make(&self.project, &store, &lock, &tools, Arch::Amd64, &progress).unwrap();
+        let base =
+            base::make(&self.project, &store, &base::Packages::base(&lock, Arch::Amd64), &tools, &progress)
+                .unwrap();
         let installed = start.elapsed();
         let tools = Sandbox::new(&tools.path).lend(&own, "/kiln/out").show(&base.tar, "/kiln/base.tar");
         let start = Instant::now();

@@ -46,7 +46,7 @@ pub fn check(project: &Path, lockfile: &Path) -> Result<Lock> {
     let mut wanted = lock.clone();
     resolve::derive(project, &mut wanted, &Chosen::all(&lock))?;
     let mut findings = Changes::between(&lock, &wanted).to_string();
-    for (name, root) in &lock.root {
+    for (name, root) in &wanted.root {
         for arch in &root.architectures {
             for package in root.request_for(*arch) {
                 if !lock.packages(name, *arch).any(|deb| deb.name == package) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::component::Component;
-use super::edit::DERIVED;
+use super::consistent::COMPONENTS;
 use super::format::Lock;
 use crate::error::{Class, Explain};
 use crate::input::nearest;
@@ -108,7 +108,7 @@ fn suites_of(lock: &Lock, name: &str) -> Result<BTreeSet<String>, ChosenError> {
     let mut pinned = false;
     for (_, component) in components().filter(|(component, _)| *component == name) {
         match component {
-            Component::Deb { .. } => found.extend(lock.root.get(DERIVED[1]).map(|root| &root.suite)),
+            Component::Deb { .. } => found.extend(lock.root.get(COMPONENTS).map(|root| &root.suite)),
             Component::Build { build } => {
                 let source = lock.build.get(build).and_then(|build| lock.source.get(build.source()?));
                 found.extend(source.map(|source| &source.suite));

@@ -15,7 +15,7 @@ use crate::oci::place;
 const ARCHIVES: [&str; 2] = ["debian", "debian-security"];
 
 /// The root whose packages are taken apart for components.
-const COMPONENTS: &str = "components";
+pub(super) const COMPONENTS: &str = "components";
 
 /// A disagreement.
 #[derive(Debug)]

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
+use super::consistent::COMPONENTS;
 use super::format::{Arch, Deb, Lock, Module, Sha256Hex, Source};
-
-/// The roots whose request follows from other files or tables.
-pub(super) const DERIVED: [&str; 2] = ["base", "components"];
+use crate::role::packages;
 
 /// The text with the lock's values in it.
 ///
@@ -26,9 +25,8 @@ pub(super) fn write(text: &str, lock: &Lock) -> Result<String, toml_edit::TomlEr
     for (name, suite) in &lock.suite {
         put(&mut top["suite"][name]["snapshot"], suite.snapshot.clone().into());
     }
-    for (name, root) in lock.root.iter().filter(|(name, _)| DERIVED.contains(&name.as_str())) {
-        let request = root.request.iter().map(|package| package.clone().into());
-        put(&mut top["root"][name]["request"], lines(request));
+    if let Some(table) = top["root"].as_table_like_mut() {
+        roots(table, lock);
     }
     for (name, source) in &lock.source {
         put(&mut top["source"][name]["version"], source.version.clone().into());
@@ -36,14 +34,7 @@ pub(super) fn write(text: &str, lock: &Lock) -> Result<String, toml_edit::TomlEr
     }
     let table = top.entry("deb").or_insert_with(|| Item::Table(Table::new()));
     if let Some(table) = table.as_table_like_mut() {
-        let gone: Vec<String> = table
-            .iter()
-            .map(|(suite, _)| suite.to_owned())
-            .filter(|suite| !lock.deb.contains_key(suite))
-            .collect();
-        for suite in gone {
-            table.remove(&suite);
-        }
+        retain(table, |suite| lock.deb.contains_key(suite));
     }
     for (suite, debs) in &lock.deb {
         put(&mut table[suite], lines(debs.iter().map(|deb| deb_entry(deb).into())));
@@ -70,6 +61,32 @@ pub(super) fn write(text: &str, lock: &Lock) -> Result<String, toml_edit::TomlEr
         put(&mut table["modules"], lines(lock.go.modules.iter().map(|module| module_entry(module).into())));
     }
     Ok(document.to_string())
+}
+
+/// The roots that follow from recipes and releases: what each asks for, and those of recipes themselves.
+fn roots(table: &mut dyn TableLike, lock: &Lock) {
+    retain(table, |name| !packages::is_of_recipe(name) || lock.root.contains_key(name));
+    let is_derived = |name: &str| packages::is_of_recipe(name) || name == COMPONENTS;
+    for (name, root) in lock.root.iter().filter(|(name, _)| is_derived(name)) {
+        if table.get(name).is_none() {
+            let mut new = Table::new();
+            new["suite"] = toml_edit::value(&root.suite);
+            new["closure"] = toml_edit::value("depends");
+            new["architectures"] =
+                toml_edit::value(Array::from_iter(root.architectures.iter().map(Arch::to_string)));
+            table.insert(name, Item::Table(new));
+        }
+        if let Some(table) = table.get_mut(name) {
+            put(&mut table["request"], lines(root.request.iter().map(|package| package.clone().into())));
+        }
+    }
+}
+
+/// Removes the keys that are not to stay.
+fn retain(table: &mut dyn TableLike, stays: impl Fn(&str) -> bool) {
+    let gone: Vec<String> =
+        table.iter().map(|(name, _)| name.to_owned()).filter(|name| !stays(name)).collect();
+    gone.iter().for_each(|name| drop(table.remove(name)));
 }
 
 /// The text with the hashes of what a build makes for an architecture.
@@ -171,7 +188,7 @@ mod tests {
     use std::path::Path;
 
     use super::{Lock, write};
-    use crate::lock::format::Arch;
+    use crate::lock::format::{Arch, Closure, Root};
 
     const GOOD: &str = include_str!("../../tests/fixtures/good-lock.toml");
 
@@ -195,6 +212,20 @@ mod tests {
             .replace("  \"kmod\",\n]", "  \"kmod\",\n  \"socat\",\n]")
             .replace("\"34.2-2\"", "\"34.2-3\"");
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn roots_come_and_go_with_the_recipes_that_ask_for_packages() {
+        let mut lock = Lock::parse(Path::new("lockfile.toml"), GOOD).unwrap();
+        let base = lock.root["base"].clone();
+        let request = vec!["haproxy".to_owned()];
+        let closure = Closure::Depends;
+        lock.root.insert("base-balancer".to_owned(), Root { request, closure, ..base });
+        let text = write(GOOD, &lock).unwrap();
+        assert_eq!(Lock::parse(Path::new("lockfile.toml"), &text).unwrap(), lock);
+        assert!(text.contains("\n\n[root.base-balancer]\nsuite = "), "{text}");
+        lock.root.remove("base-balancer");
+        assert_eq!(write(&text, &lock).unwrap(), GOOD);
     }
 
     #[test]

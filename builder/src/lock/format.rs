@@ -77,8 +77,9 @@ pub struct Suite {
 pub struct Root {
     /// The suite that it is resolved in.
     pub suite: String,
-    /// The packages that are asked for; `{arch}` in a name stands for the architecture. Of `base` (from
-    /// `images/base/image.toml`) and of `components` (from the releases) the update writes it.
+    /// The packages that are asked for; `{arch}` in a name stands for the architecture. The update writes that of
+    /// `components` (from the releases) and those of recipes (`base`, and `base-NAME` for `images/NAME/image.toml`).
+    /// These roots come and go with their recipes' packages.
     #[serde(default)]
     pub request: Vec<String>,
     /// The architectures that it has packages of; when absent that of the machines that build, where its programs run.
@@ -268,6 +269,15 @@ impl Lock {
     /// The packages of a root for an architecture, in the lock's order.
     pub fn packages<'a>(&'a self, root: &'a str, arch: Arch) -> impl Iterator<Item = &'a Deb> {
         self.deb.values().flatten().filter(move |deb| deb.arch == arch && deb.roots.contains(root))
+    }
+
+    /// The packages of several roots for an architecture, each once, in the lock's order.
+    pub fn packages_of<'a>(
+        &'a self,
+        roots: &'a BTreeSet<String>,
+        arch: Arch,
+    ) -> impl Iterator<Item = &'a Deb> {
+        self.deb.values().flatten().filter(move |deb| deb.arch == arch && !deb.roots.is_disjoint(roots))
     }
 
     /// The names of the files that a component has for an architecture; none where only a download tells.

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::format::{Component, Lock, Release};
 use crate::error::Result;
-use crate::plan::{BASE, EMULATOR, GRUB, TOOLS};
+use crate::plan::{EMULATOR, GRUB, TOOLS};
 use crate::profile::{self, Profile};
 use crate::role::{IMAGES, Role, addon};
 
@@ -84,8 +84,9 @@ fn inputs(lock: &Lock, release: &Release, role: &Role) -> Inputs {
         ("firstboot".to_owned(), text(&lock.firstboot)),
         ("versions".to_owned(), versions),
     ]);
-    for root in [BASE, TOOLS, EMULATOR, GRUB] {
-        inputs.insert(format!("root {root}"), packages(lock, root));
+    for root in role.package_roots().into_iter().chain([TOOLS, EMULATOR, GRUB].map(str::to_owned)) {
+        let packages = packages(lock, &root);
+        inputs.insert(format!("root {root}"), packages);
     }
     let wanted = role.components();
     for (name, component) in release.used(&wanted, |image| role.has_image(image)) {

@@ -10,8 +10,8 @@ use time::{Duration, OffsetDateTime};
 use super::apt::Work;
 use super::changes::Changes;
 use super::chosen::Chosen;
-use super::edit::DERIVED;
-use super::format::{Arch, BuildFrom, Component, Deb, Lock, Module};
+use super::consistent::COMPONENTS;
+use super::format::{Arch, BuildFrom, Closure, Component, Deb, Lock, Module, Root};
 use super::{LockError, edit};
 use crate::embedded;
 use crate::error::Result;
@@ -19,9 +19,8 @@ use crate::go::resolve::Resolver;
 use crate::go::{self, GoBuild};
 use crate::mirror::Mirrors;
 use crate::plan::root_items;
-use crate::profile::RUNTIME;
 use crate::progress::Progress;
-use crate::role::Role;
+use crate::role::packages::{self, BASE};
 use crate::store::Store;
 
 /// Resolves every root and source of the lockfile anew, or those that `names` stand for, and writes it, unless nothing
@@ -81,14 +80,13 @@ fn anew(
     Ok((old, lock))
 }
 
-/// Sets what is chosen of that which follows from the project and this builder: the base's request from its recipe, the
+/// Sets what is chosen of that which follows from the project and this builder: the roots of recipes from these, the
 /// components' from the releases, the firstboot binary's hash from the one that this builder carries.
 ///
 /// # Errors
-/// When the base recipe cannot be read.
+/// When a recipe is wrong.
 pub(super) fn derive(project: &Path, lock: &mut Lock, chosen: &Chosen) -> Result<()> {
-    let layers = Role::load(project, "base", RUNTIME)?.layers;
-    let base: BTreeSet<String> = layers.into_iter().flat_map(|layer| layer.image.packages.include).collect();
+    derive_bases(lock, chosen, packages::requests(project)?);
     let components = lock.release.values().flat_map(|release| release.component.values());
     let components: BTreeSet<String> = components
         .filter_map(|component| match component {
@@ -96,10 +94,8 @@ pub(super) fn derive(project: &Path, lock: &mut Lock, chosen: &Chosen) -> Result
             _ => None,
         })
         .collect();
-    for (name, request) in DERIVED.into_iter().zip([base, components]) {
-        if let Some(root) = lock.root.get_mut(name).filter(|root| chosen.suites.contains(&root.suite)) {
-            root.request = request.into_iter().collect();
-        }
+    if let Some(root) = lock.root.get_mut(COMPONENTS).filter(|root| chosen.suites.contains(&root.suite)) {
+        root.request = components.into_iter().collect();
     }
     if !chosen.firstboot {
         return Ok(());
@@ -111,6 +107,20 @@ pub(super) fn derive(project: &Path, lock: &mut Lock, chosen: &Chosen) -> Result
         lock.firstboot.insert(arch, hash);
     }
     Ok(())
+}
+
+/// Sets the roots with the packages of recipes: that of `base`, and beside it, for the same suite and architectures, one for
+/// each other recipe that asks for any.
+fn derive_bases(lock: &mut Lock, chosen: &Chosen, requests: BTreeMap<String, BTreeSet<String>>) {
+    let Some(base) = lock.root.get(BASE).filter(|root| chosen.suites.contains(&root.suite)).cloned() else {
+        return;
+    };
+    lock.root.retain(|name, _| !packages::is_of_recipe(name) || requests.contains_key(name));
+    for (name, request) in requests {
+        // What the base has is there already: the dependencies are enough.
+        let closure = if name == BASE { base.closure } else { Closure::Depends };
+        lock.root.insert(name, Root { request: request.into_iter().collect(), closure, ..base.clone() });
+    }
 }
 
 /// Fills in what follows from the recipes of Go modules: of the builds that were chosen by name, else of those whose

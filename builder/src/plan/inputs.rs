@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use toml_edit::Key;
 
-use super::{BASE, EMULATOR, GRUB, Plan, TOOLS};
+use super::{EMULATOR, GRUB, Plan, TOOLS};
 use crate::fetch::local::LocalFile;
 use crate::fetch::{Item, Origin};
 use crate::go::GoBuild;
@@ -13,10 +13,12 @@ use crate::lock::component::with_arch;
 use crate::lock::format::{Arch, Build, Component, Content, Deb, Download, Lock};
 use crate::mirror::Mirrors;
 use crate::oci::Wanted;
+use crate::role::Role;
 
-/// The package roots that every build of images for an architecture uses, with that of their packages.
+/// The package roots that every build of images for an architecture uses, with that of their packages; those of the roles
+/// come to them.
 pub(super) fn roots(arch: Arch) -> Vec<(&'static str, Arch)> {
-    let mut roots = vec![(TOOLS, Arch::HOST), (BASE, arch)];
+    let mut roots = vec![(TOOLS, Arch::HOST)];
     if arch != Arch::HOST {
         roots.extend([(EMULATOR, Arch::HOST), (GRUB, arch)]);
     }
@@ -29,6 +31,8 @@ impl Plan {
     pub fn items(&self, mirrors: &Mirrors) -> Vec<Item> {
         let mut roots: BTreeSet<(&str, Arch)> = roots(self.arch).into_iter().collect();
         let mut items = Vec::new();
+        let bases: BTreeSet<String> = self.roles.iter().flat_map(Role::package_roots).collect();
+        roots.extend(bases.iter().map(|root| (root.as_str(), self.arch)));
         roots.extend(self.container_images().filter_map(|(_, image)| Some((image.root()?, self.arch))));
         let used = self.used_components();
         let builds = used.values().filter_map(|component| match component {

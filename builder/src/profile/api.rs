@@ -1,12 +1,13 @@
 //! `[cluster.api]`: where the API server is reached and under which names, checked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::Ipv4Net;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::check::Source;
-use crate::endpoint::{Api, Endpoint, is_host};
+use super::check::{Source, inside};
+use crate::endpoint::{Api, Endpoint, PORT, is_host};
 use crate::error::InputError;
 
 /// The section as it is written.
@@ -14,13 +15,28 @@ use crate::error::InputError;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Raw {
     endpoint: Option<Spanned<String>>,
+    pub(super) virtual_address: Option<Spanned<Ipv4Addr>>,
     #[serde(default)]
     names: Vec<Spanned<String>>,
 }
 
-/// Where the API server is; without an endpoint, at every control plane.
-pub(super) fn resolve(source: &Source<'_>, raw: Raw, domain: &str) -> Result<Api, InputError> {
+/// Where the API server is; without an endpoint, at every control plane. `cidr` is the nodes' network, if the profile says it.
+pub(super) fn resolve(
+    source: &Source<'_>,
+    raw: Raw,
+    domain: &str,
+    cidr: Option<Ipv4Net>,
+) -> Result<Api, InputError> {
     let mut names = Vec::new();
+    let virtual_address = raw.virtual_address.map(|address| match cidr {
+        Some(cidr) => {
+            inside(source, "cluster.api.virtual-address", &address, cidr).map(|()| address.into_inner())
+        }
+        None => Ok(address.into_inner()),
+    });
+    let virtual_address = virtual_address.transpose()?;
+    names.extend(virtual_address.map(|address| address.to_string()));
+    let has_endpoint = raw.endpoint.is_some();
     let endpoint = match raw.endpoint {
         None => Endpoint::every_control_plane(domain),
         Some(text) => {
@@ -49,5 +65,9 @@ pub(super) fn resolve(source: &Source<'_>, raw: Raw, domain: &str) -> Result<Api
         }
         names.push(name.into_inner());
     }
-    Ok(Api { endpoint, names })
+    let outside = match virtual_address {
+        Some(address) if !has_endpoint => Endpoint { host: address.to_string(), port: PORT },
+        _ => endpoint.clone(),
+    };
+    Ok(Api { endpoint, outside, virtual_address, names })
 }

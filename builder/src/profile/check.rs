@@ -63,7 +63,6 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         let message = format!("`cluster.service-cidr` {} is too large or too small", services.get_ref());
         return source.refuse(services.span(), message, "choose a range from /12 to /29");
     }
-    let api = api::resolve(&source, cluster.api, cluster.domain.get_ref())?;
     for server in &network.ntp {
         if !is_host(server.get_ref()) {
             let message =
@@ -77,6 +76,8 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
     }
     let ntp = network.ntp.into_iter().map(Spanned::into_inner).collect();
     let cidr = network.cidr.as_ref().map(|cidr| cidr.get_ref().trunc());
+    let virtual_address = cluster.api.virtual_address.clone();
+    let api = api::resolve(&source, cluster.api, cluster.domain.get_ref(), cidr)?;
     if let (Some(gateway), Some(cidr)) = (&network.gateway, cidr) {
         inside(&source, "network.gateway", gateway, cidr)?;
     }
@@ -99,6 +100,12 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
     let mut seen = Seen::default();
     if let Some(gateway) = &network.gateway {
         seen.ips.insert(*gateway.get_ref(), "the gateway".to_owned());
+    }
+    if let Some(address) = virtual_address
+        && let Some(by) = seen.ips.insert(*address.get_ref(), "the virtual address".to_owned())
+    {
+        let message = format!("`cluster.api.virtual-address` {} is taken by {by}", address.get_ref());
+        return source.refuse(address.span(), message, "choose an address that nobody has");
     }
     if nodes.is_empty() {
         return source.refuse(
@@ -234,7 +241,12 @@ fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
     a.contains(&b) || b.contains(&a)
 }
 
-fn inside(source: &Source<'_>, key: &str, ip: &Spanned<Ipv4Addr>, cidr: Ipv4Net) -> Result<(), InputError> {
+pub(super) fn inside(
+    source: &Source<'_>,
+    key: &str,
+    ip: &Spanned<Ipv4Addr>,
+    cidr: Ipv4Net,
+) -> Result<(), InputError> {
     let address = *ip.get_ref();
     if cidr.contains(&address) && address != cidr.network() && address != cidr.broadcast() {
         return Ok(());

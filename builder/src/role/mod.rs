@@ -6,6 +6,7 @@
 
 pub mod addon;
 mod overlay;
+pub mod packages;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +68,7 @@ pub struct Image {
     /// Modes that differ from 0644 (0755 for what its owner may execute), in octal.
     #[serde(default)]
     pub mode: BTreeMap<String, String>,
-    /// Debian packages of the base root file system.
+    /// Debian packages that the base root file system of its roles has.
     #[serde(default)]
     pub packages: Packages,
     /// What templates see as `values`; an outer recipe's count.
@@ -196,6 +197,16 @@ impl Role {
         })
     }
 
+    /// The roots of the lock with the packages of its recipes.
+    #[must_use]
+    pub fn package_roots(&self) -> BTreeSet<String> {
+        let layers = self
+            .layers
+            .iter()
+            .filter(|layer| layer.name == packages::BASE || !layer.image.packages.include.is_empty());
+        layers.map(|layer| packages::root(&layer.name)).collect()
+    }
+
     /// Size of its disk in MiB, when a recipe gives one.
     #[must_use]
     pub fn disk_mib(&self) -> Option<u64> {
@@ -254,15 +265,21 @@ pub fn recipe(project: &Path, name: &str) -> PathBuf {
 }
 
 fn missing(images: &Path, path: &Path, name: &str) -> InputError {
-    let folders = fs::read_dir(images).into_iter().flatten().flatten().map(|entry| entry.path());
-    let recipes = folders.filter(|folder| folder.join("image.toml").exists());
-    let mut names: Vec<String> =
-        recipes.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
-    names.sort();
+    let names = recipes(images);
     let list = names.join(", ");
     let hint = match nearest(name, names.iter().map(String::as_str)) {
         Some(close) => format!("did you mean `{close}`? the recipes are: {list}"),
         None => format!("the recipes are: {list}"),
     };
     InputError::Missing { what: "role recipe", path: path.to_owned(), hint }
+}
+
+/// The names of the recipes in a folder, sorted.
+fn recipes(images: &Path) -> Vec<String> {
+    let folders = fs::read_dir(images).into_iter().flatten().flatten().map(|entry| entry.path());
+    let recipes = folders.filter(|folder| folder.join("image.toml").exists());
+    let mut names: Vec<String> =
+        recipes.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
+    names.sort();
+    names
 }

@@ -1,6 +1,7 @@
 //! Templates of a recipe: files whose name ends in `.j2` are minijinja templates of the cluster's values.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use firstboot::schema::Cluster;
@@ -18,6 +19,7 @@ use crate::role::{Addon, Role};
 #[derive(Debug, Clone, Serialize)]
 pub struct Context {
     cluster: ClusterValues,
+    api: ApiValues,
     network: NetworkValues,
     nodes: Vec<NodeValues>,
     control_planes: Vec<NodeValues>,
@@ -38,6 +40,11 @@ struct ClusterValues {
     service_cidr: String,
     /// The first Service address: the API server's own.
     kubernetes_service_ip: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct ApiValues {
+    virtual_address: Option<Ipv4Addr>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -95,6 +102,7 @@ impl Context {
                 service_cidr: cluster.service_cidr.to_string(),
                 kubernetes_service_ip: first_host(cluster.service_cidr),
             },
+            api: ApiValues { virtual_address: profile.api.virtual_address },
             network: NetworkValues {
                 mode: if cluster.network.cidr.is_some() { "static" } else { "dhcp" },
                 cidr: cluster.network.cidr.map(|cidr| cidr.to_string()),

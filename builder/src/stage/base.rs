@@ -1,8 +1,10 @@
-//! The base root file system: a bootable Debian, made once from locked packages and shared by every role.
+//! Base root file systems: each a bootable Debian, made once from a set of locked packages and shared by every role that asks
+//! for the same ones.
 //!
 //! mmdebstrap installs from a flat repository of exactly the locked packages, so apt can choose nothing else. It
-//! does not know roles; each lays its own files over the result.
+//! does not know what roles lay over the result.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +14,11 @@ use super::roots::{self, Tools};
 use crate::deb;
 use crate::error::Result;
 use crate::lock::format::{Arch, Lock};
-use crate::plan::BASE;
+use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
+use crate::role::Role;
+use crate::role::packages::BASE;
 use crate::sandbox::Sandbox;
 use crate::store::{StepKey, Store};
 
@@ -24,7 +28,7 @@ const VERSION: u32 = 2;
 /// What prepares the empty root file system, in the project's folder: mmdebstrap's setup hook.
 const HOOK: &str = "images/base/setup-hook";
 
-/// The base root file system.
+/// A base root file system.
 #[derive(Debug, Clone)]
 pub struct Base {
     /// Its key.
@@ -33,43 +37,93 @@ pub struct Base {
     pub tar: PathBuf,
 }
 
-/// The key of the base root file system; `tools` is that of what makes it.
+/// What a base root file system is made of.
+#[derive(Debug, Clone)]
+pub struct Packages<'a> {
+    /// The lock.
+    pub lock: &'a Lock,
+    /// The roots of the lock that hold the packages: `base`, and those of a role's other recipes.
+    pub roots: BTreeSet<String>,
+    /// Architecture of the packages.
+    pub arch: Arch,
+}
+
+impl<'a> Packages<'a> {
+    /// Those of the recipe `base` alone.
+    #[must_use]
+    pub fn base(lock: &'a Lock, arch: Arch) -> Self {
+        Self { lock, roots: BTreeSet::from([BASE.to_owned()]), arch }
+    }
+
+    /// Those that a plan's role asks for.
+    #[must_use]
+    pub fn of(plan: &'a Plan, role: &Role) -> Self {
+        Self { lock: &plan.lock, roots: role.package_roots(), arch: plan.arch }
+    }
+
+    /// What was asked for: first by the recipe `base`.
+    fn request(&self) -> Vec<String> {
+        let mut request: Vec<String> = Vec::new();
+        for package in self.roots.iter().filter_map(|root| self.lock.root.get(root)) {
+            for package in package.request_for(self.arch) {
+                if !request.contains(&package) {
+                    request.push(package);
+                }
+            }
+        }
+        request
+    }
+
+    /// The suite of all; the lock was checked, so it has the root.
+    fn suite(&self) -> &'a str {
+        self.lock.root.get(BASE).map(|root| root.suite.as_str()).unwrap_or_default()
+    }
+
+    /// The key of what is made of them; `tools` is that of what makes it.
+    ///
+    /// # Errors
+    /// When the setup hook cannot be read.
+    pub fn key(&self, project: &Path, tools: &StepKey) -> Result<StepKey> {
+        let hashes = roots::hashes(self.lock.packages_of(&self.roots, self.arch));
+        let hook = sha256_hex(fs::read(project.join(HOOK))?);
+        let description = (tools, self.lock.epoch, self.suite(), self.request(), hashes, hook);
+        Ok(StepKey::new("base", VERSION, &description))
+    }
+}
+
+/// Makes the base root file system of each of a plan's roles; roles with the same packages have the same one.
 ///
 /// # Errors
-/// When the setup hook cannot be read.
-pub fn key(project: &Path, lock: &Lock, tools: &StepKey, arch: Arch) -> Result<StepKey> {
-    let (suite, request) = names(lock, arch);
-    let hook = sha256_hex(fs::read(project.join(HOOK))?);
-    let description = (tools, lock.epoch, suite, request, roots::hashes(lock.packages(BASE, arch)), hook);
-    Ok(StepKey::new("base", VERSION, &description))
+/// As [`make`].
+pub fn all(plan: &Plan, store: &Store, tools: &Tools, progress: &Progress) -> Result<Vec<Base>> {
+    let of = |role| make(&plan.project, store, &Packages::of(plan, role), tools, progress);
+    plan.roles.iter().map(of).collect()
 }
 
-/// The suite and what was asked for; the lock was checked, so it has the root.
-fn names(lock: &Lock, arch: Arch) -> (&str, Vec<String>) {
-    lock.root.get(BASE).map(|root| (root.suite.as_str(), root.request_for(arch))).unwrap_or_default()
-}
-
-/// Makes the base root file system.
+/// Makes a base root file system.
 ///
 /// # Errors
 /// When mmdebstrap fails; its words are in the error.
 pub fn make(
     project: &Path,
     store: &Store,
-    lock: &Lock,
+    packages: &Packages<'_>,
     tools: &Tools,
-    arch: Arch,
     progress: &Progress,
 ) -> Result<Base> {
-    let key = key(project, lock, &tools.key, arch)?;
-    let (suite, request) = names(lock, arch);
+    let key = packages.key(project, &tools.key)?;
+    let (suite, request) = (packages.suite(), packages.request());
+    let &Packages { lock, arch, ref roots } = packages;
     let folder = store.step(&key, |folder| {
-        let task = progress.task("installing the base root file system");
+        let with: Vec<&str> = roots.iter().filter_map(|root| root.strip_prefix("base-")).collect();
+        let with =
+            if with.is_empty() { String::new() } else { format!(" with packages of {}", with.join(", ")) };
+        let task = progress.task(&format!("installing the base root file system{with}"));
         let repository = folder.join("repository");
         fs::create_dir(&repository)?;
         let mut index = String::new();
         let mut sandbox = Sandbox::new(&tools.path).lend(folder, "/kiln/out");
-        for package in lock.packages(BASE, arch) {
+        for package in lock.packages_of(roots, arch) {
             let name = format!("{}_{}_{arch}.deb", package.name, package.version.replace(':', "%3a"));
             let path = store.file(&package.sha256);
             let _ = write!(index, "{}", deb::control(&path)?.trim_end());

@@ -35,7 +35,7 @@ pub struct Stock {
     pub disk: disk::Stock,
 }
 
-/// Makes the stock disks of every role.
+/// Makes the stock disks of every role, of its base and its tree.
 ///
 /// # Errors
 /// When a tree cannot be merged or a tool fails.
@@ -43,12 +43,14 @@ pub fn all(
     plan: &Plan,
     store: &Store,
     tools: &Tools,
-    base: &Base,
-    trees: &[RoleTree],
+    (bases, trees): (&[Base], &[RoleTree]),
     progress: &Progress,
 ) -> Result<Vec<Stock>> {
     let input = (plan.arch, plan.lock.epoch);
-    parallel::map(trees, |tree| make(store, tools, base, tree, input, progress)).into_iter().collect()
+    let roles: Vec<(&Base, &RoleTree)> = bases.iter().zip(trees).collect();
+    parallel::map(&roles, |(base, tree)| make(store, tools, base, tree, input, progress))
+        .into_iter()
+        .collect()
 }
 
 /// The key of a role's stock disk: no file that joins it later, nor its mode, is in it.

@@ -47,7 +47,7 @@ fn what_the_lock_reaches_stays_and_everything_else_goes() {
     let build = &lock.build["hello"];
     let kept = [
         roots::key(&lock, "base", arch),
-        base::key(&root, &lock, &roots::key(&lock, "tools", arch), arch).unwrap(),
+        base::Packages::base(&lock, arch).key(&root, &roots::key(&lock, "tools", arch)).unwrap(),
         source::key(&root, &lock, ("hello", build), arch).unwrap(),
     ];
     kept.iter().for_each(|key| make(&store, key));
