@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use builder::disk;
+use builder::profile::Profile;
 use builder::report::cluster::ClusterJson;
+use firstboot::schema::Duty;
 use fs_err as fs;
 use serde_json::Value;
 
@@ -86,8 +88,8 @@ impl Lab {
         builder(&[&build, arguments].concat());
         let results = out.join(Path::new(profile).file_stem().unwrap());
         let tools = tools();
-        // The first node of every profile here is a control plane.
-        let image = ClusterJson::load(&results).unwrap().nodes.remove(0).image;
+        let cluster = ClusterJson::load(&results).unwrap();
+        let image = &cluster.with(Duty::ApiServer).next().unwrap().image;
         let raw = out.join("control-plane.raw");
         disk::to_raw(&tools, &results.join(image), &raw).unwrap();
         let kubectl = out.join("kubectl");
@@ -198,6 +200,8 @@ impl Lab {
             "ports",
             "services",
         ];
+        let profile = fs::read_to_string(project().join(Profile::path(&project(), &self.profile))).unwrap();
+        expected.extend(profile.contains("virtual-address").then_some("virtual-address"));
         let addons = self.addons();
         let of_addons = [
             ("coredns", "names"),
@@ -210,8 +214,11 @@ impl Lab {
         expected.sort_unstable();
         assert_eq!(names, expected);
         assert!(checks.iter().all(|check| check["ok"] == true), "{checks:#?}");
+        let cluster = ClusterJson::load(&self.results).unwrap();
+        let pods: Vec<&str> = cluster.with(Duty::Kubelet).map(|node| node.name.as_str()).collect();
         for node in status["nodes"].as_array().unwrap() {
-            assert_eq!(node["kubernetes"]["ready"], true, "{node:#}");
+            let runs_pods = pods.contains(&node["name"].as_str().unwrap());
+            assert_eq!(node["kubernetes"]["ready"] == true, runs_pods, "{node:#}");
         }
     }
 

@@ -71,7 +71,8 @@ pub fn bare(folder: &Path) -> PathBuf {
     run(std::process::Command::new("cp").args(["-r", text(&base), text(&bare.join("images"))]));
     fs::copy(project().join("lockfile.toml"), bare.join("lockfile.toml")).unwrap();
     // Without a control plane there is no profile; nothing of one is installed here.
-    let recipe = "description = \"Debian and firstboot\"\nextends = \"base\"\ncontrol-plane = true\n";
+    let recipe = "description = \"Debian and firstboot\"\nparts = [\"base\"]\n\
+        duties = [\"kubelet\", \"etcd\", \"api-server\", \"controllers\"]\n";
     fs::write(bare.join("images/bare/image.toml"), recipe).unwrap();
     let profile = fs::read_to_string(project().join("profiles/single.toml")).unwrap();
     let profile = profile.replace("role = \"single\"", "role = \"bare\"");

@@ -34,9 +34,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The name that leads to every control plane: each node has it in its hosts file with the addresses of all of them.
+    /// The name that each node has in its hosts file: with the addresses of the API servers, or of the load balancers before them.
     #[must_use]
-    pub fn every_control_plane(domain: &str) -> Self {
+    pub fn in_domain(domain: &str) -> Self {
         Self { host: format!("{API_NAME}.{domain}"), port: PORT }
     }
 

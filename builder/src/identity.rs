@@ -1,16 +1,18 @@
-//! Which secret file goes to which node, and the byte stream of the identity partition (design sections 7, 8 and 12).
+//! The secret files of a node, as its role's recipes ask for them, and the byte stream of the identity partition (design
+//! sections 7, 8 and 12).
 //!
-//! It owns paths, modes and the stream. It does not own what the files hold ([`pki`](crate::pki)) nor how a node reads
-//! the stream (the crate `firstboot`).
+//! It owns modes and the stream. It does not own paths (the recipes), what the files hold ([`pki`](crate::pki)), nor how a node
+//! reads the stream (the crate `firstboot`).
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use firstboot::schema::Node;
+use firstboot::schema::{Duty, Node};
 
 use crate::endpoint::Endpoint;
 use crate::error::{Class, Explain};
-use crate::pki::{Issued, Pki, PkiError, SecretText};
+use crate::pki::{ADMIN, Pki, PkiError, SecretName, SecretText, for_node};
+use crate::role::Role;
 
 /// One file of a node's identity, owned by root.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,8 +27,6 @@ pub struct IdentityFile {
     pub gid: u32,
     /// The bytes.
     pub content: Vec<u8>,
-    /// Why the file is there, for `builder explain`.
-    pub why: &'static str,
 }
 
 impl fmt::Debug for IdentityFile {
@@ -76,86 +76,48 @@ impl Explain for IdentityError {
     }
 }
 
-/// The files of one node, sorted by their paths. Workers go to `endpoint`, a control plane to its own API server.
+/// The files of one node of a role, sorted by their paths. Kubeconfigs lead to `endpoint`, on a node with an API server to that.
 ///
 /// # Errors
 /// [`PkiError::NotIssued`] when the certificates were made for a cluster without this node.
-pub fn files(pki: &Pki, endpoint: &Endpoint, node: &Node) -> Result<Vec<IdentityFile>, PkiError> {
-    let name = &node.name;
-    let server = if node.control_plane { Endpoint::local() } else { endpoint.clone() }.to_string();
-    let kubelet = pki.issued(&format!("node/{name}"))?;
+pub fn files(
+    pki: &Pki,
+    endpoint: &Endpoint,
+    node: &Node,
+    role: &Role,
+) -> Result<Vec<IdentityFile>, PkiError> {
+    let server = if node.has(Duty::ApiServer) { Endpoint::local() } else { endpoint.clone() }.to_string();
     let mut all = Files::default();
-    all.public(
-        "var/lib/kubelet/ca.crt",
-        &pki.issued("kubernetes-ca")?.certificate,
-        "whose clients the kubelet believes",
-    );
-    all.pair("var/lib/kubelet/kubelet", kubelet, "the kubelet's certificate, as server and as client");
-    all.secret(
-        "var/lib/kubelet/kubeconfig",
-        &pki.kubeconfig(&kubelet.label, &server)?,
-        "how the kubelet reaches the API server",
-    );
-    all.secret(
-        "var/lib/kube-proxy/kubeconfig",
-        &pki.kubeconfig("kube-proxy", &server)?,
-        "how kube-proxy reaches the API server",
-    );
-    all.public(
-        "etc/ssh/authorized_keys.d/root",
-        &pki.ssh().public,
-        "whose SSH key opens this node: that of `builder ssh`",
-    );
-    if node.control_plane {
-        control_plane(&mut all, pki, node, &server)?;
+    all.public("/etc/ssh/authorized_keys.d/root", &pki.ssh().public);
+    for image in role.layers.iter().map(|layer| &layer.image) {
+        for authority in &image.authority {
+            let issued = pki.issued(authority.ca.label())?;
+            all.public(&authority.certificate, &issued.certificate);
+            if let Some(key) = &authority.key {
+                all.secret(key, &issued.key);
+            }
+        }
+        for certificate in &image.certificate {
+            let issued = pki.issued(&for_node(&certificate.label, node))?;
+            if let Some(stem) = &certificate.files {
+                all.public(&format!("{stem}.crt"), &issued.certificate);
+                all.secret(&format!("{stem}.key"), &issued.key);
+            }
+        }
+        for kubeconfig in &image.kubeconfig {
+            let text = pki.kubeconfig(&for_node(&kubeconfig.certificate, node), &server)?;
+            all.secret(&kubeconfig.file, &text);
+        }
+        for secret in &image.secret {
+            let text = match secret.name {
+                SecretName::EncryptionConfig => pki.encryption_config(),
+                SecretName::SshKey => &pki.ssh().private,
+            };
+            all.secret(&secret.file, text);
+        }
     }
     all.0.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(all.0)
-}
-
-/// What a control plane node has besides. The keys of the authorities for etcd and for the aggregation layer stay away.
-fn control_plane(all: &mut Files, pki: &Pki, node: &Node, server: &str) -> Result<(), PkiError> {
-    let name = &node.name;
-    let etcd_ca = &pki.issued("etcd-ca")?.certificate;
-    let folder = "var/lib/kubernetes";
-    let pairs = [
-        ("ca", "kubernetes-ca", "the cluster's authority; the controller manager signs requests with it"),
-        ("kube-api-server", "kube-api-server", "what the API server serves with"),
-        ("service-accounts", "service-accounts", "signs and verifies service account tokens"),
-        (
-            "kube-apiserver-kubelet-client",
-            "kube-apiserver-kubelet-client",
-            "what the API server shows to kubelets",
-        ),
-        ("apiserver-etcd-client", "kube-apiserver-etcd-client", "what the API server shows to etcd"),
-        ("front-proxy-client", "front-proxy-client", "what the API server shows to extension API servers"),
-    ];
-    for (stem, label, why) in pairs {
-        all.pair(&format!("{folder}/{stem}"), pki.issued(label)?, why);
-    }
-    all.public(&format!("{folder}/etcd-ca.crt"), etcd_ca, "whose etcd the API server believes");
-    all.public(
-        &format!("{folder}/front-proxy-ca.crt"),
-        &pki.issued("front-proxy-ca")?.certificate,
-        "whose proxied requests the API server believes",
-    );
-    all.secret(
-        &format!("{folder}/encryption-config.yaml"),
-        pki.encryption_config(),
-        "encrypts Secrets before etcd gets them",
-    );
-    let kubeconfigs = [
-        ("kube-controller-manager", "how the controller manager reaches the API server"),
-        ("kube-scheduler", "how the scheduler reaches the API server"),
-        ("admin", "how the administrator reaches the API server on this node"),
-    ];
-    for (label, why) in kubeconfigs {
-        all.secret(&format!("{folder}/{label}.kubeconfig"), &pki.kubeconfig(label, server)?, why);
-    }
-    all.public("etc/etcd/ca.crt", etcd_ca, "whose clients and peers etcd believes");
-    all.pair("etc/etcd/server", pki.issued(&format!("etcd-server/{name}"))?, "what etcd serves clients with");
-    all.pair("etc/etcd/peer", pki.issued(&format!("etcd-peer/{name}"))?, "what etcd shows to its peers");
-    Ok(())
 }
 
 /// The kubeconfig of the administrator outside of the cluster.
@@ -163,7 +125,7 @@ fn control_plane(all: &mut Files, pki: &Pki, node: &Node, server: &str) -> Resul
 /// # Errors
 /// As [`Pki::kubeconfig`].
 pub fn admin_kubeconfig(pki: &Pki, endpoint: &Endpoint) -> Result<SecretText, PkiError> {
-    pki.kubeconfig("admin", &endpoint.to_string())
+    pki.kubeconfig(ADMIN, &endpoint.to_string())
 }
 
 /// Files in the making.
@@ -171,23 +133,17 @@ pub fn admin_kubeconfig(pki: &Pki, endpoint: &Endpoint) -> Result<SecretText, Pk
 struct Files(Vec<IdentityFile>);
 
 impl Files {
-    fn add(&mut self, path: &str, mode: u32, content: &str, why: &'static str) {
-        let file = IdentityFile { path: path.into(), mode, uid: 0, gid: 0, content: content.into(), why };
-        self.0.push(file);
+    fn add(&mut self, path: &str, mode: u32, content: &str) {
+        let path = path.trim_start_matches('/').to_owned();
+        self.0.push(IdentityFile { path, mode, uid: 0, gid: 0, content: content.into() });
     }
 
-    fn public(&mut self, path: &str, content: &str, why: &'static str) {
-        self.add(path, 0o644, content, why);
+    fn public(&mut self, path: &str, content: &str) {
+        self.add(path, 0o644, content);
     }
 
-    fn secret(&mut self, path: &str, content: &SecretText, why: &'static str) {
-        self.add(path, 0o600, content.expose(), why);
-    }
-
-    /// `STEM.crt` and `STEM.key`.
-    fn pair(&mut self, stem: &str, issued: &Issued, why: &'static str) {
-        self.public(&format!("{stem}.crt"), &issued.certificate, why);
-        self.secret(&format!("{stem}.key"), &issued.key, why);
+    fn secret(&mut self, path: &str, content: &SecretText) {
+        self.add(path, 0o600, content.expose());
     }
 }
 

@@ -160,7 +160,7 @@ fn pki(plan: &Plan, given: Option<ClusterSecret>) -> Result<Pki> {
         Encryption::Secretbox => PkiEncryption::Secretbox,
     };
     options.api_server_names.clone_from(&plan.profile.api.names);
-    Ok(Pki::derive(&secret(plan, given)?, &plan.cluster, &options)?)
+    Ok(Pki::derive(&secret(plan, given)?, &plan.cluster, plan.certificates(), &options)?)
 }
 
 fn identities(plan: &Plan, kind: Identity, pki: &Pki) -> Result<Identities> {
@@ -189,7 +189,8 @@ fn identities(plan: &Plan, kind: Identity, pki: &Pki) -> Result<Identities> {
 }
 
 fn of_node(plan: &Plan, pki: &Pki, node: &Node) -> Result<(String, Vec<IdentityFile>)> {
-    Ok((node.name.clone(), identity::files(pki, &plan.profile.api.endpoint, node)?))
+    let files = plan.role_of(node).map(|role| identity::files(pki, &plan.profile.api.endpoint, node, role));
+    Ok((node.name.clone(), files.transpose()?.unwrap_or_default()))
 }
 
 fn volume(plan: &Plan, pki: &Pki, node: &Node) -> Result<Vec<u8>> {

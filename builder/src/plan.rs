@@ -7,17 +7,18 @@ mod roles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use firstboot::schema;
+use firstboot::schema::{self, Duty};
 
 use crate::error::{Class, Error, Explain, InputError, Result};
 use crate::input::nearest;
 use crate::lock::format::{Arch, Component, ContainerImage, Lock, Release};
+use crate::pki::{self, Certificate};
 use crate::profile::Profile;
-use crate::role::{Addon, Role, addon, packages};
+use crate::role::{Addon, Role, addon, packages, settings};
 use crate::unchanged::Looks;
 use inputs::roots;
 pub use inputs::{build_items, root_items};
-use roles::{check_members, check_roles, load_role};
+use roles::{check_duties, check_roles, load_role};
 
 /// What the caller asks for.
 #[derive(Debug, Clone)]
@@ -175,26 +176,32 @@ impl Plan {
             }
         }
         let addons = addon::chosen(&request.project, &profile, &lock, &name)?;
+        let (slots, options) = (profile.options.slots(), &profile.options);
+        let balanced = roles.iter().any(|role| role.has(Duty::LoadBalancer));
+        let front = if balanced { Duty::LoadBalancer } else { Duty::ApiServer };
         for role in &mut roles {
-            if profile.options.data_disk.is_some() {
-                role.lay_part(&request.project, DATA_DISK)?;
+            for (part, has) in [
+                (DATA_DISK, options.data_disk.is_some()),
+                (ETCD_SNAPSHOTS, options.etcd_snapshots.is_some() && role.has(Duty::Etcd)),
+                (VIRTUAL_ADDRESS, profile.api.virtual_address.is_some() && role.has(front)),
+            ] {
+                if has {
+                    role.lay_part(&request.project, part, &slots)?;
+                }
             }
-            if profile.options.etcd_snapshots.is_some() && role.is_control_plane() {
-                role.lay_part(&request.project, ETCD_SNAPSHOTS)?;
-            }
-            if profile.api.virtual_address.is_some() && role.is_control_plane() {
-                role.lay_part(&request.project, VIRTUAL_ADDRESS)?;
-            }
-            role.lay(&addons);
+            role.lay_addons(&addons);
+            role.check_identities()?;
         }
+        settings::check(&profile, &roles)?;
         check_packages(&lock, &roles, request.arch)?;
         check_roles(&roles, &lock, (&name, &release), request.arch)?;
         let mut cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
         for node in &mut cluster.nodes {
-            let mut own = roles.iter().filter(|role| role.name == node.role);
-            node.control_plane = own.any(Role::is_control_plane);
+            let own = roles.iter().find(|role| role.name == node.role);
+            node.duties = own.map(Role::duties).unwrap_or_default();
         }
-        check_members(&profile, &cluster)?;
+        check_duties(&profile, &cluster)?;
+        pki::check(&cluster, certificates(&cluster, &roles))?;
         Ok(Self {
             project: request.project.clone(),
             profile,
@@ -213,6 +220,17 @@ impl Plan {
     #[must_use]
     pub fn lock_folder(&self) -> &Path {
         self.lockfile.parent().unwrap_or(Path::new(""))
+    }
+
+    /// The role of a node.
+    #[must_use]
+    pub fn role_of(&self, node: &schema::Node) -> Option<&Role> {
+        self.roles.iter().find(|role| role.name == node.role)
+    }
+
+    /// The certificates that the nodes' recipes ask for.
+    pub fn certificates(&self) -> impl Iterator<Item = (&schema::Node, &Certificate)> {
+        certificates(&self.cluster, &self.roles)
     }
 
     /// The components that the roles install.
@@ -237,6 +255,17 @@ impl Plan {
     pub fn has_image(&self, name: &str) -> bool {
         self.roles.iter().any(|role| role.has_image(name))
     }
+}
+
+/// What each node's recipes ask for.
+fn certificates<'a>(
+    cluster: &'a schema::Cluster,
+    roles: &'a [Role],
+) -> impl Iterator<Item = (&'a schema::Node, &'a Certificate)> {
+    cluster.nodes.iter().flat_map(|node| {
+        let own = roles.iter().filter(|role| role.name == node.role);
+        own.flat_map(Role::certificates).map(move |certificate| (node, certificate))
+    })
 }
 
 /// A release that is not in the lock: `profile` is the one that asks for it, when it is not the command line.
@@ -278,10 +307,10 @@ fn check_packages(lock: &Lock, roles: &[Role], images: Arch) -> Result<(), PlanE
 /// The part that roles have when their nodes have data disks.
 const DATA_DISK: &str = "data-disk";
 
-/// The part that control planes have when they keep copies of etcd's data.
+/// The part that members of etcd have when they keep copies of its data.
 const ETCD_SNAPSHOTS: &str = "etcd-snapshots";
 
-/// The part that control planes have when one of them holds a virtual address.
+/// The part of those that clients go to, load balancers or else API servers, when one of them holds a virtual address.
 const VIRTUAL_ADDRESS: &str = "virtual-address";
 
 /// The root of the lock that holds `up`'s QEMU for machines like this one.

@@ -126,7 +126,7 @@ fn a_role_for_another_architecture_is_refused() {
     let project = Project::new();
     fs::remove_file(project.path("images")).unwrap();
     fs::create_dir_all(project.path("images/single")).unwrap();
-    let recipe = "description = \"x\"\narchitectures = [\"amd64\"]\ncontrol-plane = true\n";
+    let recipe = "description = \"x\"\narchitectures = [\"amd64\"]\nduties = [\"kubelet\", \"etcd\", \"api-server\", \"controllers\"]\n";
     fs::write(project.path("images/single/image.toml"), recipe).unwrap();
     insta::assert_snapshot!(project.refuse(&["--profile", "single", "--arch", "arm64"]));
 }
@@ -183,8 +183,8 @@ fn a_recipe_with_an_unknown_key_is_refused() {
     let recipe = "description = \"x\"\n[unit]\nenable = []\n";
     fs::write(project.path("images/single/image.toml"), recipe).unwrap();
     insta::assert_snapshot!(project.refuse(&["--profile", "single"]));
-    // One that extends what is not there.
-    fs::write(project.path("images/single/image.toml"), "description = \"x\"\nextends = \"bsae\"\n").unwrap();
+    // One over what is not there.
+    fs::write(project.path("images/single/image.toml"), "description = \"x\"\nparts = [\"bsae\"]\n").unwrap();
     insta::assert_snapshot!(project.refuse(&["--profile", "single"]));
 }
 

@@ -59,7 +59,7 @@ fn a_recipe_with_packages_of_its_own_has_a_root_of_its_own() {
     let project = Project::new(GOOD);
     assert_eq!(project.check().map(drop), Ok(()));
     fs::create_dir(project.path().join("images/balancer")).unwrap();
-    let recipe = "description = \"a balancer\"\nextends = \"base\"\n[packages]\ninclude = [\"haproxy\"]\n";
+    let recipe = "description = \"a balancer\"\nparts = [\"base\"]\n[packages]\ninclude = [\"haproxy\"]\n";
     fs::write(project.path().join("images/balancer/image.toml"), recipe).unwrap();
     let said = project.check().unwrap_err();
     assert!(said.contains("+ root base-balancer: haproxy"), "{said}");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use builder::lock::format::{Arch, Release};
 use builder::plan::{Plan, Request};
-use builder::profile::RUNTIME;
+use builder::profile::{Options, RUNTIME};
 use builder::role::IMAGES;
 use builder::role::addon::ADDONS;
 use builder::role::{Components, Role};
@@ -178,7 +178,7 @@ fn every_recipe_is_well_formed() {
         if name == ADDONS {
             continue;
         }
-        Role::load(project(), &name, RUNTIME).unwrap();
+        Role::load(project(), &name, &Options::default().slots()).unwrap();
     }
 }
 

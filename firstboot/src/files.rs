@@ -7,9 +7,10 @@ use std::net::Ipv4Addr;
 use crate::facts::Facts;
 use crate::networkd;
 use crate::resolved::SERVICE;
-use crate::schema::{Cluster, Node};
+use crate::schema::{Cluster, Duty, Node};
 
-/// Name of the API server in every certificate and hosts file, in the cluster's domain. It leads to every control plane.
+/// Name of the API server in every certificate and hosts file, in the cluster's domain. It leads to every API server, or to the
+/// load balancers in front of them.
 pub const API_NAME: &str = "api-server";
 
 /// Names and addresses of the nodes.
@@ -60,8 +61,8 @@ fn hosts_of(cluster: &Cluster, facts: &Facts) -> String {
     })
 }
 
-/// The hosts file of the node `own`: the nodes that have an address, and the API server at each control plane. Programs try
-/// the addresses of a name in the order of the file.
+/// The hosts file of the node `own`: the nodes that have an address, and the ways to the API server. Programs try the addresses
+/// of a name in the order of the file.
 pub fn hosts(
     cluster: &Cluster,
     own: &str,
@@ -80,24 +81,27 @@ pub fn hosts(
         text.push_str(&line);
         text.push('\n');
     }
-    for plane in planes(cluster, own) {
-        if let Some(ip) = address(&plane.name) {
+    for way in ways(cluster, own) {
+        if let Some(ip) = address(&way.name) {
             text.push_str(&format!("{ip} {API_NAME}.{}\n", cluster.domain));
         }
     }
     text
 }
 
-/// The control planes in the order in which the node `own` tries them: itself first, else another one first on each node.
-fn planes<'a>(cluster: &'a Cluster, own: &str) -> Vec<&'a Node> {
-    let mut planes: Vec<&Node> = cluster.nodes.iter().filter(|node| node.control_plane).collect();
-    let place = |node: &&Node| node.name == own;
-    let first = planes.iter().position(place).or_else(|| cluster.nodes.iter().position(|node| place(&node)));
-    if !planes.is_empty() {
-        let turn = first.unwrap_or_default() % planes.len();
-        planes.rotate_left(turn);
+/// The ways to the API server in the order in which the node `own` tries them. One that serves the API goes to itself first and
+/// else to its equals; the others go to the load balancers, or where there are none to the API servers, another one first on each.
+fn ways<'a>(cluster: &'a Cluster, own: &str) -> Vec<&'a Node> {
+    let place = cluster.nodes.iter().position(|node| node.name == own);
+    let serves = place.is_some_and(|place| cluster.nodes[place].has(Duty::ApiServer));
+    let balanced = !serves && cluster.with(Duty::LoadBalancer).next().is_some();
+    let duty = if balanced { Duty::LoadBalancer } else { Duty::ApiServer };
+    let mut ways: Vec<&Node> = cluster.with(duty).collect();
+    if !ways.is_empty() {
+        let first = ways.iter().position(|node| node.name == own).or(place).unwrap_or_default() % ways.len();
+        ways.rotate_left(first);
     }
-    planes
+    ways
 }
 
 /// The addresses of nodes that a hosts file has.
@@ -141,11 +145,37 @@ mod tests {
     use crate::schema::Cluster;
 
     #[test]
-    fn the_api_server_is_every_control_plane_and_another_one_first_on_each_node() {
+    fn the_api_server_is_every_one_that_serves_it_and_another_one_first_on_each_node() {
+        insta::assert_snapshot!(ways(|_| ""), @"
+        10.0.0.0 10.0.0.2
+        10.0.0.2 10.0.0.0
+        10.0.0.2 10.0.0.0
+        10.0.0.0 10.0.0.2
+        10.0.0.2 10.0.0.0
+        10.0.0.2 10.0.0.0
+        ");
+    }
+
+    #[test]
+    fn load_balancers_come_between_the_api_servers_and_those_that_are_none() {
+        insta::assert_snapshot!(ways(|index| if index == 4 { "load-balancer" } else { "kubelet" }), @"
+        10.0.0.0 10.0.0.2
+        10.0.0.2 10.0.0.0
+        10.0.0.2 10.0.0.0
+        10.0.0.4
+        10.0.0.4
+        10.0.0.4
+        ");
+    }
+
+    /// What the API server's name leads to on each of six nodes. The first three serve it, the second of which has no address
+    /// yet; the others have the duty that is given.
+    fn ways(others: impl Fn(u8) -> &'static str) -> String {
         let node = |index: u8| {
+            let duty = if index < 3 { "api-server" } else { others(index) };
+            let duty = if duty.is_empty() { String::new() } else { format!("\"{duty}\"") };
             format!(
-                r#"{{"name":"n{index}","role":"r","control-plane":{},"mac":"52:54:00:00:00:0{index}","pod-cidr":"10.200.{index}.0/24"}}"#,
-                index < 3
+                r#"{{"name":"n{index}","role":"r","duties":[{duty}],"mac":"52:54:00:00:00:0{index}","pod-cidr":"10.200.{index}.0/24"}}"#
             )
         };
         let nodes: Vec<String> = (0..6).map(node).collect();
@@ -164,13 +194,6 @@ mod tests {
             api.collect::<Vec<_>>().join(" ")
         };
         let all: Vec<String> = ["n0", "n1", "n2", "n3", "n4", "n5"].map(first).into();
-        insta::assert_snapshot!(all.join("\n"), @"
-        10.0.0.0 10.0.0.2
-        10.0.0.2 10.0.0.0
-        10.0.0.2 10.0.0.0
-        10.0.0.0 10.0.0.2
-        10.0.0.2 10.0.0.0
-        10.0.0.2 10.0.0.0
-        ");
+        all.join("\n")
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It holds nothing secret and does not depend on anything secret. It does not own how a node is chosen from it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -97,9 +98,9 @@ pub struct Node {
     pub name: String,
     /// Role, the name of an image.
     pub role: String,
-    /// Whether it runs the API server and etcd; the recipe of its role says so.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub control_plane: bool,
+    /// What it does for the cluster; the recipes of its role say so.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub duties: BTreeSet<Duty>,
     /// Address of the network card that firstboot recognises the node by.
     pub mac: Mac,
     /// Address in [`Network::cidr`]; none when DHCP gives it.
@@ -107,6 +108,37 @@ pub struct Node {
     pub ip: Option<Ipv4Addr>,
     /// Range of this node's pods, inside [`Cluster::pod_cidr`].
     pub pod_cidr: Ipv4Net,
+}
+
+/// What a node does for its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duty {
+    /// Runs pods, and has a Node object.
+    Kubelet,
+    /// Keeps the cluster's data, as a member of etcd.
+    Etcd,
+    /// Serves the Kubernetes API.
+    ApiServer,
+    /// Runs the controller manager and the scheduler.
+    Controllers,
+    /// Passes what comes to the API's port on to the API servers.
+    LoadBalancer,
+}
+
+impl Node {
+    /// Whether a duty is among its own.
+    #[must_use]
+    pub fn has(&self, duty: Duty) -> bool {
+        self.duties.contains(&duty)
+    }
+}
+
+impl Cluster {
+    /// The nodes that have a duty, in the order of the profile.
+    pub fn with(&self, duty: Duty) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |node| node.has(duty))
+    }
 }
 
 /// A 48-bit Ethernet address, written as six lower-case hexadecimal pairs with colons (IEEE 802).

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use firstboot::schema::Duty;
 use fs_err as fs;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::DATE;
@@ -20,7 +21,7 @@ use super::error::DriverError;
 use super::machines::Machines;
 use crate::endpoint::PORT;
 use crate::report::KUBECONFIG;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::report::cluster::ClusterJson;
 
 /// How long an answer may take, as for wait-for-api in the images: on a busy host a healthy emulated server took more than ten seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -166,11 +167,6 @@ impl Server {
     }
 }
 
-/// The nodes with an API server, in the order of the profile.
-pub(super) fn planes(cluster: &ClusterJson) -> impl Iterator<Item = &NodeJson> {
-    cluster.nodes.iter().filter(|node| node.ports.contains(&PORT))
-}
-
 /// Where the API server is reached from this machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
@@ -183,7 +179,7 @@ pub(super) struct Way {
 fn ways(cluster: &ClusterJson, machines: &dyn Machines) -> Result<Vec<Way>, DriverError> {
     let running = machines.running()?;
     let mut ways = Vec::new();
-    for plane in planes(cluster) {
+    for plane in cluster.with(Duty::ApiServer) {
         if let Some(address) = machines.address(plane, PORT)? {
             let named = !address.ip().is_loopback() && Some(*address.ip()) != plane.ip;
             ways.push((running.contains(&plane.name), Way { address, named }));

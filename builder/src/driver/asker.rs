@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::api::{self, Api, Ready};
+use firstboot::schema::Duty;
+
+use super::api::{Api, Ready};
 use super::boot::Stage;
 use super::error::DriverError;
 use super::machines::Machines;
@@ -46,7 +48,7 @@ impl<'a> Asker<'a> {
             cluster,
             folders,
             started,
-            planes: api::planes(cluster).map(console).collect(),
+            planes: cluster.with(Duty::ApiServer).map(console).collect(),
             booted: false,
             api: Api::of(&folders.results, cluster, machines)?,
             asked: Stopwatch::start(),

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::path::Path;
 
+use firstboot::schema::Duty;
 use serde::Serialize;
 
 use super::error::DriverError;
 use super::state::State;
-use super::{Folders, access, api, machines};
+use super::{Folders, access, machines};
 use crate::parallel;
 use crate::progress::Progress;
 use crate::report::cluster::ClusterJson;
@@ -16,7 +17,7 @@ use crate::report::cluster::ClusterJson;
 /// What a node finds out of itself.
 const NODE: &str = "/usr/lib/kiln/check-node";
 
-/// What a control plane finds out of the cluster.
+/// What a node with an API server finds out of the cluster.
 const CLUSTER: &str = "/usr/lib/kiln/check-cluster";
 
 /// One thing that was looked at.
@@ -58,7 +59,7 @@ pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError
     // What is looked at, the node that looks, its script.
     let mut looks: Vec<[&str; 3]> =
         cluster.nodes.iter().map(|node| [&*node.name, &*node.name, NODE]).collect();
-    let plane = api::planes(&cluster).find(|plane| running.contains(&plane.name));
+    let plane = cluster.with(Duty::ApiServer).find(|plane| running.contains(&plane.name));
     looks.extend(plane.map(|plane| ["the cluster", &*plane.name, CLUSTER]));
     let found = parallel::map(&looks, |&[what, node, script]| {
         if !running.contains(node) {

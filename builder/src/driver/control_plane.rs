@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
 
+use firstboot::schema::Duty;
+
 use super::error::DriverError;
 use super::state::State;
-use super::{Folders, access, api, machines};
+use super::{Folders, access, machines};
 use crate::report::cluster::ClusterJson;
 
 /// The administrator's kubeconfig on a control plane.
@@ -27,7 +29,7 @@ impl<'a> ControlPlane<'a> {
         running: &BTreeSet<String>,
         last: Option<&str>,
     ) -> Option<Self> {
-        let planes = api::planes(cluster).filter(|plane| running.contains(&plane.name));
+        let planes = cluster.with(Duty::ApiServer).filter(|plane| running.contains(&plane.name));
         let mut all: Vec<Self> = planes.map(|plane| Self::at(results, &plane.name)).collect();
         all.sort_by_key(|plane| Some(plane.node()) == last);
         let is_ready = |plane: &&Self| plane.kubectl("get --raw /readyz --request-timeout=30s").is_ok();

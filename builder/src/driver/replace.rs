@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use firstboot::schema::Duty;
+
 use super::control_plane::ControlPlane;
 use super::error::DriverError;
 use super::machines;
 use super::state::State;
 use super::up::UpRequest;
-use super::{Delete, DownRequest, Folders, access, api, down, etcd};
+use super::{Delete, DownRequest, Folders, access, down, etcd};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -50,11 +52,11 @@ impl<'a> Replacement<'a> {
             && running.contains(name)
             && access::ssh_output(results, name, &asks)?.status.success();
         let control = ControlPlane::of(results, cluster, &running, Some(name));
-        let is_plane = api::planes(cluster).any(|plane| plane.name == *name);
-        if is_plane && !has_data && !others_have_its_data(cluster, node, control.as_ref()) {
+        if node.has(Duty::Etcd) && !has_data && !others_have_its_data(cluster, node, control.as_ref()) {
             return Err(keeps("its member of etcd".to_owned()));
         }
         match &control {
+            _ if !node.has(Duty::Kubelet) => {}
             Some(control) => {
                 let claims = if has_data { String::new() } else { control.kubectl(&claims_of(name))? };
                 let claims: Vec<&str> = claims.split_whitespace().collect();
@@ -78,15 +80,17 @@ impl<'a> Replacement<'a> {
     /// # Errors
     /// [`DriverError::Control`].
     pub(super) fn finish(&self) -> Result<(), DriverError> {
-        let Some(control) = &self.control else { return Ok(()) };
+        let Some(control) = self.control.as_ref().filter(|_| self.node.has(Duty::Kubelet)) else {
+            return Ok(());
+        };
         control.kubectl(&format!("uncordon {}", self.node.name)).map(drop)
     }
 }
 
-/// Whether the other control planes have all that this one has, and let a new member take its place: each of them is healthy.
+/// Whether the other members of etcd have all that this one has, and let a new member take its place: each of them is healthy.
 fn others_have_its_data(cluster: &ClusterJson, node: &NodeJson, control: Option<&ControlPlane<'_>>) -> bool {
-    let others = api::planes(cluster).filter(|plane| plane.name != node.name);
-    let others: Vec<String> = others.map(|plane| plane.name.clone()).collect();
+    let others = cluster.with(Duty::Etcd).filter(|member| member.name != node.name);
+    let others: Vec<String> = others.map(|member| member.name.clone()).collect();
     let control = control.filter(|control| control.node() != node.name);
     !others.is_empty() && control.is_some_and(|control| etcd::others_are_healthy(control, &others))
 }

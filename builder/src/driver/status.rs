@@ -6,9 +6,10 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use firstboot::schema::Duty;
 use serde::Serialize;
 
-use super::api::{self, Api, Ready};
+use super::api::{Api, Ready};
 use super::boot::{Seen, Stage};
 use super::checks::Checks;
 use super::error::DriverError;
@@ -171,7 +172,7 @@ fn ready(
     machines: &dyn Machines,
     running: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, Ready>, DriverError> {
-    for plane in api::planes(cluster) {
+    for plane in cluster.with(Duty::ApiServer) {
         let runs = running.contains(&plane.name);
         let mut console = Console::of(&folders.node(&plane.name));
         if runs && wait::look(machines, &mut console, runs)?.stage >= Stage::Login {

@@ -1,14 +1,16 @@
-//! `builder up --upgrade`: every node gets the image of the last build, one after the other, control planes first. What a
+//! `builder up --upgrade`: every node gets the image of the last build, one after the other, control planes first, with etcd's members before them. What a
 //! newer Kubernetes may run beside is checked before anything stops
 //! (<https://kubernetes.io/releases/version-skew-policy/>), and etcd's data is copied to this machine.
 
 use std::fmt;
 
+use firstboot::schema::Duty;
+
 use super::control_plane::ControlPlane;
 use super::error::DriverError;
 use super::status::{StatusReport, report};
 use super::up::{UpRequest, up};
-use super::{Folders, api, etcd};
+use super::{Folders, etcd};
 use crate::progress::Progress;
 use crate::report::cluster::{ClusterJson, NodeJson};
 
@@ -24,21 +26,18 @@ pub fn upgrade(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusRep
     let folders = Folders::of(request.results)?;
     let before = report(&cluster, &folders)?;
     let is_older = |node: &&NodeJson| before.nodes.iter().any(|known| known.name == node.name && known.older);
-    let (planes, workers): (Vec<&NodeJson>, Vec<&NodeJson>) = cluster
-        .nodes
-        .iter()
-        .filter(is_older)
-        .partition(|node| api::planes(&cluster).any(|plane| plane.name == node.name));
-    if planes.is_empty() && workers.is_empty() {
+    let mut nodes: Vec<&NodeJson> = cluster.nodes.iter().filter(is_older).collect();
+    nodes.sort_by_key(|node| place(node));
+    if nodes.is_empty() {
         progress.line("every node has the last build's image");
         return Ok(before);
     }
     let control = ControlPlane::any(request.results, &cluster, &folders)?;
     check_skew(&control, &cluster)?;
     let file = folders.run.join(format!("etcd-before-{}.db", cluster.release));
-    etcd::save(&control, &file, progress)?;
+    etcd::save(&etcd::member(request.results, &cluster, &folders)?, &file, progress)?;
     progress.line(&format!("etcd's data of before: {}", file.display()));
-    for node in planes.into_iter().chain(workers) {
+    for node in nodes {
         let one = UpRequest { node: Some(&node.name), replace: true, ..*request };
         up(&one, progress).map_err(|error| DriverError::Upgrade {
             results: folders.arguments(),
@@ -47,6 +46,12 @@ pub fn upgrade(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusRep
         })?;
     }
     report(&cluster, &folders)
+}
+
+/// What a node does decides when it is its turn: etcd's members, the control planes, what runs pods, the rest.
+fn place(node: &NodeJson) -> usize {
+    let duties = [Duty::Etcd, Duty::ApiServer, Duty::Kubelet];
+    duties.iter().position(|duty| node.has(*duty)).unwrap_or(duties.len())
 }
 
 /// A minor version of Kubernetes.

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use firstboot::schema::Duty;
+
 use super::Folders;
-use super::api::{self, Ready};
+use super::api::Ready;
 use super::asker::{Asker, PAUSES};
 use super::boot::{Seen, Stage};
 use super::error::DriverError;
@@ -42,11 +44,13 @@ impl Wait {
         }
     }
 
-    fn is_reached(self, seen: &Seen, ready: Option<&Ready>) -> bool {
+    /// A node without a kubelet has no Node object to be Ready: its login prompt is enough.
+    fn is_reached(self, node: &NodeJson, seen: &Seen, ready: Option<&Ready>) -> bool {
         match self {
             Self::None => true,
             Self::Firstboot => seen.stage >= Stage::Firstboot,
             Self::Login => seen.stage >= Stage::Login,
+            Self::Ready if !node.has(Duty::Kubelet) => seen.stage >= Stage::Login,
             Self::Ready => ready.is_some_and(|ready| ready.ready),
         }
     }
@@ -59,18 +63,24 @@ pub(super) fn check(
     folders: &Folders,
     nodes: &[&NodeJson],
 ) -> Result<(), DriverError> {
-    if wait != Wait::Ready {
+    if !asks(wait, nodes) {
         return Ok(());
     }
     let running = machines::of(folders, &State::load(&folders.run)?).running()?;
-    if api::planes(cluster).any(|plane| nodes.contains(&plane) || running.contains(&plane.name)) {
+    if cluster.with(Duty::ApiServer).any(|plane| nodes.contains(&plane) || running.contains(&plane.name)) {
         return Ok(());
     }
     Err(DriverError::NoControlPlane(nodes.first().map(|node| node.name.clone()).unwrap_or_default()))
 }
 
+/// Whether the API server is asked.
+fn asks(wait: Wait, nodes: &[&NodeJson]) -> bool {
+    wait == Wait::Ready && nodes.iter().any(|node| node.has(Duty::Kubelet))
+}
+
 /// A node that is waited for.
 struct Waiting<'a> {
+    node: &'a NodeJson,
     name: &'a str,
     console: Console,
     task: Task<'a>,
@@ -81,6 +91,7 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn new(node: &'a NodeJson, folders: &Folders, wait: Wait, progress: &'a Progress) -> Self {
         Self {
+            node,
             name: &node.name,
             console: Console::of(&folders.node(&node.name)),
             task: progress.task(&format!("{}: up to {}", node.name, wait.name())),
@@ -105,9 +116,9 @@ pub(super) fn wait<'a>(
     let wanted = request.wait.name();
     let since = Stopwatch::start();
     let machines = machines::of(folders, &State::load(&folders.run)?);
-    let mut asker = match request.wait {
-        Wait::Ready => Some(Asker::new(cluster, folders, &*machines, started)?),
-        _ => None,
+    let mut asker = match asks(request.wait, nodes) {
+        true => Some(Asker::new(cluster, folders, &*machines, started)?),
+        false => None,
     };
     let begin = |node: &&'a NodeJson| Waiting::new(node, folders, request.wait, progress);
     let mut waiting: Vec<Waiting<'_>> = nodes.iter().map(begin).collect();
@@ -133,7 +144,7 @@ pub(super) fn wait<'a>(
                 node.task.say(&format!("{} at {:.0} s", now, since.elapsed().as_secs_f64()));
                 node.said = now;
             }
-            if request.wait.is_reached(&seen, ready) {
+            if request.wait.is_reached(node.node, &seen, ready) {
                 node.task.finish();
                 continue;
             }

@@ -3,71 +3,68 @@ use std::io::Read;
 use super::{IdentityError, IdentityFile, admin_kubeconfig, files, partition};
 use crate::endpoint::Endpoint;
 use crate::pki::PkiError;
-use crate::pki::tests::{cluster, pki};
+use crate::pki::tests::{cluster, pki, role};
 
 fn of(node: usize) -> Vec<IdentityFile> {
-    files(&pki(1), &endpoint(), &cluster().nodes[node]).unwrap()
+    let node = &cluster().nodes[node];
+    files(&pki(1), &endpoint(), node, role(&node.role)).unwrap()
 }
 
 fn endpoint() -> Endpoint {
-    Endpoint::every_control_plane("kubernetes.local")
+    Endpoint::in_domain("kubernetes.local")
 }
 
 fn table(files: &[IdentityFile]) -> String {
-    let line = |file: &IdentityFile| {
-        format!("{:04o} {}:{} {}: {}\n", file.mode, file.uid, file.gid, file.path, file.why)
-    };
+    let line = |file: &IdentityFile| format!("{:04o} {}:{} {}\n", file.mode, file.uid, file.gid, file.path);
     files.iter().map(line).collect()
 }
 
 #[test]
 fn a_worker_gets_its_own_files_and_no_authority() {
     insta::assert_snapshot!(table(&of(1)), @"
-    0644 0:0 etc/ssh/authorized_keys.d/root: whose SSH key opens this node: that of `builder ssh`
-    0600 0:0 var/lib/kube-proxy/kubeconfig: how kube-proxy reaches the API server
-    0644 0:0 var/lib/kubelet/ca.crt: whose clients the kubelet believes
-    0600 0:0 var/lib/kubelet/kubeconfig: how the kubelet reaches the API server
-    0644 0:0 var/lib/kubelet/kubelet.crt: the kubelet's certificate, as server and as client
-    0600 0:0 var/lib/kubelet/kubelet.key: the kubelet's certificate, as server and as client
+    0644 0:0 etc/ssh/authorized_keys.d/root
+    0600 0:0 var/lib/kube-proxy/kubeconfig
+    0644 0:0 var/lib/kubelet/ca.crt
+    0600 0:0 var/lib/kubelet/kubeconfig
+    0644 0:0 var/lib/kubelet/kubelet.crt
+    0600 0:0 var/lib/kubelet/kubelet.key
     ");
 }
 
 #[test]
 fn a_control_plane_node_gets_both() {
     insta::assert_snapshot!(table(&of(0)), @"
-    0644 0:0 etc/etcd/ca.crt: whose clients and peers etcd believes
-    0644 0:0 etc/etcd/peer.crt: what etcd shows to its peers
-    0600 0:0 etc/etcd/peer.key: what etcd shows to its peers
-    0644 0:0 etc/etcd/server.crt: what etcd serves clients with
-    0600 0:0 etc/etcd/server.key: what etcd serves clients with
-    0644 0:0 etc/ssh/authorized_keys.d/root: whose SSH key opens this node: that of `builder ssh`
-    0600 0:0 var/lib/kube-proxy/kubeconfig: how kube-proxy reaches the API server
-    0644 0:0 var/lib/kubelet/ca.crt: whose clients the kubelet believes
-    0600 0:0 var/lib/kubelet/kubeconfig: how the kubelet reaches the API server
-    0644 0:0 var/lib/kubelet/kubelet.crt: the kubelet's certificate, as server and as client
-    0600 0:0 var/lib/kubelet/kubelet.key: the kubelet's certificate, as server and as client
-    0600 0:0 var/lib/kubernetes/admin.kubeconfig: how the administrator reaches the API server on this node
-    0644 0:0 var/lib/kubernetes/apiserver-etcd-client.crt: what the API server shows to etcd
-    0600 0:0 var/lib/kubernetes/apiserver-etcd-client.key: what the API server shows to etcd
-    0644 0:0 var/lib/kubernetes/ca.crt: the cluster's authority; the controller manager signs requests with it
-    0600 0:0 var/lib/kubernetes/ca.key: the cluster's authority; the controller manager signs requests with it
-    0600 0:0 var/lib/kubernetes/encryption-config.yaml: encrypts Secrets before etcd gets them
-    0644 0:0 var/lib/kubernetes/etcd-ca.crt: whose etcd the API server believes
-    0644 0:0 var/lib/kubernetes/front-proxy-ca.crt: whose proxied requests the API server believes
-    0644 0:0 var/lib/kubernetes/front-proxy-client.crt: what the API server shows to extension API servers
-    0600 0:0 var/lib/kubernetes/front-proxy-client.key: what the API server shows to extension API servers
-    0644 0:0 var/lib/kubernetes/kube-api-server.crt: what the API server serves with
-    0600 0:0 var/lib/kubernetes/kube-api-server.key: what the API server serves with
-    0644 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.crt: what the API server shows to kubelets
-    0600 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.key: what the API server shows to kubelets
-    0600 0:0 var/lib/kubernetes/kube-controller-manager.kubeconfig: how the controller manager reaches the API server
-    0600 0:0 var/lib/kubernetes/kube-scheduler.kubeconfig: how the scheduler reaches the API server
-    0644 0:0 var/lib/kubernetes/service-accounts.crt: signs and verifies service account tokens
-    0600 0:0 var/lib/kubernetes/service-accounts.key: signs and verifies service account tokens
+    0644 0:0 etc/etcd/ca.crt
+    0644 0:0 etc/etcd/peer.crt
+    0600 0:0 etc/etcd/peer.key
+    0644 0:0 etc/etcd/server.crt
+    0600 0:0 etc/etcd/server.key
+    0644 0:0 etc/ssh/authorized_keys.d/root
+    0600 0:0 var/lib/kube-proxy/kubeconfig
+    0644 0:0 var/lib/kubelet/ca.crt
+    0600 0:0 var/lib/kubelet/kubeconfig
+    0644 0:0 var/lib/kubelet/kubelet.crt
+    0600 0:0 var/lib/kubelet/kubelet.key
+    0600 0:0 var/lib/kubernetes/admin.kubeconfig
+    0644 0:0 var/lib/kubernetes/apiserver-etcd-client.crt
+    0600 0:0 var/lib/kubernetes/apiserver-etcd-client.key
+    0644 0:0 var/lib/kubernetes/ca.crt
+    0600 0:0 var/lib/kubernetes/ca.key
+    0600 0:0 var/lib/kubernetes/encryption-config.yaml
+    0644 0:0 var/lib/kubernetes/etcd-ca.crt
+    0644 0:0 var/lib/kubernetes/front-proxy-ca.crt
+    0644 0:0 var/lib/kubernetes/front-proxy-client.crt
+    0600 0:0 var/lib/kubernetes/front-proxy-client.key
+    0644 0:0 var/lib/kubernetes/kube-api-server.crt
+    0600 0:0 var/lib/kubernetes/kube-api-server.key
+    0644 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.crt
+    0600 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.key
+    0600 0:0 var/lib/kubernetes/kube-controller-manager.kubeconfig
+    0600 0:0 var/lib/kubernetes/kube-scheduler.kubeconfig
+    0644 0:0 var/lib/kubernetes/service-accounts.crt
+    0600 0:0 var/lib/kubernetes/service-accounts.key
     ");
-    let mut cluster = cluster();
-    cluster.nodes[0].role = "single".into();
-    assert_eq!(files(&pki(1), &endpoint(), &cluster.nodes[0]).unwrap(), of(0));
+    assert_eq!(files(&pki(1), &endpoint(), &cluster().nodes[0], role("single")).unwrap(), of(0));
 }
 
 #[test]
@@ -84,7 +81,7 @@ fn whatever_holds_a_key_is_private_and_no_spare_authority_leaves() {
 }
 
 #[test]
-fn workers_reach_every_control_plane_by_a_name_and_each_of_these_itself() {
+fn workers_reach_in_domain_by_a_name_and_each_of_these_itself() {
     let server = |file: &IdentityFile| {
         let text = std::str::from_utf8(&file.content).unwrap();
         text.lines().find_map(|line| line.trim().strip_prefix("server: ")).map(str::to_owned)
@@ -100,7 +97,7 @@ fn workers_reach_every_control_plane_by_a_name_and_each_of_these_itself() {
 fn a_stranger_is_refused() {
     let mut cluster = cluster();
     cluster.nodes[1].name = "node-7".into();
-    let error = files(&pki(1), &endpoint(), &cluster.nodes[1]).unwrap_err();
+    let error = files(&pki(1), &endpoint(), &cluster.nodes[1], role("worker")).unwrap_err();
     assert!(matches!(error, PkiError::NotIssued(label) if label == "node/node-7"));
 }
 

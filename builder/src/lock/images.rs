@@ -36,12 +36,12 @@ pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>>
     let mut roles = BTreeMap::new();
     for name in profile::names(&project.join(profile::PROFILES)) {
         let profile = Profile::load(project, &name)?;
-        let runtime = profile.options.runtime.get_ref();
+        let slots = profile.options.slots();
         let addons = profile.options.addons.iter().flatten().map(Spanned::get_ref);
         let addons: Option<Vec<&String>> = profile.options.addons.is_some().then(|| addons.collect());
         for node in &profile.cluster.nodes {
-            let role = Role::load(project, &node.role, runtime)?;
-            let key = (node.role.clone(), format!("{runtime} {addons:?}"));
+            let role = Role::load(project, &node.role, &slots)?;
+            let key = (node.role.clone(), format!("{slots:?} {addons:?}"));
             roles.insert(key, (role, profile.clone()));
         }
     }
@@ -52,7 +52,7 @@ pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>>
             let of = |lock: &Lock| {
                 let release = lock.release.get(name)?;
                 let mut role = role.clone();
-                role.lay(&addon::chosen(project, profile, lock, name).ok()?);
+                role.lay_addons(&addon::chosen(project, profile, lock, name).ok()?);
                 let lacks =
                     |component: &String| component != IMAGES && !release.component.contains_key(component);
                 (!role.components().iter().any(lacks)).then(|| inputs(lock, release, &role))

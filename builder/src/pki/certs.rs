@@ -1,20 +1,27 @@
-//! Which certificates a cluster has, with subject, names and usage of each (design section 12): data, no cryptography.
+//! Which certificates a cluster has: the few words in which recipes ask for them, and what these mean for its nodes
+//! (design section 12). Data, no cryptography.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use firstboot::schema::{Cluster, Node};
+use firstboot::schema::{Cluster, Duty, Node};
+use serde::{Deserialize, Serialize};
 
-use super::PkiOptions;
+use super::PkiError;
 use crate::endpoint::Endpoint;
 
-/// The user that the API server is for kubelets: the common name of its client certificate. It has no rights by itself;
-/// the binding `system:kube-apiserver` gives this user the role `system:kube-apiserver-to-kubelet`.
-pub const KUBELET_CLIENT_USER: &str = "kube-apiserver-kubelet-client";
+/// The administrator's certificate, which every cluster has; no recipe asks for it.
+pub const ADMIN: &str = "admin";
+
+/// Stands for the node's name in labels and users.
+const NODE: &str = "{node}";
 
 /// A certificate authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Ca {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ca {
     /// Signs for the API server's own clients and servers, kubelets included.
+    #[default]
     Kubernetes,
     /// Signs for etcd's members and clients.
     Etcd,
@@ -27,7 +34,8 @@ impl Ca {
     pub(super) const ALL: [Self; 3] = [Self::Kubernetes, Self::Etcd, Self::FrontProxy];
 
     /// Its label, which is its common name too.
-    pub(super) fn label(self) -> &'static str {
+    #[must_use]
+    pub fn label(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes-ca",
             Self::Etcd => "etcd-ca",
@@ -37,8 +45,9 @@ impl Ca {
 }
 
 /// What a certificate may be used for: its extended key usage (RFC 5280, 4.2.1.12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Usage {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Usage {
     /// To serve TLS.
     Server,
     /// To show who a client is.
@@ -47,75 +56,139 @@ pub(super) enum Usage {
     Both,
 }
 
-/// A certificate before it is issued.
+/// Names and addresses that a certificate holds for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Names {
+    /// Those of the node: its name, that with the domain, its planned address.
+    Node,
+    /// This machine's own: `localhost` and 127.0.0.1.
+    Loopback,
+    /// Those of the API server, from inside and outside of the cluster.
+    Api,
+}
+
+/// A certificate that the nodes of a recipe have. Those of equal labels are one, with one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// What it is called, and what its key is derived from. `{node}`, here and in the user, stands for the node's name.
+    pub label: String,
+    /// Who signs it.
+    #[serde(default)]
+    pub ca: Ca,
+    /// Common name: the user.
+    pub user: String,
+    /// Organization: the user's group.
+    pub group: Option<String>,
+    /// What it is for.
+    pub usage: Usage,
+    /// The names and addresses that it holds for.
+    #[serde(default)]
+    pub names: Vec<Names>,
+    /// Where it lies, without `.crt`, and its key, without `.key`; nowhere when only a kubeconfig has it.
+    pub files: Option<String>,
+}
+
+/// An authority that the nodes of a recipe believe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authority {
+    /// Which one.
+    pub ca: Ca,
+    /// Where its certificate lies.
+    pub certificate: String,
+    /// Where its key lies, for who signs with it.
+    pub key: Option<String>,
+}
+
+/// A kubeconfig that the nodes of a recipe have. It leads to the API server of the node itself where it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kubeconfig {
+    /// Label of the certificate in it: one that the role asks for, or `admin`.
+    pub certificate: String,
+    /// Where it lies.
+    pub file: String,
+}
+
+/// Another secret that the nodes of a recipe have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Which one.
+    pub name: SecretName,
+    /// Where it lies.
+    pub file: String,
+}
+
+/// A secret of a cluster that is no certificate's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretName {
+    /// The API server's encryption configuration.
+    EncryptionConfig,
+    /// The key that opens every node by SSH, as `ssh` reads it.
+    SshKey,
+}
+
+/// A certificate of a cluster before it is issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub(super) struct Leaf {
     pub(super) label: String,
     pub(super) ca: Ca,
     /// Common name: the user.
     pub(super) name: String,
     /// Organization: the user's group.
-    pub(super) group: Option<&'static str>,
+    pub(super) group: Option<String>,
     pub(super) usage: Usage,
     /// Subject alternative names, DNS names and addresses in this order.
     pub(super) sans: Vec<String>,
 }
 
-/// All certificates of the cluster but those of the authorities.
-pub(super) fn of(cluster: &Cluster, options: &PkiOptions) -> Vec<Certificate> {
-    let client = |label: &str, ca, name: &str, group| Certificate {
-        label: label.to_owned(),
-        ca,
-        name: name.to_owned(),
-        group,
+/// A text of a recipe for one of its nodes.
+#[must_use]
+pub fn for_node(text: &str, node: &Node) -> String {
+    text.replace(NODE, &node.name)
+}
+
+/// All certificates of the cluster but those of the authorities: the administrator's, and what is `asked` for by the recipes of
+/// its nodes. `api_names` are further ones of the API server.
+pub(super) fn of<'a>(
+    cluster: &Cluster,
+    asked: impl IntoIterator<Item = (&'a Node, &'a Certificate)>,
+    api_names: &[String],
+) -> Result<Vec<Leaf>, PkiError> {
+    let admin = Leaf {
+        label: ADMIN.to_owned(),
+        ca: Ca::Kubernetes,
+        name: "admin".to_owned(),
+        group: Some("system:masters".to_owned()),
         usage: Usage::Client,
         sans: Vec::new(),
     };
-    let mut all = vec![
-        client("admin", Ca::Kubernetes, "admin", Some("system:masters")),
-        Certificate {
-            usage: Usage::Server,
-            sans: api_server_names(cluster, &options.api_server_names),
-            ..client("kube-api-server", Ca::Kubernetes, "kubernetes", None)
-        },
-        client("kube-apiserver-kubelet-client", Ca::Kubernetes, KUBELET_CLIENT_USER, None),
-        client("kube-apiserver-etcd-client", Ca::Etcd, "kube-apiserver-etcd-client", None),
-        client("front-proxy-client", Ca::FrontProxy, "front-proxy-client", None),
-        client(
-            "kube-controller-manager",
-            Ca::Kubernetes,
-            "system:kube-controller-manager",
-            Some("system:kube-controller-manager"),
-        ),
-        client("kube-scheduler", Ca::Kubernetes, "system:kube-scheduler", Some("system:kube-scheduler")),
-        client("kube-proxy", Ca::Kubernetes, "system:kube-proxy", Some("system:node-proxier")),
-        client("service-accounts", Ca::Kubernetes, "service-accounts", None),
-    ];
-    for node in &cluster.nodes {
-        let name = &node.name;
-        all.push(Certificate {
-            usage: Usage::Both,
-            sans: node_names(cluster, node),
-            ..client(
-                &format!("node/{name}"),
-                Ca::Kubernetes,
-                &format!("system:node:{name}"),
-                Some("system:nodes"),
-            )
+    let mut all = BTreeMap::from([(admin.label.clone(), admin)]);
+    for (node, certificate) in asked {
+        let names = certificate.names.iter().flat_map(|names| match names {
+            Names::Node => node_names(cluster, node),
+            Names::Loopback => vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()],
+            Names::Api => api_server_names(cluster, api_names),
         });
-        if node.control_plane {
-            // A member is a client too: of its peers, and of itself behind etcd's gateway.
-            let member = |label: &str| Certificate {
-                usage: Usage::Both,
-                sans: distinct(
-                    [node_names(cluster, node), vec!["localhost".into(), "127.0.0.1".into()]].concat(),
-                ),
-                ..client(&format!("{label}/{name}"), Ca::Etcd, name, None)
-            };
-            all.extend([member("etcd-server"), member("etcd-peer")]);
+        let leaf = Leaf {
+            label: for_node(&certificate.label, node),
+            ca: certificate.ca,
+            name: for_node(&certificate.user, node),
+            group: certificate.group.clone(),
+            usage: certificate.usage,
+            sans: distinct(names.collect()),
+        };
+        if let Some(other) = all.insert(leaf.label.clone(), leaf.clone())
+            && other != leaf
+        {
+            return Err(PkiError::Conflict(leaf.label));
         }
     }
-    all
+    Ok(all.into_values().collect())
 }
 
 /// The names under which a node is reached, and its planned address where there is one.
@@ -138,15 +211,16 @@ fn api_server_names(cluster: &Cluster, more: &[String]) -> Vec<String> {
     .into();
     names.push(format!("kubernetes.default.svc.{}", cluster.cluster_domain));
     names.push(format!("server.{}", cluster.domain));
-    names.push(Endpoint::every_control_plane(&cluster.domain).host);
+    names.push(Endpoint::in_domain(&cluster.domain).host);
     names.push(Ipv4Addr::LOCALHOST.to_string());
     // Kubernetes gives its own Service the first address of the range.
     names.extend(cluster.service_cidr.hosts().next().map(|address| address.to_string()));
-    for node in cluster.nodes.iter().filter(|node| node.control_plane) {
+    // A client may know a load balancer by its own name.
+    for node in cluster.with(Duty::ApiServer).chain(cluster.with(Duty::LoadBalancer)) {
         names.extend(node_names(cluster, node));
     }
     names.extend_from_slice(more);
-    distinct(names)
+    names
 }
 
 /// The same without repetitions, which happen when a control plane node is called `server`.

@@ -11,7 +11,7 @@ use rcgen::{
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::certs::{Ca, Certificate, Usage};
+use super::certs::{Ca, Leaf, Usage};
 use super::key::{Key, SecretText};
 use super::{PkiError, PkiOptions, YEAR};
 use crate::secret::ClusterSecret;
@@ -103,15 +103,15 @@ pub(super) fn authorities(
 /// One certificate, signed by its authority.
 pub(super) fn leaf(
     secret: &ClusterSecret,
-    description: &Certificate,
+    description: &Leaf,
     authorities: &BTreeMap<Ca, Authority>,
     options: &PkiOptions,
 ) -> Result<Issued, PkiError> {
-    let Certificate { label, ca, name, group, usage, sans } = description;
+    let Leaf { label, ca, name, group, usage, sans } = description;
     let failed = |source| PkiError::Issue { label: label.clone(), source };
     let not_after = end(options, options.leaf_years)?;
     let key = derived_key(secret, label, options);
-    let mut params = params(options, not_after, &key, subject(name, *group))?;
+    let mut params = params(options, not_after, &key, subject(name, group.as_deref()))?;
     // Says so instead of leaving it out, which also makes the library write the subject key identifier.
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
@@ -129,7 +129,7 @@ pub(super) fn leaf(
     Ok(Issued {
         label: label.clone(),
         name: name.clone(),
-        group: group.map(str::to_owned),
+        group: group.clone(),
         issuer: ca.label(),
         not_after,
         certificate,

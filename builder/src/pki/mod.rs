@@ -26,7 +26,7 @@
 
 use std::collections::BTreeMap;
 
-use firstboot::schema::Cluster;
+use firstboot::schema::{Cluster, Node};
 
 use crate::error::{Class, Explain};
 use crate::parallel;
@@ -41,7 +41,7 @@ mod ssh;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use certs::KUBELET_CLIENT_USER;
+pub use certs::{ADMIN, Authority, Ca, Certificate, Kubeconfig, Names, Secret, SecretName, Usage, for_node};
 pub use encryption::Encryption;
 pub use issue::Issued;
 pub use key::SecretText;
@@ -96,9 +96,9 @@ impl PkiOptions {
 /// The certificates of a cluster could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
-    /// No node has a control plane role, so there is nothing to connect to.
-    #[error("cluster `{0}` has no control plane node")]
-    NoControlPlane(String),
+    /// Recipes ask for different certificates by the same label.
+    #[error("recipes ask for the certificate `{0}` with different users, usages or names")]
+    Conflict(String),
     /// A generation names a label that does not exist in this cluster.
     #[error("`{label}` is not a key of this cluster")]
     UnknownLabel {
@@ -143,7 +143,9 @@ impl Explain for PkiError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoControlPlane(_) => Some("give a node the role `control-plane`".into()),
+            Self::Conflict(_) => {
+                Some("let `[[certificate]]` say the same in each, or give them two labels".into())
+            }
             Self::UnknownLabel { nearest, .. } => {
                 nearest.as_ref().map(|nearest| format!("did you mean `{nearest}`?"))
             }
@@ -165,18 +167,21 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// Derives all of it. Equal arguments give equal bytes.
+    /// Derives all of it: what recipes have `asked` for, for each node with one, and what every cluster has. Equal arguments give
+    /// equal bytes.
     ///
     /// # Errors
     /// [`PkiError`] for a cluster or options that no certificates can be made for.
-    pub fn derive(secret: &ClusterSecret, cluster: &Cluster, options: &PkiOptions) -> Result<Self, PkiError> {
-        if !cluster.nodes.iter().any(|node| node.control_plane) {
-            return Err(PkiError::NoControlPlane(cluster.name.clone()));
-        }
-        let certificates = certs::of(cluster, options);
+    pub fn derive<'a>(
+        secret: &ClusterSecret,
+        cluster: &Cluster,
+        asked: impl IntoIterator<Item = (&'a Node, &'a Certificate)>,
+        options: &PkiOptions,
+    ) -> Result<Self, PkiError> {
+        let certificates = certs::of(cluster, asked, &options.api_server_names)?;
         check_generations(options, &certificates)?;
         let authorities = issue::authorities(secret, &cluster.name, options)?;
-        let leaf = |certificate: &certs::Certificate| {
+        let leaf = |certificate: &certs::Leaf| {
             let leaf = issue::leaf(secret, certificate, &authorities, options)?;
             Ok((certificate.label.clone(), leaf))
         };
@@ -236,8 +241,19 @@ impl Pki {
     }
 }
 
+/// Refuses recipes that contradict each other in what certificates their nodes have.
+///
+/// # Errors
+/// [`PkiError::Conflict`].
+pub fn check<'a>(
+    cluster: &Cluster,
+    asked: impl IntoIterator<Item = (&'a Node, &'a Certificate)>,
+) -> Result<(), PkiError> {
+    certs::of(cluster, asked, &[]).map(drop)
+}
+
 /// A typing error must not rotate nothing.
-fn check_generations(options: &PkiOptions, certificates: &[certs::Certificate]) -> Result<(), PkiError> {
+fn check_generations(options: &PkiOptions, certificates: &[certs::Leaf]) -> Result<(), PkiError> {
     let known: Vec<&str> = (certificates.iter().map(|certificate| certificate.label.as_str()))
         .chain(certs::Ca::ALL.map(certs::Ca::label))
         .chain(Encryption::ALL.map(Encryption::label))

@@ -1,14 +1,17 @@
 //! The certificates as another implementation sees them: `openssl` must be there, a test without it fails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use firstboot::schema::{Cluster, Network, Node, VERSION};
 use fs_err as fs;
 
-use super::{DAY, Encryption, Issued, Pki, PkiError, PkiOptions, YEAR};
+use super::{Certificate, DAY, Encryption, Issued, Pki, PkiError, PkiOptions, YEAR};
 use crate::endpoint::Endpoint;
 use crate::error::Explain;
+use crate::profile::Options;
+use crate::role::Role;
 use crate::secret::ClusterSecret;
 
 /// 2026-01-01T00:00:00Z.
@@ -19,7 +22,7 @@ pub(crate) fn cluster() -> Cluster {
     let node = |name: &str, role: &str, last: u8| Node {
         name: name.into(),
         role: role.into(),
-        control_plane: role == "control-plane",
+        duties: self::role(role).duties(),
         mac: format!("52:54:00:00:00:{last:02}").parse().unwrap(),
         ip: Some([192, 168, 122, last].into()),
         pod_cidr: format!("10.200.{last}.0/24").parse().unwrap(),
@@ -42,13 +45,35 @@ pub(crate) fn cluster() -> Cluster {
     }
 }
 
+/// A role of the project.
+pub(crate) fn role(name: &str) -> &'static Role {
+    static ROLES: LazyLock<BTreeMap<&str, Role>> = LazyLock::new(|| {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let load = |name| (name, Role::load(project, name, &Options::default().slots()).unwrap());
+        ["control-plane", "single", "worker"].map(load).into()
+    });
+    &ROLES[name]
+}
+
+/// What the recipes of a cluster's nodes ask for.
+pub(crate) fn asked(cluster: &Cluster) -> impl Iterator<Item = (&Node, &Certificate)> {
+    cluster
+        .nodes
+        .iter()
+        .flat_map(|node| role(&node.role).certificates().map(move |certificate| (node, certificate)))
+}
+
 /// The certificates of [`cluster`] for a secret of 32 equal bytes.
 pub(crate) fn pki(byte: u8) -> Pki {
     with(byte, &PkiOptions::new(EPOCH))
 }
 
 fn with(byte: u8, options: &PkiOptions) -> Pki {
-    Pki::derive(&ClusterSecret::from_bytes([byte; 32]), &cluster(), options).unwrap()
+    derive(byte, &cluster(), options).unwrap()
+}
+
+fn derive(byte: u8, cluster: &Cluster, options: &PkiOptions) -> Result<Pki, PkiError> {
+    Pki::derive(&ClusterSecret::from_bytes([byte; 32]), cluster, asked(cluster), options)
 }
 
 fn openssl(args: &[&str]) -> String {
@@ -287,33 +312,29 @@ fn certificates_near_their_end_are_reported() {
 
 #[test]
 fn impossible_wishes_are_refused_by_name() {
-    let refused = |change: fn(&mut Cluster, &mut PkiOptions)| {
-        let (mut cluster, mut options) = (cluster(), PkiOptions::new(EPOCH));
-        change(&mut cluster, &mut options);
-        let error = Pki::derive(&ClusterSecret::from_bytes([1; 32]), &cluster, &options).unwrap_err();
+    let refused = |change: fn(&mut PkiOptions)| {
+        let (cluster, mut options) = (cluster(), PkiOptions::new(EPOCH));
+        change(&mut options);
+        let error = derive(1, &cluster, &options).unwrap_err();
         format!("{error}\nhint: {}", error.hint().unwrap_or_default())
     };
-    insta::assert_snapshot!(refused(|cluster, _| cluster.nodes.retain(|node| node.role == "worker")), @"
-    cluster `demo` has no control plane node
-    hint: give a node the role `control-plane`
-    ");
-    insta::assert_snapshot!(refused(|_, options| { options.generations.insert("node/nod-0".into(), 2); }), @"
+    insta::assert_snapshot!(refused(|options| { options.generations.insert("node/nod-0".into(), 2); }), @"
     `node/nod-0` is not a key of this cluster
     hint: did you mean `node/node-0`?
     ");
-    insta::assert_snapshot!(refused(|_, options| { options.generations.insert("admin".into(), 0); }), @"
+    insta::assert_snapshot!(refused(|options| { options.generations.insert("admin".into(), 0); }), @"
     generation 0 of `admin` does not exist
     hint: a key's first generation is 1, its first rotation is 2
     ");
-    insta::assert_snapshot!(refused(|_, options| options.leaf_years = 30), @"
+    insta::assert_snapshot!(refused(|options| options.leaf_years = 30), @"
     a validity of 20 years for authorities and 30 years for certificates is impossible
     hint: certificates must end before their authorities do
     ");
-    insta::assert_snapshot!(refused(|_, options| options.ca_years = 9000), @"
+    insta::assert_snapshot!(refused(|options| options.ca_years = 9000), @"
     a validity of 9000 years for authorities and 10 years for certificates is impossible
     hint: certificates must end before their authorities do
     ");
-    insta::assert_snapshot!(refused(|_, options| options.api_server_names.push("bücher.example".into())), @"
+    insta::assert_snapshot!(refused(|options| options.api_server_names.push("bücher.example".into())), @"
     cannot issue certificate `kube-api-server`
     hint: names are ASCII; write others in their `xn--` form
     ");
@@ -328,7 +349,7 @@ fn without_known_addresses_every_server_has_its_names() {
     let mut cluster = cluster();
     cluster.network.cidr = None;
     cluster.nodes.iter_mut().for_each(|node| node.ip = None);
-    let all = super::certs::of(&cluster, &PkiOptions::new(EPOCH));
+    let all = super::certs::of(&cluster, asked(&cluster), &[]).unwrap();
     for certificate in all.iter().filter(|certificate| certificate.usage != super::certs::Usage::Client) {
         let (addresses, names): (Vec<_>, Vec<_>) =
             certificate.sans.iter().partition(|name| name.parse::<std::net::IpAddr>().is_ok());
@@ -339,10 +360,19 @@ fn without_known_addresses_every_server_has_its_names() {
         let node = certificate.label.split_once('/').map_or("server", |(_, node)| node);
         assert!(names.contains(&&format!("{node}.kubernetes.local")), "{}: {names:?}", certificate.label);
     }
-    let pki = Pki::derive(&ClusterSecret::from_bytes([1; 32]), &cluster, &PkiOptions::new(EPOCH)).unwrap();
-    let endpoint = Endpoint::every_control_plane(&cluster.domain);
-    let files = crate::identity::files(&pki, &endpoint, &cluster.nodes[1]).unwrap();
+    let pki = derive(1, &cluster, &PkiOptions::new(EPOCH)).unwrap();
+    let endpoint = Endpoint::in_domain(&cluster.domain);
+    let files = crate::identity::files(&pki, &endpoint, &cluster.nodes[1], role("worker")).unwrap();
     let kubeconfig = files.iter().find(|file| file.path == "var/lib/kubelet/kubeconfig").unwrap();
     let kubeconfig = String::from_utf8_lossy(&kubeconfig.content);
     assert!(kubeconfig.contains("server: https://api-server.kubernetes.local:6443\n"));
+}
+
+#[test]
+fn recipes_that_contradict_each_other_are_refused() {
+    let cluster = cluster();
+    let mut other = role("worker").certificates().find(|it| it.label == "kube-proxy").unwrap().clone();
+    other.user = "somebody else".to_owned();
+    let both = asked(&cluster).chain([(&cluster.nodes[2], &other)]);
+    insta::assert_snapshot!(super::check(&cluster, both).unwrap_err(), @"recipes ask for the certificate `kube-proxy` with different users, usages or names");
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use firstboot::schema;
+use firstboot::schema::{self, Duty};
 
 use super::PlanError;
 use crate::error::InputError;
@@ -17,10 +17,14 @@ pub(super) fn load_role(
     name: &str,
     line: usize,
 ) -> Result<Role, InputError> {
-    let runtime = profile.options.runtime.get_ref();
-    let keys = [("role", name, line), ("options.runtime", runtime.as_str(), profile.lines.runtime)];
-    Role::load(project, name, runtime).map_err(|error| {
+    let slots = profile.options.slots();
+    Role::load(project, name, &slots).map_err(|error| {
         let InputError::Missing { path, hint, .. } = &error else { return error };
+        let mut keys = vec![("role".to_owned(), name, line)];
+        keys.extend(slots.iter().map(|(slot, part)| {
+            let line = profile.lines.slots.get(slot).copied().unwrap_or(1);
+            (format!("options.{slot}"), part.as_str(), line)
+        }));
         let Some((key, name, line)) =
             keys.into_iter().find(|(_, name, _)| *path == role::recipe(project, name))
         else {
@@ -31,27 +35,34 @@ pub(super) fn load_role(
     })
 }
 
-/// etcd needs a majority, and the cluster an API server.
-pub(super) fn check_members(profile: &Profile, cluster: &schema::Cluster) -> Result<(), InputError> {
-    let nodes = cluster.nodes.iter().zip(&profile.lines.roles);
-    let members: Vec<usize> = nodes.filter(|(node, _)| node.control_plane).map(|(_, line)| *line).collect();
-    let (line, message, hint) = match members.as_slice() {
-        [_] | [_, _, _] | [_, _, _, _, _] => return Ok(()),
-        [] => {
-            let first = profile.lines.roles.first().copied().unwrap_or(1);
-            let message =
-                "no node has a `role` with a control plane, like `control-plane` or `single`".to_owned();
-            (first, message, "give one node `role = \"control-plane\"`")
-        }
-        [.., last] => {
-            let message = format!(
-                "{} nodes have a control plane by their `role`; etcd wants an odd number, five at most",
-                members.len()
-            );
-            (*last, message, "use 1, 3 or 5")
-        }
+/// A cluster needs each duty of a control plane, and etcd a majority.
+pub(super) fn check_duties(profile: &Profile, cluster: &schema::Cluster) -> Result<(), InputError> {
+    let wrong = |line: usize, message: String, hint: &str| {
+        Err(InputError::Wrong { path: profile.path.clone(), line, message, hint: Some(hint.to_owned()) })
     };
-    Err(InputError::Wrong { path: profile.path.clone(), line, message, hint: Some(hint.to_owned()) })
+    for (duty, what) in [
+        (Duty::ApiServer, "serves the Kubernetes API"),
+        (Duty::Controllers, "runs the controller manager"),
+        (Duty::Etcd, "keeps the cluster's data with etcd"),
+    ] {
+        if cluster.with(duty).next().is_none() {
+            let line = profile.lines.roles.first().copied().unwrap_or(1);
+            let message = format!("no node has a `role` that {what}, like `control-plane` or `single`");
+            return wrong(line, message, "give one node `role = \"control-plane\"`");
+        }
+    }
+    let nodes = cluster.nodes.iter().zip(&profile.lines.roles);
+    let members: Vec<usize> = nodes.filter(|(node, _)| node.has(Duty::Etcd)).map(|(_, line)| *line).collect();
+    match members.as_slice() {
+        [] | [_] | [_, _, _] | [_, _, _, _, _] => Ok(()),
+        [.., last] => {
+            let count = members.len();
+            let message = format!(
+                "{count} nodes are members of etcd by their `role`; it wants an odd number, five at most"
+            );
+            wrong(*last, message, "use 1, 3 or 5")
+        }
+    }
 }
 
 /// What a role asks for that the architecture or the release does not have.

@@ -38,7 +38,7 @@ pub(super) fn resolve(
     names.extend(virtual_address.map(|address| address.to_string()));
     let has_endpoint = raw.endpoint.is_some();
     let endpoint = match raw.endpoint {
-        None => Endpoint::every_control_plane(domain),
+        None => Endpoint::in_domain(domain),
         Some(text) => {
             let Ok(endpoint) = text.get_ref().parse::<Endpoint>() else {
                 let message =

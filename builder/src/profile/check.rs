@@ -1,6 +1,6 @@
 //! What values of a profile mean together: ranges that must not overlap, names and addresses that must be unique.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::Path;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::raw::{Node, Raw};
-use super::{Lines, Machine, Profile, addresses, api};
+use super::{Lines, Machine, Profile, Settings, addresses, api};
 use crate::endpoint::{is_host, is_label};
 use crate::error::InputError;
 use crate::input;
@@ -51,7 +51,7 @@ impl Source<'_> {
 
 pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result<Profile, InputError> {
     let source = Source { path, text };
-    let Raw { cluster, network, node: nodes, options } = raw;
+    let Raw { cluster, network, node: nodes, options, settings: given } = raw;
     addresses::check(&source, &network, &nodes)?;
     names(&source, &cluster.name, &cluster.domain, &cluster.cluster_domain)?;
     let mut all =
@@ -81,14 +81,23 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
     if let (Some(gateway), Some(cidr)) = (&network.gateway, cidr) {
         inside(&source, "network.gateway", gateway, cidr)?;
     }
-    label(&source, "options.runtime", &options.runtime)?;
+    for (slot, part) in options.by_slot() {
+        label(&source, &format!("options.{slot}"), part)?;
+    }
     addons(&source, options.addons.as_deref().unwrap_or_default())?;
     let mut lines = Lines {
-        runtime: source.line(options.runtime.span()),
+        slots: options.by_slot().map(|(slot, part)| (slot.to_owned(), source.line(part.span()))).into(),
         services: source.line(services.span()),
         addons: options.addons.iter().flatten().map(|addon| source.line(addon.span())).collect(),
         ..Lines::default()
     };
+    let mut settings = Settings::new();
+    for (program, table) in given {
+        for (name, value) in table {
+            lines.settings.insert((program.clone(), name.clone()), source.line(value.span()));
+            settings.entry(program.clone()).or_default().insert(name, value.into_inner());
+        }
+    }
     let release = cluster.release.map(|release| {
         lines.release = source.line(release.span());
         release.into_inner()
@@ -153,8 +162,8 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         resolved.push(schema::Node {
             name,
             role: node.role.into_inner(),
-            // The recipe knows; `plan` reads it.
-            control_plane: false,
+            // The recipes know; `plan` reads them.
+            duties: BTreeSet::new(),
             mac: mac.into_inner(),
             ip: node.ip.map(Spanned::into_inner),
             pod_cidr: pod_cidr.into_inner().trunc(),
@@ -176,7 +185,18 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         metadata: options.metadata,
         nodes: resolved,
     };
-    Ok(Profile { path: path.to_owned(), lines, name, release, cluster, api, ntp, machines, options })
+    Ok(Profile {
+        path: path.to_owned(),
+        lines,
+        name,
+        release,
+        cluster,
+        api,
+        ntp,
+        machines,
+        options,
+        settings,
+    })
 }
 
 /// The cluster's name and domains are DNS names (RFC 1123).

@@ -25,8 +25,20 @@ pub use size::MiB;
 /// The folder of a project's profiles.
 pub const PROFILES: &str = "profiles";
 
+/// Which recipe stands in `parts` for a name in braces, by that name.
+pub type Slots = BTreeMap<String, String>;
+
+/// Settings of programs in the images: program → name → value.
+pub type Settings = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
+
 /// The container runtime of a profile that names none.
 pub const RUNTIME: &str = "containerd";
+
+/// The pod network of a profile that names none.
+const CNI: &str = "cni-bridge";
+
+/// How the control plane runs in a profile that does not say.
+const CONTROL_PLANE: &str = "control-plane-services";
 
 /// A checked profile with every value resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,6 +63,9 @@ pub struct Profile {
     pub machines: BTreeMap<String, Machine>,
     /// Settings of the whole cluster.
     pub options: Options,
+    /// Settings of the programs in the images.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: Settings,
 }
 
 /// Places in a profile's file, lines from 1.
@@ -60,12 +75,14 @@ pub struct Lines {
     pub release: usize,
     /// Of each node's `role`.
     pub roles: Vec<usize>,
-    /// Of `options.runtime`, when the profile has one.
-    pub runtime: usize,
+    /// Of the options that fill slots, by slot.
+    pub slots: BTreeMap<String, usize>,
     /// Of `cluster.service-cidr`.
     pub services: usize,
     /// Of each of `options.addons`.
     pub addons: Vec<usize>,
+    /// Of each setting, by program and name.
+    pub settings: BTreeMap<(String, String), usize>,
 }
 
 /// What differs between the nodes' machines and Node objects.
@@ -90,6 +107,10 @@ pub struct Options {
     /// What runs in the cluster besides; the default addons of the release when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub addons: Option<Vec<Spanned<String>>>,
+    /// The recipe of the pod network, which stands for `{cni}` in recipes.
+    pub cni: Spanned<String>,
+    /// The recipe of what runs API server, controller manager and scheduler, which stands for `{control-plane}` in recipes.
+    pub control_plane: Spanned<String>,
     /// Size of the data disk of each node, which has what outlives its image; none when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_disk: Option<MiB>,
@@ -113,6 +134,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             addons: None,
+            cni: Spanned::new(0..0, CNI.to_owned()),
+            control_plane: Spanned::new(0..0, CONTROL_PLANE.to_owned()),
             data_disk: None,
             encryption: Encryption::Aescbc,
             etcd_snapshots: None,
@@ -121,6 +144,19 @@ impl Default for Options {
             runtime: Spanned::new(0..0, RUNTIME.to_owned()),
             ssh_keys: Vec::new(),
         }
+    }
+}
+
+impl Options {
+    /// The options that fill slots, by slot.
+    pub(crate) fn by_slot(&self) -> [(&'static str, &Spanned<String>); 3] {
+        [("runtime", &self.runtime), ("cni", &self.cni), ("control-plane", &self.control_plane)]
+    }
+
+    /// What fills the slots.
+    #[must_use]
+    pub fn slots(&self) -> Slots {
+        self.by_slot().map(|(slot, part)| (slot.to_owned(), part.get_ref().clone())).into()
     }
 }
 

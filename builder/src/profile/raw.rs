@@ -19,6 +19,8 @@ pub(super) struct Raw {
     pub(super) node: Vec<Spanned<Node>>,
     #[serde(default)]
     pub(super) options: Options,
+    #[serde(default)]
+    pub(super) settings: BTreeMap<String, BTreeMap<String, Spanned<serde_json::Value>>>,
 }
 
 #[derive(Debug, Deserialize)]

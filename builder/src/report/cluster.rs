@@ -3,14 +3,16 @@
 //! Paths are relative to the folder of the file. Compatible additions keep the version, so unknown keys are ignored;
 //! a newer version is refused by name. It holds nothing secret.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use firstboot::schema::Mac;
+use firstboot::schema::{Duty, Mac};
 use fs_err as fs;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::PORT;
 use crate::error::{Class, Explain};
 use crate::lock::format::{Arch, Sha256Hex};
 
@@ -107,7 +109,10 @@ pub struct NodeJson {
     /// Size of its data disk in MiB, null when it has none.
     #[serde(default)]
     pub data_disk_mib: Option<u64>,
-    /// TCP ports that `builder up` makes reachable from the host: 22, and 6443 where the API server runs.
+    /// What it does for the cluster.
+    #[serde(default)]
+    pub duties: BTreeSet<Duty>,
+    /// TCP ports that `builder up` makes reachable from the host: 22, and 6443 where the Kubernetes API is served or passed on.
     #[serde(default = "ssh_only")]
     pub ports: Vec<u16>,
     /// Path of its seed, a NoCloud ISO, null when the image holds its identity.
@@ -115,6 +120,12 @@ pub struct NodeJson {
 }
 
 impl NodeJson {
+    /// Whether a duty is among its own.
+    #[must_use]
+    pub fn has(&self, duty: Duty) -> bool {
+        self.duties.contains(&duty)
+    }
+
     /// Its address, for people.
     #[must_use]
     pub fn address(&self) -> String {
@@ -207,7 +218,8 @@ impl ClusterJson {
         if found > VERSION {
             return Err(ClusterJsonError::Newer { path: path.to_owned(), found });
         }
-        let cluster: Self = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let mut cluster: Self = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        cluster.complete();
         match cluster.nodes.iter().find(|node| cluster.image_of(node).is_none()) {
             Some(node) => Err(wrong(format!(
                 "nodes: `{}` names the image `{}`, which is not among the images",
@@ -216,6 +228,24 @@ impl ClusterJson {
             ))),
             None => Ok(cluster),
         }
+    }
+
+    /// An older Kiln wrote no duties: every node ran pods, and whoever served the API was a whole control plane.
+    fn complete(&mut self) {
+        if self.nodes.iter().any(|node| !node.duties.is_empty()) {
+            return;
+        }
+        for node in &mut self.nodes {
+            node.duties.insert(Duty::Kubelet);
+            if node.ports.contains(&PORT) {
+                node.duties.extend([Duty::Etcd, Duty::ApiServer, Duty::Controllers]);
+            }
+        }
+    }
+
+    /// The nodes that have a duty, in the order of the profile.
+    pub fn with(&self, duty: Duty) -> impl Iterator<Item = &NodeJson> {
+        self.nodes.iter().filter(move |node| node.has(duty))
     }
 
     /// The file's text: keys in the order of the types, two spaces of indentation, a newline at the end.
@@ -236,6 +266,8 @@ impl ClusterJson {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use firstboot::schema::Duty;
 
     use super::{ClusterJson, ClusterJsonError};
 
@@ -274,6 +306,9 @@ mod tests {
       "memory_mib": 1536,
       "disk_mib": 8192,
       "data_disk_mib": null,
+      "duties": [
+        "kubelet"
+      ],
       "ports": [
         22
       ],
@@ -298,6 +333,15 @@ mod tests {
             TEXT.replace("\"disk_mib\": 8192,", "\"added-later\": true,").replace("\"ports\"", "\"p\"");
         let node = &parse(&text).unwrap().nodes[0];
         assert_eq!((node.disk_mib, node.ports.as_slice()), (None, [22].as_slice()));
+    }
+
+    #[test]
+    fn a_node_of_an_older_kiln_has_its_duties_by_its_ports() {
+        let older = TEXT.replace("\"duties\"", "\"d\"");
+        let duties = |text: &str| parse(text).unwrap().nodes[0].duties.clone();
+        assert_eq!(duties(&older), [Duty::Kubelet].into());
+        let plane = older.replace("        22\n", "        22,\n        6443\n");
+        assert_eq!(duties(&plane), [Duty::Kubelet, Duty::Etcd, Duty::ApiServer, Duty::Controllers].into());
     }
 
     #[test]

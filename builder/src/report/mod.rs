@@ -6,6 +6,8 @@ pub mod cluster;
 
 use std::path::{Path, PathBuf};
 
+use firstboot::schema::Duty;
+
 use crate::endpoint::PORT;
 use crate::error::Result;
 use crate::pki::SecretText;
@@ -87,6 +89,8 @@ fn image_json(image: &Image) -> ImageJson {
 fn node_json(plan: &Plan, images: &[Image], identity: Identity, node: &firstboot::schema::Node) -> NodeJson {
     let image = images.iter().find(|image| image.role == node.role);
     let machine = plan.profile.machines.get(&node.name);
+    let leads_to_the_api = node.has(Duty::ApiServer) || node.has(Duty::LoadBalancer);
+    let ports = if leads_to_the_api { vec![22, PORT] } else { vec![22] };
     NodeJson {
         name: node.name.clone(),
         role: node.role.clone(),
@@ -98,7 +102,8 @@ fn node_json(plan: &Plan, images: &[Image], identity: Identity, node: &firstboot
         memory_mib: machine.map_or(1024, |machine| machine.memory_mib),
         disk_mib: machine.and_then(|machine| machine.disk_mib),
         data_disk_mib: plan.profile.options.data_disk.map(|size| size.0),
-        ports: if node.control_plane { vec![22, PORT] } else { vec![22] },
+        duties: node.duties.clone(),
+        ports,
         seed: (identity == Identity::Seed).then(|| seed_path(&node.name)),
     }
 }

@@ -1,23 +1,28 @@
 //! A role: the recipe of an image, read from `images/<role>/`.
 //!
 //! A recipe is data: `image.toml` beside the folders `files/` (copied to `/`), `units/` (to /etc/systemd/system) and
-//! `node/` (completed by firstboot). `extends` puts another recipe beneath. It does not know where a component's
+//! `node/` (completed by firstboot). `parts` puts other recipes beneath. It does not know where a component's
 //! files come from, nor what the base root file system holds.
 
 pub mod addon;
+mod identity;
 mod overlay;
 pub mod packages;
 mod render;
+pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use firstboot::schema::Duty;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::InputError;
 use crate::input::{self, nearest};
 use crate::lock::format::Arch;
+use crate::pki::{Authority, Certificate, Kubeconfig, Secret};
+use crate::profile::{Settings, Slots};
 pub use addon::Addon;
 pub use overlay::{ComponentFile, Components, overlay};
 pub use render::{Context, at_least};
@@ -28,27 +33,23 @@ pub const ROLES: &str = "images";
 /// The name under which recipes install the release's container images, each as `NAME.tar`.
 pub const IMAGES: &str = "images";
 
-/// Stands in `extends` for the recipe of the profile's container runtime.
-const RUNTIME: &str = "{runtime}";
-
 /// The file of a recipe.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Image {
     /// One line for people.
     pub description: String,
-    /// The recipe that this one is laid over; `{runtime}` is that of the profile's container runtime.
-    pub extends: Option<String>,
+    /// The recipes that this one is laid over, the lowest first; `{runtime}` and other names in braces are slots, which the
+    /// profile's options fill.
+    #[serde(default)]
+    pub parts: Vec<String>,
     /// Where it can be built; everywhere when absent.
     pub architectures: Option<BTreeSet<Arch>>,
     /// Size of the disk in MiB when a node's profile gives none; the outermost recipe's counts.
     pub disk_mib: Option<u64>,
-    /// Whether its nodes run the API server and etcd. A recipe that extends such a one is one too.
+    /// What its nodes do for the cluster, besides what its parts bring along.
     #[serde(default)]
-    pub control_plane: bool,
-    /// Whether its nodes run pods, so that the addons are laid over it. A recipe that extends such a one is one too.
-    #[serde(default)]
-    pub pods: bool,
+    pub duties: BTreeSet<Duty>,
     /// Labels of its nodes' Node objects; those of the outermost recipe that has any count.
     pub labels: Option<BTreeMap<String, String>>,
     /// Taints of its nodes' Node objects, `key=value:Effect`; those of the outermost recipe that has any count.
@@ -71,6 +72,21 @@ pub struct Image {
     /// Debian packages that the base root file system of its roles has.
     #[serde(default)]
     pub packages: Packages,
+    /// Certificates that its nodes have, with their keys.
+    #[serde(default)]
+    pub certificate: Vec<Certificate>,
+    /// Authorities that its nodes believe.
+    #[serde(default)]
+    pub authority: Vec<Authority>,
+    /// Kubeconfigs that its nodes have.
+    #[serde(default)]
+    pub kubeconfig: Vec<Kubeconfig>,
+    /// Other secrets that its nodes have.
+    #[serde(default)]
+    pub secret: Vec<Secret>,
+    /// Settings of the programs in its images, by program; an outer recipe's count, and the profile's above all.
+    #[serde(default)]
+    pub settings: Settings,
     /// What templates see as `values`; an outer recipe's count.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
@@ -130,48 +146,27 @@ pub struct Layer {
 }
 
 impl Role {
-    /// Reads a role's recipe and those that it extends, with the recipe of a container runtime for `{runtime}`.
+    /// Reads a role's recipe and those beneath it, each once.
     ///
     /// # Errors
     /// [`InputError`] with file, line and key; for an unknown role the nearest one.
-    pub fn load(project: &Path, name: &str, runtime: &str) -> Result<Self, InputError> {
-        let images = project.join(ROLES);
-        let mut layers: Vec<Layer> = Vec::new();
-        let mut next = Some(name.to_owned());
-        while let Some(current) = next {
-            let folder = images.join(&current);
-            let path = recipe(project, &current);
-            if layers.iter().any(|layer| layer.name == current) {
-                let message = format!("`extends` leads back to `{current}`");
-                let is_runtime = layers.iter().any(|layer| layer.image.extends.as_deref() == Some(RUNTIME));
-                let hint =
-                    format!("`options.runtime` of the profile is `{runtime}`: name one like `containerd`");
-                return Err(InputError::Wrong { path, line: 1, message, hint: is_runtime.then_some(hint) });
-            }
-            let text = input::read(&path, || missing(&images, &path, &current))?;
-            let image: Image = input::parse(&path, &text)?;
-            next = match image.extends.as_deref() {
-                Some(RUNTIME) => Some(runtime.to_owned()),
-                below => below.map(str::to_owned),
-            };
-            layers.push(Layer { name: current, folder, path, image });
-        }
-        layers.reverse();
+    pub fn load(project: &Path, name: &str, slots: &Slots) -> Result<Self, InputError> {
+        let mut layers = Vec::new();
+        lay(project, name, slots, &mut Vec::new(), &mut layers)?;
         Ok(Self { name: name.to_owned(), layers })
     }
 
-    /// Lays a part over it: a recipe that extends nothing.
+    /// Lays a part over it.
     ///
     /// # Errors
     /// As [`Role::load`].
-    pub fn lay_part(&mut self, project: &Path, part: &str) -> Result<(), InputError> {
-        self.layers.extend(Self::load(project, part, "")?.layers);
-        Ok(())
+    pub fn lay_part(&mut self, project: &Path, part: &str, slots: &Slots) -> Result<(), InputError> {
+        lay(project, part, slots, &mut Vec::new(), &mut self.layers)
     }
 
     /// Lays the addons over it when its nodes run pods.
-    pub fn lay(&mut self, addons: &[Addon]) {
-        if self.runs_pods() {
+    pub fn lay_addons(&mut self, addons: &[Addon]) {
+        if self.has(Duty::Kubelet) {
             self.layers.extend(addons.iter().map(Addon::layer));
         }
     }
@@ -197,14 +192,12 @@ impl Role {
         })
     }
 
-    /// The roots of the lock with the packages of its recipes.
+    /// The roots of the lock with the packages of its recipes; that of `base` is always among them.
     #[must_use]
     pub fn package_roots(&self) -> BTreeSet<String> {
-        let layers = self
-            .layers
-            .iter()
-            .filter(|layer| layer.name == packages::BASE || !layer.image.packages.include.is_empty());
-        layers.map(|layer| packages::root(&layer.name)).collect()
+        let asking = self.layers.iter().filter(|layer| !layer.image.packages.include.is_empty());
+        let roots = asking.map(|layer| packages::root(&layer.name));
+        roots.chain([packages::BASE.to_owned()]).collect()
     }
 
     /// Size of its disk in MiB, when a recipe gives one.
@@ -213,16 +206,16 @@ impl Role {
         self.layers.iter().rev().find_map(|layer| layer.image.disk_mib)
     }
 
-    /// Whether its nodes run the API server and etcd.
+    /// What its nodes do for the cluster.
     #[must_use]
-    pub fn is_control_plane(&self) -> bool {
-        self.layers.iter().any(|layer| layer.image.control_plane)
+    pub fn duties(&self) -> BTreeSet<Duty> {
+        self.layers.iter().flat_map(|layer| layer.image.duties.iter().copied()).collect()
     }
 
-    /// Whether its nodes run pods.
+    /// Whether its nodes have a duty.
     #[must_use]
-    pub fn runs_pods(&self) -> bool {
-        self.layers.iter().any(|layer| layer.image.pods)
+    pub fn has(&self, duty: Duty) -> bool {
+        self.layers.iter().any(|layer| layer.image.duties.contains(&duty))
     }
 
     /// Labels of its nodes' Node objects.
@@ -262,6 +255,52 @@ impl Layer {
 #[must_use]
 pub fn recipe(project: &Path, name: &str) -> PathBuf {
     project.join(ROLES).join(name).join("image.toml")
+}
+
+/// Puts a recipe with those beneath it above the `layers` that there are. `above` are the recipes that lead to it.
+fn lay(
+    project: &Path,
+    name: &str,
+    slots: &Slots,
+    above: &mut Vec<String>,
+    layers: &mut Vec<Layer>,
+) -> Result<(), InputError> {
+    if layers.iter().any(|layer| layer.name == name) {
+        return Ok(());
+    }
+    let images = project.join(ROLES);
+    let path = recipe(project, name);
+    let wrong = |message: String, hint: String| InputError::Wrong {
+        path: path.clone(),
+        line: 1,
+        message,
+        hint: Some(hint),
+    };
+    if above.iter().any(|other| other == name) {
+        let slots: Vec<String> =
+            slots.iter().map(|(slot, part)| format!("`{{{slot}}}` is `{part}`")).collect();
+        let hint = format!("by the profile's options {}", slots.join(", "));
+        return Err(wrong(format!("`parts` leads back to `{name}`"), hint));
+    }
+    let text = input::read(&path, || missing(&images, &path, name))?;
+    let image: Image = input::parse(&path, &text)?;
+    above.push(name.to_owned());
+    for part in &image.parts {
+        let part = match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            None => part,
+            Some(slot) => slots.get(slot).ok_or_else(|| {
+                let known: Vec<String> = slots.keys().map(|slot| format!("{{{slot}}}")).collect();
+                wrong(
+                    format!("`parts`: there is no slot `{part}`"),
+                    format!("there are: {}", known.join(", ")),
+                )
+            })?,
+        };
+        lay(project, part, slots, above, layers)?;
+    }
+    above.pop();
+    layers.push(Layer { name: name.to_owned(), folder: images.join(name), path: path.clone(), image });
+    Ok(())
 }
 
 fn missing(images: &Path, path: &Path, name: &str) -> InputError {

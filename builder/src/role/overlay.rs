@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use firstboot::schema::Duty;
 use fs_err as fs;
 use walkdir::WalkDir;
 
@@ -44,7 +45,7 @@ pub fn overlay(role: &Role, context: &Context, components: &Components) -> Resul
         {
             copy(layer, folder, destination, context, &mut tree)?;
         }
-        if let Some(addon) = addon::name(layer).filter(|_| role.is_control_plane()) {
+        if let Some(addon) = addon::name(layer).filter(|_| role.has(Duty::ApiServer)) {
             copy(layer, addon::MANIFESTS, &format!("{}/{addon}", addon::APPLIED), context, &mut tree)?;
             copy(layer, addon::CHECKS, addon::RUN, context, &mut tree)?;
         }

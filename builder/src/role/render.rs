@@ -1,10 +1,10 @@
 //! Templates of a recipe: files whose name ends in `.j2` are minijinja templates of the cluster's values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use firstboot::schema::Cluster;
+use firstboot::schema::{Cluster, Duty};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
@@ -12,8 +12,11 @@ use serde::Serialize;
 
 use crate::error::InputError;
 use crate::lock::format::Release;
-use crate::profile::{Machine, Options, Profile};
-use crate::role::{Addon, Role};
+use crate::profile::{Machine, Options, Profile, Settings};
+use crate::role::{Addon, Role, settings};
+
+/// Every duty.
+const DUTIES: [Duty; 5] = [Duty::Kubelet, Duty::Etcd, Duty::ApiServer, Duty::Controllers, Duty::LoadBalancer];
 
 /// The values that templates see. Names are those of the profile with `_` for `-`.
 #[derive(Debug, Clone, Serialize)]
@@ -22,11 +25,16 @@ pub struct Context {
     api: ApiValues,
     network: NetworkValues,
     nodes: Vec<NodeValues>,
-    control_planes: Vec<NodeValues>,
+    /// The nodes that have a duty, by the duty.
+    members: BTreeMap<Duty, Vec<NodeValues>>,
     release: ReleaseValues,
     /// Names of what runs in the cluster besides.
     addons: Vec<String>,
     options: Options,
+    /// What the role's nodes do for the cluster.
+    duties: BTreeSet<Duty>,
+    /// Of the programs in the role's images.
+    settings: Settings,
     /// Of the role's recipes.
     values: BTreeMap<String, String>,
 }
@@ -61,7 +69,7 @@ struct NodeValues {
     name: String,
     fqdn: String,
     role: String,
-    control_plane: bool,
+    duties: BTreeSet<Duty>,
     ip: Option<String>,
     mac: String,
     pod_cidr: String,
@@ -92,7 +100,10 @@ impl Context {
             node_values(cluster, node, profile.machines.get(&node.name), role)
         };
         let nodes: Vec<_> = cluster.nodes.iter().map(values).collect();
-        let members = cluster.nodes.iter().zip(&nodes).filter(|(node, _)| node.control_plane);
+        let members = DUTIES.map(|duty| {
+            let own = nodes.iter().filter(|node: &&NodeValues| node.duties.contains(&duty));
+            (duty, own.cloned().collect())
+        });
         Self {
             cluster: ClusterValues {
                 name: cluster.name.clone(),
@@ -110,7 +121,7 @@ impl Context {
                 dns: cluster.network.dns.iter().map(ToString::to_string).collect(),
                 ntp: profile.ntp.clone(),
             },
-            control_planes: members.map(|(_, values)| values.clone()).collect(),
+            members: members.into(),
             nodes,
             release: ReleaseValues {
                 name: cluster.release.clone(),
@@ -124,17 +135,23 @@ impl Context {
             },
             addons: addons.iter().map(|addon| addon.name.clone()).collect(),
             options: profile.options.clone(),
+            duties: BTreeSet::new(),
+            settings: profile.settings.clone(),
             values: BTreeMap::new(),
         }
     }
 
     /// The same values for one role: its recipes' own, and of the release's container images those that it installs.
-    #[must_use]
-    pub fn of(&self, role: &Role) -> Self {
+    ///
+    /// # Errors
+    /// [`InputError`] when a recipe sets what its programs do not take.
+    pub fn of(&self, role: &Role) -> Result<Self, InputError> {
         let mut values = self.clone();
         values.release.images.retain(|name, _| role.has_image(name));
+        values.duties = role.duties();
+        values.settings = role.settings(&self.settings)?;
         values.values = role.values();
-        values
+        Ok(values)
     }
 
     /// Renders the template at `path`; `text` is its content.
@@ -149,6 +166,12 @@ impl Context {
         let mut syntax = SyntaxConfig::builder();
         syntax.keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true);
         environment.set_syntax(syntax.build().unwrap_or_default());
+        environment.add_function("option", |name: &str, value: Value| {
+            serde_json::to_value(&value).map(|value| settings::option(name, &value)).unwrap_or_default()
+        });
+        environment.add_function("refuse", |reason: String| -> Result<Value, minijinja::Error> {
+            Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, reason))
+        });
         environment.add_function("at_least", |version: &str, least: &str| at_least(version, least));
         environment.render_str(text, Value::from(Serde(self))).map_err(|error| InputError::Wrong {
             path: path.to_owned(),
@@ -175,7 +198,7 @@ fn node_values(
         name: node.name.clone(),
         fqdn: format!("{}.{}", node.name, cluster.domain),
         role: node.role.clone(),
-        control_plane: node.control_plane,
+        duties: node.duties.clone(),
         ip: node.ip.map(|ip| ip.to_string()),
         mac: node.mac.to_string(),
         pod_cidr: node.pod_cidr.to_string(),

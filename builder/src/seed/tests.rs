@@ -10,15 +10,15 @@ use fs_err as fs;
 use super::{texts, volume, write};
 use crate::endpoint::Endpoint;
 use crate::identity::{files, stream};
-use crate::pki::tests::{cluster, pki};
+use crate::pki::tests::{cluster, pki, role};
 
 const EPOCH: i64 = 1_767_225_600;
 
 /// The volume of a worker, and the stream in it.
 fn seed() -> (Vec<u8>, Vec<u8>) {
     let cluster = cluster();
-    let endpoint = Endpoint::every_control_plane("kubernetes.local");
-    let identity = files(&pki(1), &endpoint, &cluster.nodes[1]).unwrap();
+    let endpoint = Endpoint::in_domain("kubernetes.local");
+    let identity = files(&pki(1), &endpoint, &cluster.nodes[1], role("worker")).unwrap();
     let stream = stream(&[("node-0".to_owned(), identity)], EPOCH).unwrap();
     (volume(&cluster, &cluster.nodes[1], &stream, EPOCH).unwrap(), stream)
 }

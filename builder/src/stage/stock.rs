@@ -26,6 +26,11 @@ const VERSION: u32 = 1;
 /// ESP, which nothing reads after the boot loader.
 const CMDLINE: &str = "loglevel=4 systemd.gpt_auto=0";
 
+/// What the kernel of a role's images is told.
+fn cmdline(tree: &RoleTree) -> String {
+    format!("{CMDLINE}{}", tree.kernel)
+}
+
 /// The stock disk of a role.
 #[derive(Debug, Clone)]
 pub struct Stock {
@@ -59,7 +64,7 @@ pub fn all(
 /// When a file of the overlay cannot be read.
 pub fn key(tools: &StepKey, base: &StepKey, tree: &RoleTree, (arch, epoch): (Arch, i64)) -> Result<StepKey> {
     let overlay = tree.overlay.without_bytes().digest()?;
-    let parts = (tools, base, overlay, &tree.removed, tree.disk_mib, CMDLINE, arch, epoch);
+    let parts = (tools, base, overlay, &tree.removed, tree.disk_mib, cmdline(tree), arch, epoch);
     Ok(StepKey::new("stock", VERSION, &parts))
 }
 
@@ -93,7 +98,7 @@ fn make(
             size: tree.disk_mib << 20,
             key: key.bytes(),
             epoch: epoch.unsigned_abs(),
-            cmdline: CMDLINE.to_owned(),
+            cmdline: cmdline(tree),
         };
         raw(&sandbox, base, &tree.overlay.without_bytes(), &tree.removed, &spec, &stock.raw)?;
         changes::skeleton(&sandbox, &stock.raw, &stock.skeleton)?;

@@ -4,7 +4,7 @@ use firstboot::schema;
 
 use crate::error::{Class, Explain, HostIo, Result};
 use crate::plan::Plan;
-use crate::role::{Components, Context, Role, overlay};
+use crate::role::{Components, Context, Role, overlay, settings};
 use crate::tree::{Content, Tree};
 
 /// Where firstboot is.
@@ -30,6 +30,8 @@ pub struct RoleTree {
     pub overlay: Tree,
     /// What of the base does not stay.
     pub removed: Vec<String>,
+    /// What the kernel is told besides, each after a space.
+    pub kernel: String,
 }
 
 /// firstboot would refuse the node table: the checks of the profile let something through.
@@ -64,7 +66,7 @@ fn tree(
     components: &Components,
     firstboot: &[u8],
 ) -> Result<RoleTree> {
-    let mut overlay = overlay(role, &context.of(role), components)?;
+    let mut overlay = overlay(role, &context.of(role)?, components)?;
     let table = table(&plan.cluster)?;
     let mut put = |path: &str, mode, bytes: Vec<u8>| overlay.file(path, mode, Content::Bytes(bytes), WHY);
     put(schema::CLUSTER_FILE, 0o644, table);
@@ -74,7 +76,9 @@ fn tree(
     // Empty, not "uninitialized": systemd makes one at boot without taking this for a first boot (machine-id(5)).
     put("etc/machine-id", 0o444, Vec::new());
     let removed = role.removals().into_iter().map(str::to_owned).collect();
-    Ok(RoleTree { role: role.name.clone(), disk_mib: role.disk_mib().unwrap_or(DISK_MIB), overlay, removed })
+    let kernel = settings::kernel(&role.settings(&plan.profile.settings)?);
+    let disk_mib = role.disk_mib().unwrap_or(DISK_MIB);
+    Ok(RoleTree { role: role.name.clone(), disk_mib, overlay, removed, kernel })
 }
 
 /// The node table as firstboot reads it, and it does.

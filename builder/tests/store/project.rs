@@ -34,7 +34,7 @@ ip = "192.168.122.10"
 const ROLE: &str = r#"
 description = "One file"
 architectures = ["amd64"]
-control-plane = true
+duties = ["kubelet", "etcd", "api-server", "controllers"]
 
 [install]
 "tool:tool" = "/usr/bin/tool"

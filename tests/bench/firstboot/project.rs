@@ -42,9 +42,9 @@ memory = "1GiB"
 /// What every node has and nothing more. A control plane, since a cluster must have one.
 const ROLE: &str = r#"
 description = "The base alone"
-extends = "base"
+parts = ["base"]
 architectures = ["amd64"]
-control-plane = true
+duties = ["kubelet", "etcd", "api-server", "controllers"]
 "#;
 
 /// cloud-init is spared what firstboot does not do: to look for other clouds, to make host keys, to grow the disk.

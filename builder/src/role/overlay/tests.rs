@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use firstboot::schema::Duty;
 use fs_err as fs;
 
 use super::{ComponentFile, Components, overlay};
-use crate::profile::Profile;
+use crate::profile::{Profile, Slots};
 use crate::role::{Context, Role};
 use crate::tree::{Content, Node, Tree};
 
@@ -18,6 +19,11 @@ const RELEASE: &str =
 
 const UNIT: &str = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target rescue.target\nRequiredBy=x.target\n";
 
+/// What fills the slot `runtime`.
+fn slots(runtime: &str) -> Slots {
+    Slots::from([("runtime".to_owned(), runtime.to_owned())])
+}
+
 /// A project with the recipes `low` and, over it, `high`.
 struct Recipes(tempfile::TempDir);
 
@@ -25,7 +31,7 @@ impl Recipes {
     fn new(low: &str, high: &str) -> Self {
         let recipes = Self(tempfile::tempdir().unwrap());
         recipes.write("low/image.toml", &format!("description = \"low\"\n{low}"));
-        recipes.write("high/image.toml", &format!("description = \"high\"\nextends = \"low\"\n{high}"));
+        recipes.write("high/image.toml", &format!("description = \"high\"\nparts = [\"low\"]\n{high}"));
         recipes
     }
 
@@ -38,11 +44,11 @@ impl Recipes {
     fn overlay(&self) -> Result<Tree, String> {
         let mut profile = Profile::parse(Path::new("x"), "x".to_owned(), PROFILE).unwrap();
         for node in &mut profile.cluster.nodes {
-            node.control_plane = node.role == "control-plane";
+            node.duties = [Duty::Kubelet, Duty::ApiServer].into();
         }
-        let role = Role::load(self.0.path(), "high", "low").unwrap();
+        let role = Role::load(self.0.path(), "high", &slots("low")).unwrap();
         let release = toml::from_str(RELEASE).unwrap();
-        let context = Context::new(&profile, &profile.cluster, &release, &[], &[]).of(&role);
+        let context = Context::new(&profile, &profile.cluster, &release, &[], &[]).of(&role).unwrap();
         let one = |name: &str| (name.to_owned(), Path::new("store").join(name).into());
         let mut files: BTreeMap<_, ComponentFile> = ["one", "two"].map(one).into();
         let of = Some("two".to_owned());
@@ -90,14 +96,17 @@ fn values_are_those_of_the_outermost_recipe_that_has_them() {
 #[test]
 fn the_recipe_of_the_runtime_is_the_profiles() {
     let recipes = Recipes::new("", "");
-    recipes.write("high/image.toml", "description = \"high\"\nextends = \"{runtime}\"\n");
+    recipes.write("high/image.toml", "description = \"high\"\nparts = [\"{runtime}\"]\n");
     let names = |runtime: &str| {
-        let role = Role::load(recipes.0.path(), "high", runtime).map_err(|error| error.to_string())?;
+        let role =
+            Role::load(recipes.0.path(), "high", &slots(runtime)).map_err(|error| error.to_string())?;
         Ok(role.layers.into_iter().map(|layer| layer.name).collect::<Vec<_>>())
     };
     assert_eq!(names("low"), Ok(vec!["low".to_owned(), "high".to_owned()]));
     let refused: Result<_, String> = names("high");
-    assert!(refused.unwrap_err().contains("`extends` leads back to `high`"));
+    assert!(refused.unwrap_err().contains("`parts` leads back to `high`"));
+    recipes.write("high/image.toml", "description = \"high\"\nparts = [\"{rumtime}\"]\n");
+    assert!(names("low").unwrap_err().contains("image.toml:1: `parts`: there is no slot `{rumtime}`"));
 }
 
 #[test]
@@ -110,17 +119,48 @@ fn a_program_of_several_names_is_there_once() {
 }
 
 #[test]
-fn what_extends_a_control_plane_is_one() {
-    for (low, high, expected) in
-        [("", "", false), ("control-plane = true\n", "", true), ("", "control-plane = true\n", true)]
-    {
-        let recipes = Recipes::new(low, high);
-        assert_eq!(
-            Role::load(recipes.0.path(), "high", "low").unwrap().is_control_plane(),
-            expected,
-            "{low}{high}"
-        );
-    }
+fn a_role_has_the_duties_of_its_parts_and_each_part_once() {
+    let recipes = Recipes::new("duties = [\"etcd\"]\n", "duties = [\"api-server\"]\n");
+    recipes
+        .write("beside/image.toml", "description = \"beside\"\nparts = [\"low\"]\nduties = [\"kubelet\"]\n");
+    recipes.write("top/image.toml", "description = \"top\"\nparts = [\"high\", \"beside\"]\n");
+    let role = Role::load(recipes.0.path(), "top", &slots("low")).unwrap();
+    let names: Vec<&str> = role.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["low", "high", "beside", "top"]);
+    assert_eq!(role.duties(), [Duty::Kubelet, Duty::Etcd, Duty::ApiServer].into());
+    assert!(!role.has(Duty::LoadBalancer));
+}
+
+/// What is wrong with the identities of a role.
+fn refused(low: &str, high: &str) -> String {
+    let recipes = Recipes::new(low, high);
+    let error = Role::load(recipes.0.path(), "high", &slots("low")).unwrap().check_identities().unwrap_err();
+    error.to_string().replace(&format!("{}/", recipes.0.path().display()), "")
+}
+
+#[test]
+fn identities_are_checked_as_a_whole() {
+    let client =
+        "[[certificate]]\nlabel = \"one\"\nuser = \"one\"\nusage = \"client\"\nfiles = \"/etc/one\"\n";
+    let kubeconfig = "[[kubeconfig]]\ncertificate = \"one\"\nfile = \"/etc/kubeconfig\"\n";
+    let recipes = Recipes::new(client, kubeconfig);
+    Role::load(recipes.0.path(), "high", &slots("low")).unwrap().check_identities().unwrap();
+    let server = client.replace("client", "server");
+    let secret = "[[secret]]\nname = \"ssh-key\"\nfile = \"/etc/one.key\"\n";
+    let wrong = [
+        refused("", kubeconfig),
+        refused(&server, kubeconfig),
+        refused(client, secret),
+        refused("", &secret.replace("/etc", "etc")),
+        refused("", &secret.replace("/etc", "/etc/..")),
+    ];
+    insta::assert_snapshot!(wrong.join("\n"), @"
+    images/high/image.toml:1: `kubeconfig.certificate` `one` is no client's certificate of the role `high`
+    images/high/image.toml:1: `kubeconfig.certificate` `one` is no client's certificate of the role `high`
+    images/high/image.toml:1: `secret.file` `/etc/one.key` is taken by `low`
+    images/high/image.toml:1: `secret.file` `etc/one.key` is no absolute path
+    images/high/image.toml:1: `secret.file` `/etc/../one.key` is no absolute path
+    ");
 }
 
 #[test]
@@ -214,7 +254,7 @@ fn what_no_component_has_is_named() {
 
 #[test]
 fn recipes_that_extend_each_other_are_refused() {
-    let recipes = Recipes::new("extends = \"high\"\n", "");
-    let error = Role::load(recipes.0.path(), "high", "low").unwrap_err().to_string();
-    assert!(error.ends_with("`extends` leads back to `high`"), "{error}");
+    let recipes = Recipes::new("parts = [\"high\"]\n", "");
+    let error = Role::load(recipes.0.path(), "high", &slots("low")).unwrap_err().to_string();
+    assert!(error.contains("`parts` leads back to `high`"), "{error}");
 }
