@@ -51,7 +51,7 @@ fn main() {
     rows.push(("unchanged", unchanged[RUNS / 2], None));
     let changed = "by hand, one file: one disk";
     bench.edit(
-        "images/control-plane/units/kube-controller-manager.service.j2",
+        "images/controllers/units/kube-controller-manager.service.j2",
         "RestartSec=2",
         "RestartSec=3",
     );

@@ -1,5 +1,5 @@
-//! `builder up --upgrade`: every node gets the image of the last build, one after the other, control planes first, with etcd's members before them. What a
-//! newer Kubernetes may run beside is checked before anything stops
+//! `builder up --upgrade`: every node gets the image of the last build, one after the other: etcd's members, the control planes,
+//! then all others. What a newer Kubernetes may run beside is checked before anything stops
 //! (<https://kubernetes.io/releases/version-skew-policy/>), and etcd's data is copied to this machine.
 
 use std::fmt;

@@ -6,7 +6,7 @@
 //! # Labels
 //! A key is a function of the cluster secret, its label and the label's generation (4 bytes, big endian, from 1):
 //! HKDF-SHA256 with salt `kiln/v1` and info = label ‖ generation. The labels are a part of the format, since another
-//! label is another key:
+//! label is another key. Those of the first, second and last two lines are of every cluster; the recipes ask for the others:
 //!
 //! | label | what it is |
 //! |---|---|
@@ -18,6 +18,7 @@
 //! | `service-accounts` | signs service account tokens |
 //! | `node/NAME` | a kubelet, as client and as server |
 //! | `etcd-server/NAME`, `etcd-peer/NAME` | an etcd member |
+//! | `load-balancer/NAME` | what a load balancer shows to the API servers |
 //! | `ssh/admin` | the administrator's SSH key |
 //! | `encryption/aescbc`, `encryption/secretbox` | 32-byte keys of the encryption at rest |
 //!
