@@ -50,11 +50,7 @@ fn main() {
     unchanged.sort();
     rows.push(("unchanged", unchanged[RUNS / 2], None));
     let changed = "by hand, one file: one disk";
-    bench.edit(
-        "images/controllers/units/kube-controller-manager.service.j2",
-        "RestartSec=2",
-        "RestartSec=3",
-    );
+    bench.edit("images/controllers/units/kube-controller-manager.service.j2", "RestartSec=2", "RestartSec=3");
     rows.push(("one value of one role: one image", bench.build(&folder.join("out")), Some(changed)));
     bench.edit(
         "profiles/1cp-2workers.toml",
