@@ -55,7 +55,7 @@ fn main() {
     bench.edit(
         "profiles/1cp-2workers.toml",
         "[network]",
-        "[options]\nssh-keys = [\"ssh-ed25519 AAAA x\"]\n[network]",
+        "[options]\nssh-keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f x\"]\n[network]",
     );
     rows.push(("one value of the profile: two images", bench.build(&folder.join("out")), Some(changed)));
     let (whole, change) = bench.by_hand();

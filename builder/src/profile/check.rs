@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::raw::{Node, Raw};
-use super::{Lines, Machine, Profile, Settings, addresses, api};
+use super::{Lines, Machine, Profile, Settings, addresses, api, grammar};
 use crate::endpoint::{is_host, is_label};
 use crate::error::InputError;
 use crate::input;
@@ -85,6 +85,16 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         label(&source, &format!("options.{slot}"), part)?;
     }
     addons(&source, options.addons.as_deref().unwrap_or_default())?;
+    for key in &options.ssh_keys {
+        if let Err(fact) = grammar::ssh_key(key.get_ref()) {
+            let message = format!("`options.ssh-keys`: {fact}");
+            return source.refuse(
+                key.span(),
+                message,
+                "each is a line of a .pub file, as ssh-keygen writes it",
+            );
+        }
+    }
     let mut lines = Lines {
         slots: options.by_slot().map(|(slot, part)| (slot.to_owned(), source.line(part.span()))).into(),
         services: source.line(services.span()),
@@ -148,15 +158,16 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         }
         let mac = node.mac.clone().unwrap_or_else(|| derived_mac(&cluster_name, node.name.get_ref()));
         seen.add(&source, &node, &mac, &pod_cidr)?;
+        machine(&source, &node)?;
         let name = node.name.into_inner();
         machines.insert(
             name.clone(),
             Machine {
-                cpus: node.cpus.unwrap_or(CPUS),
+                cpus: node.cpus.map_or(CPUS, Spanned::into_inner),
                 memory_mib: node.memory.map_or(MEMORY_MIB, |size| size.0),
                 disk_mib: node.disk.map(|size| size.0),
-                labels: node.labels,
-                taints: node.taints,
+                labels: node.labels.into_iter().map(|(key, value)| (key, value.into_inner())).collect(),
+                taints: node.taints.into_iter().map(Spanned::into_inner).collect(),
             },
         );
         resolved.push(schema::Node {
@@ -230,6 +241,41 @@ fn label(source: &Source<'_>, key: &str, value: &Spanned<String>) -> Result<(), 
         message,
         "lower-case letters, digits and hyphens, 63 at most, a letter or digit at each end",
     )
+}
+
+/// What a machine and its Node object can be like.
+fn machine(source: &Source<'_>, node: &Node) -> Result<(), InputError> {
+    if let Some(cpus) = node.cpus.as_ref().filter(|cpus| *cpus.get_ref() == 0) {
+        return source.refuse(cpus.span(), "`cpus` is 0".to_owned(), "a machine has at least one");
+    }
+    for (key, value) in &node.labels {
+        if let Err(fact) = grammar::key(key).and_then(|()| grammar::value(value.get_ref())) {
+            let message = format!("`labels`: `{}`: {fact}", key.escape_default());
+            return source.refuse(
+                value.span(),
+                message,
+                "write it like `{ \"example.org/disk\" = \"ssd\" }`",
+            );
+        }
+    }
+    let mut taints: Vec<grammar::Taint<'_>> = Vec::new();
+    for text in &node.taints {
+        let fact = match grammar::taint(text.get_ref()) {
+            Ok(taint)
+                if taints.iter().any(|other| (other.key, other.effect) == (taint.key, taint.effect)) =>
+            {
+                "its key and effect are there already".to_owned()
+            }
+            Ok(taint) => {
+                taints.push(taint);
+                continue;
+            }
+            Err(fact) => fact,
+        };
+        let message = format!("`taints`: `{}`: {fact}", text.get_ref().escape_default());
+        return source.refuse(text.span(), message, "write it like `dedicated=database:NoSchedule`");
+    }
+    Ok(())
 }
 
 /// Which addons there are, and what each needs of the release, `plan` knows.

@@ -6,6 +6,7 @@
 mod addresses;
 mod api;
 mod check;
+mod grammar;
 mod raw;
 mod size;
 
@@ -127,7 +128,7 @@ pub struct Options {
     /// The recipe of the container runtime, which stands for `{runtime}` in recipes.
     pub runtime: Spanned<String>,
     /// Public keys that may log in as root over SSH.
-    pub ssh_keys: Vec<String>,
+    pub ssh_keys: Vec<Spanned<String>>,
 }
 
 impl Default for Options {

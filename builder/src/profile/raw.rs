@@ -67,13 +67,13 @@ pub(super) struct Node {
     pub(super) ip: Option<Spanned<Ipv4Addr>>,
     pub(super) pod_cidr: Option<Spanned<Ipv4Net>>,
     pub(super) mac: Option<Spanned<Mac>>,
-    pub(super) cpus: Option<u32>,
+    pub(super) cpus: Option<Spanned<u32>>,
     pub(super) memory: Option<MiB>,
     pub(super) disk: Option<MiB>,
     #[serde(default)]
-    pub(super) labels: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
-    pub(super) taints: Vec<String>,
+    pub(super) taints: Vec<Spanned<String>>,
 }
 
 fn domain() -> Spanned<String> {
