@@ -192,13 +192,12 @@ impl Plan {
             role.lay_addons(&addons);
             role.check_identities()?;
         }
-        settings::check(&profile, &roles)?;
+        settings::resolve(&profile, &mut roles)?;
         check_packages(&lock, &roles, request.arch)?;
         check_roles(&roles, &lock, (&name, &release), request.arch)?;
         let mut cluster = schema::Cluster { release: name, ..profile.cluster.clone() };
         for node in &mut cluster.nodes {
-            let own = roles.iter().find(|role| role.name == node.role);
-            node.duties = own.map(Role::duties).unwrap_or_default();
+            node.duties = Role::of(&roles, node).map(Role::duties).unwrap_or_default();
         }
         check_duties(&profile, &cluster)?;
         pki::check(&cluster, certificates(&cluster, &roles))?;
@@ -225,7 +224,7 @@ impl Plan {
     /// The role of a node.
     #[must_use]
     pub fn role_of(&self, node: &schema::Node) -> Option<&Role> {
-        self.roles.iter().find(|role| role.name == node.role)
+        Role::of(&self.roles, node)
     }
 
     /// The certificates that the nodes' recipes ask for.
@@ -263,7 +262,7 @@ fn certificates<'a>(
     roles: &'a [Role],
 ) -> impl Iterator<Item = (&'a schema::Node, &'a Certificate)> {
     cluster.nodes.iter().flat_map(|node| {
-        let own = roles.iter().filter(|role| role.name == node.role);
+        let own = Role::of(roles, node).into_iter();
         own.flat_map(Role::certificates).map(move |certificate| (node, certificate))
     })
 }
@@ -287,16 +286,12 @@ pub(crate) fn unknown_release(lock: &Lock, name: String, profile: Option<&Profil
 
 /// The packages that images need: not every lock has those for another architecture than this machine's.
 fn check_packages(lock: &Lock, roles: &[Role], images: Arch) -> Result<(), PlanError> {
-    let mut wanted: BTreeSet<(String, Arch)> = BTreeSet::new();
     for role in roles {
-        for root in role.package_roots() {
-            if !lock.root.contains_key(&root) {
-                return Err(PlanError::NoRoot { root, role: role.name.clone() });
-            }
-            wanted.insert((root, images));
+        if let Some(root) = role.package_roots().into_iter().find(|root| !lock.root.contains_key(root)) {
+            return Err(PlanError::NoRoot { root, role: role.name.clone() });
         }
     }
-    wanted.extend(roots(images).into_iter().map(|(root, arch)| (root.to_owned(), arch)));
+    let wanted = roots(roles, images);
     let missing = wanted.into_iter().find(|(root, arch)| lock.packages(root, *arch).next().is_none());
     match missing.filter(|_| images != Arch::HOST) {
         Some((root, arch)) => Err(PlanError::NoPackages { root, arch, images }),

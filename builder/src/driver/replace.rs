@@ -26,7 +26,7 @@ const DATA: &str = "/var/lib/kiln-data";
 /// A node that is being replaced.
 pub(super) struct Replacement<'a> {
     node: &'a NodeJson,
-    /// The control plane that looks after its pods, when one runs.
+    /// The control plane that looks after its pods, when one runs and it may have any.
     control: Option<ControlPlane<'a>>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Replacement<'a> {
         }
         let request = DownRequest { results, node: Some(name), grace: GRACE, delete: Delete::AllButData };
         down(&request, progress)?;
-        Ok(Self { node, control })
+        Ok(Self { node, control: control.filter(|_| node.has(Duty::Kubelet)) })
     }
 
     /// Lets pods onto the node again, once it is Ready.
@@ -80,9 +80,7 @@ impl<'a> Replacement<'a> {
     /// # Errors
     /// [`DriverError::Control`].
     pub(super) fn finish(&self) -> Result<(), DriverError> {
-        let Some(control) = self.control.as_ref().filter(|_| self.node.has(Duty::Kubelet)) else {
-            return Ok(());
-        };
+        let Some(control) = &self.control else { return Ok(()) };
         control.kubectl(&format!("uncordon {}", self.node.name)).map(drop)
     }
 }

@@ -81,7 +81,6 @@ fn asks(wait: Wait, nodes: &[&NodeJson]) -> bool {
 /// A node that is waited for.
 struct Waiting<'a> {
     node: &'a NodeJson,
-    name: &'a str,
     console: Console,
     task: Task<'a>,
     /// What was last said about it.
@@ -92,7 +91,6 @@ impl<'a> Waiting<'a> {
     fn new(node: &'a NodeJson, folders: &Folders, wait: Wait, progress: &'a Progress) -> Self {
         Self {
             node,
-            name: &node.name,
             console: Console::of(&folders.node(&node.name)),
             task: progress.task(&format!("{}: up to {}", node.name, wait.name())),
             said: String::new(),
@@ -116,16 +114,14 @@ pub(super) fn wait<'a>(
     let wanted = request.wait.name();
     let since = Stopwatch::start();
     let machines = machines::of(folders, &State::load(&folders.run)?);
-    let mut asker = match asks(request.wait, nodes) {
-        true => Some(Asker::new(cluster, folders, &*machines, started)?),
-        false => None,
-    };
+    let asker = || Asker::new(cluster, folders, &*machines, started);
+    let mut asker = asks(request.wait, nodes).then(asker).transpose()?;
     let begin = |node: &&'a NodeJson| Waiting::new(node, folders, request.wait, progress);
     let mut waiting: Vec<Waiting<'_>> = nodes.iter().map(begin).collect();
     let all = poll::until(request.timeout, machines.pause(), || {
         let again = rescue.map_or_else(|| Ok(BTreeSet::new()), Rescue::look)?;
         if !again.is_empty() {
-            waiting.retain(|node| !again.contains(node.name));
+            waiting.retain(|node| !again.contains(&node.node.name));
             waiting.extend(nodes.iter().filter(|node| again.contains(&node.name)).map(begin));
             asker.iter_mut().for_each(|asker| asker.begin_anew(&again));
         }
@@ -136,9 +132,9 @@ pub(super) fn wait<'a>(
         }
         let mut left = Vec::new();
         for mut node in waiting.drain(..) {
-            let running = running.contains(node.name);
+            let running = running.contains(&node.node.name);
             let seen = look(&*machines, &mut node.console, running)?;
-            let ready = asker.as_ref().and_then(|asker| asker.known.get(node.name));
+            let ready = asker.as_ref().and_then(|asker| asker.known.get(&node.node.name));
             let now = state(&seen, ready);
             if now != node.said {
                 node.task.say(&format!("{} at {:.0} s", now, since.elapsed().as_secs_f64()));
@@ -148,14 +144,14 @@ pub(super) fn wait<'a>(
                 node.task.finish();
                 continue;
             }
-            refuse(folders, node.name, &seen, running, wanted)?;
+            refuse(folders, &node.node.name, &seen, running, wanted)?;
             left.push(node);
         }
         waiting = left;
         Ok::<_, DriverError>(waiting.is_empty().then_some(()))
     })?;
     if let (None, Some(node)) = (all, waiting.first()) {
-        return Err(late(request, folders, node.name, &node.said)?);
+        return Err(late(request, folders, &node.node.name, &node.said)?);
     }
     let left = request.timeout.saturating_sub(since.elapsed());
     asker.map_or(Ok(()), |asker| wait_for_pods(request, folders, &asker, left, rescue, progress))

@@ -15,24 +15,22 @@ use crate::mirror::Mirrors;
 use crate::oci::Wanted;
 use crate::role::Role;
 
-/// The package roots that every build of images for an architecture uses, with that of their packages; those of the roles
-/// come to them.
-pub(super) fn roots(arch: Arch) -> Vec<(&'static str, Arch)> {
-    let mut roots = vec![(TOOLS, Arch::HOST)];
-    if arch != Arch::HOST {
-        roots.extend([(EMULATOR, Arch::HOST), (GRUB, arch)]);
-    }
-    roots
+/// The package roots that a build of images of some roles for an architecture uses, with that of their packages.
+pub(super) fn roots(roles: &[Role], arch: Arch) -> BTreeSet<(String, Arch)> {
+    let bases = roles.iter().flat_map(Role::package_roots).map(|root| (root, arch));
+    let tools = [(TOOLS, Arch::HOST)];
+    let foreign = [(EMULATOR, Arch::HOST), (GRUB, arch)].into_iter().filter(|_| arch != Arch::HOST);
+    bases.chain(tools.into_iter().chain(foreign).map(|(root, arch)| (root.to_owned(), arch))).collect()
 }
 
 impl Plan {
     /// Every file that the build reads from outside.
     #[must_use]
     pub fn items(&self, mirrors: &Mirrors) -> Vec<Item> {
-        let mut roots: BTreeSet<(&str, Arch)> = roots(self.arch).into_iter().collect();
+        let of_images = roots(&self.roles, self.arch);
+        let mut roots: BTreeSet<(&str, Arch)> =
+            of_images.iter().map(|(root, arch)| (root.as_str(), *arch)).collect();
         let mut items = Vec::new();
-        let bases: BTreeSet<String> = self.roles.iter().flat_map(Role::package_roots).collect();
-        roots.extend(bases.iter().map(|root| (root.as_str(), self.arch)));
         roots.extend(self.container_images().filter_map(|(_, image)| Some((image.root()?, self.arch))));
         let used = self.used_components();
         let builds = used.values().filter_map(|component| match component {

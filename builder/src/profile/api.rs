@@ -28,13 +28,10 @@ pub(super) fn resolve(
     cidr: Option<Ipv4Net>,
 ) -> Result<Api, InputError> {
     let mut names = Vec::new();
-    let virtual_address = raw.virtual_address.map(|address| match cidr {
-        Some(cidr) => {
-            inside(source, "cluster.api.virtual-address", &address, cidr).map(|()| address.into_inner())
-        }
-        None => Ok(address.into_inner()),
-    });
-    let virtual_address = virtual_address.transpose()?;
+    if let (Some(address), Some(cidr)) = (&raw.virtual_address, cidr) {
+        inside(source, "cluster.api.virtual-address", address, cidr)?;
+    }
+    let virtual_address = raw.virtual_address.map(Spanned::into_inner);
     names.extend(virtual_address.map(|address| address.to_string()));
     let has_endpoint = raw.endpoint.is_some();
     let endpoint = match raw.endpoint {

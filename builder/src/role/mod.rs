@@ -14,7 +14,7 @@ pub mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use firstboot::schema::Duty;
+use firstboot::schema::{Duty, Node};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +130,8 @@ pub struct Role {
     pub name: String,
     /// The recipes.
     pub layers: Vec<Layer>,
+    /// Settings of its programs, once [`settings::resolve`] has given it the profile's. A program without any has an empty table.
+    pub settings: Settings,
 }
 
 /// One recipe.
@@ -153,7 +155,13 @@ impl Role {
     pub fn load(project: &Path, name: &str, slots: &Slots) -> Result<Self, InputError> {
         let mut layers = Vec::new();
         lay(project, name, slots, &mut Vec::new(), &mut layers)?;
-        Ok(Self { name: name.to_owned(), layers })
+        Ok(Self { name: name.to_owned(), layers, settings: Settings::new() })
+    }
+
+    /// The role of a node, of some roles.
+    #[must_use]
+    pub fn of<'a>(roles: &'a [Self], node: &Node) -> Option<&'a Self> {
+        roles.iter().find(|role| role.name == node.role)
     }
 
     /// Lays a part over it.

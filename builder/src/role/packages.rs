@@ -22,7 +22,13 @@ pub(super) fn root(recipe: &str) -> String {
 /// Whether a root of the lock follows from a recipe.
 #[must_use]
 pub fn is_of_recipe(root: &str) -> bool {
-    root == BASE || root.starts_with(PREFIX)
+    root == BASE || of_part(root).is_some()
+}
+
+/// The recipe that a root of the lock is of; none for `base` and for roots that are of none.
+#[must_use]
+pub fn of_part(root: &str) -> Option<&str> {
+    root.strip_prefix(PREFIX)
 }
 
 /// What the recipes of a project ask for, by the root of the lock. `base` is among them, whatever it asks for.

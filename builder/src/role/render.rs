@@ -33,6 +33,8 @@ pub struct Context {
     options: Options,
     /// What the role's nodes do for the cluster.
     duties: BTreeSet<Duty>,
+    /// Where the role's nodes find etcd: at the member beside them, else at every member.
+    etcd_endpoints: Vec<String>,
     /// Of the programs in the role's images.
     settings: Settings,
     /// Of the role's recipes.
@@ -96,8 +98,7 @@ impl Context {
         addons: &[Addon],
     ) -> Self {
         let values = |node: &firstboot::schema::Node| {
-            let role = roles.iter().find(|role| role.name == node.role);
-            node_values(cluster, node, profile.machines.get(&node.name), role)
+            node_values(cluster, node, profile.machines.get(&node.name), Role::of(roles, node))
         };
         let nodes: Vec<_> = cluster.nodes.iter().map(values).collect();
         let members = DUTIES.map(|duty| {
@@ -136,22 +137,30 @@ impl Context {
             addons: addons.iter().map(|addon| addon.name.clone()).collect(),
             options: profile.options.clone(),
             duties: BTreeSet::new(),
-            settings: profile.settings.clone(),
+            etcd_endpoints: Vec::new(),
+            settings: Settings::new(),
             values: BTreeMap::new(),
         }
     }
 
     /// The same values for one role: its recipes' own, and of the release's container images those that it installs.
-    ///
-    /// # Errors
-    /// [`InputError`] when a recipe sets what its programs do not take.
-    pub fn of(&self, role: &Role) -> Result<Self, InputError> {
+    #[must_use]
+    pub fn of(&self, role: &Role) -> Self {
         let mut values = self.clone();
         values.release.images.retain(|name, _| role.has_image(name));
         values.duties = role.duties();
-        values.settings = role.settings(&self.settings)?;
+        values.settings = role.settings.clone();
         values.values = role.values();
-        Ok(values)
+        values.etcd_endpoints = values.etcd_endpoints();
+        values
+    }
+
+    fn etcd_endpoints(&self) -> Vec<String> {
+        if self.duties.contains(&Duty::Etcd) {
+            return vec!["https://127.0.0.1:2379".to_owned()];
+        }
+        let members = self.members.get(&Duty::Etcd).into_iter().flatten();
+        members.map(|member| format!("https://{}:2379", member.fqdn)).collect()
     }
 
     /// Renders the template at `path`; `text` is its content.

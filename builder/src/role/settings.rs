@@ -44,17 +44,13 @@ impl Role {
         Ok(names)
     }
 
-    /// The settings of its programs: those of its recipes, over them the profile's. A program without any has an empty table.
-    ///
-    /// # Errors
-    /// [`InputError`] with the recipe and the key when a recipe sets what its programs do not take.
-    pub fn settings(&self, profile: &Settings) -> Result<Settings, InputError> {
-        let names = self.names()?;
+    /// The settings of its programs: those of its recipes, over them the profile's.
+    fn resolved(&self, names: &Names, profile: &Settings) -> Result<Settings, InputError> {
         let mut settings: Settings = names.keys().map(|program| (program.clone(), BTreeMap::new())).collect();
         for layer in &self.layers {
             for (program, table) in &layer.image.settings {
                 for (name, value) in table {
-                    if let Some((message, hint)) = wrong(&names, program, name, value) {
+                    if let Some((message, hint)) = wrong(names, program, name, value) {
                         return Err(InputError::Wrong { path: layer.path.clone(), line: 1, message, hint });
                     }
                     settings.entry(program.clone()).or_default().insert(name.clone(), value.clone());
@@ -70,14 +66,16 @@ impl Role {
     }
 }
 
-/// Refuses settings of a profile that no program of its roles takes.
+/// Gives each of a profile's roles the settings of its programs.
 ///
 /// # Errors
-/// [`InputError`] with the profile's line and the key.
-pub fn check(profile: &Profile, roles: &[Role]) -> Result<(), InputError> {
+/// [`InputError`] with file and key when a recipe sets what its role's programs do not take, or the profile what no role's do.
+pub fn resolve(profile: &Profile, roles: &mut [Role]) -> Result<(), InputError> {
     let mut names = Names::new();
     for role in roles {
-        names.extend(role.names()?);
+        let own = role.names()?;
+        role.settings = role.resolved(&own, &profile.settings)?;
+        names.extend(own);
     }
     for (program, table) in &profile.settings {
         for (name, value) in table {

@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::repro::sha256_hex;
 use crate::role::Role;
-use crate::role::packages::BASE;
+use crate::role::packages::{self, BASE};
 use crate::sandbox::Sandbox;
 use crate::store::{StepKey, Store};
 
@@ -107,15 +107,15 @@ pub fn all(plan: &Plan, store: &Store, tools: &Tools, progress: &Progress) -> Re
 pub fn make(
     project: &Path,
     store: &Store,
-    packages: &Packages<'_>,
+    wanted: &Packages<'_>,
     tools: &Tools,
     progress: &Progress,
 ) -> Result<Base> {
-    let key = packages.key(project, &tools.key)?;
-    let (suite, request) = (packages.suite(), packages.request());
-    let &Packages { lock, arch, ref roots } = packages;
+    let key = wanted.key(project, &tools.key)?;
+    let (suite, request) = (wanted.suite(), wanted.request());
+    let &Packages { lock, arch, ref roots } = wanted;
     let folder = store.step(&key, |folder| {
-        let with: Vec<&str> = roots.iter().filter_map(|root| root.strip_prefix("base-")).collect();
+        let with: Vec<&str> = roots.iter().filter_map(|root| packages::of_part(root)).collect();
         let with =
             if with.is_empty() { String::new() } else { format!(" with packages of {}", with.join(", ")) };
         let task = progress.task(&format!("installing the base root file system{with}"));

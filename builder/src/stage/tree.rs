@@ -66,7 +66,7 @@ fn tree(
     components: &Components,
     firstboot: &[u8],
 ) -> Result<RoleTree> {
-    let mut overlay = overlay(role, &context.of(role)?, components)?;
+    let mut overlay = overlay(role, &context.of(role), components)?;
     let table = table(&plan.cluster)?;
     let mut put = |path: &str, mode, bytes: Vec<u8>| overlay.file(path, mode, Content::Bytes(bytes), WHY);
     put(schema::CLUSTER_FILE, 0o644, table);
@@ -76,7 +76,7 @@ fn tree(
     // Empty, not "uninitialized": systemd makes one at boot without taking this for a first boot (machine-id(5)).
     put("etc/machine-id", 0o444, Vec::new());
     let removed = role.removals().into_iter().map(str::to_owned).collect();
-    let kernel = settings::kernel(&role.settings(&plan.profile.settings)?);
+    let kernel = settings::kernel(&role.settings);
     let disk_mib = role.disk_mib().unwrap_or(DISK_MIB);
     Ok(RoleTree { role: role.name.clone(), disk_mib, overlay, removed, kernel })
 }

@@ -48,7 +48,7 @@ impl Recipes {
         }
         let role = Role::load(self.0.path(), "high", &slots("low")).unwrap();
         let release = toml::from_str(RELEASE).unwrap();
-        let context = Context::new(&profile, &profile.cluster, &release, &[], &[]).of(&role).unwrap();
+        let context = Context::new(&profile, &profile.cluster, &release, &[], &[]).of(&role);
         let one = |name: &str| (name.to_owned(), Path::new("store").join(name).into());
         let mut files: BTreeMap<_, ComponentFile> = ["one", "two"].map(one).into();
         let of = Some("two".to_owned());
