@@ -1,0 +1,253 @@
+//! Imports point down: the modules of each crate are a graph without a circle, in which a room imports only from the rooms below it.
+//!
+//! A module is a file. What a folder's own file passes on (`pub use`) counts as imported from the file that defines it. Tests do not
+//! count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{Item, UseTree, Visibility};
+use walkdir::WalkDir;
+
+/// A module's place in its crate: `["driver", "qemu"]`.
+type Name = Vec<String>;
+
+/// What a file says.
+#[derive(Default)]
+struct Module {
+    /// What its own names stand for, and whether others may use them.
+    names: BTreeMap<String, (Name, bool)>,
+    /// The paths that its code has, as written.
+    paths: BTreeSet<Name>,
+}
+
+struct Crate {
+    modules: BTreeMap<Name, Module>,
+}
+
+impl Crate {
+    fn read(folder: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("src");
+        let files = WalkDir::new(&root).into_iter().map(|entry| entry.unwrap().into_path());
+        let files = files.filter(|path| path.extension().is_some_and(|it| it == "rs"));
+        let modules = files.filter_map(|path| Some((name_of(path.strip_prefix(&root).unwrap())?, path)));
+        let modules = modules.map(|(name, path)| {
+            let module = module(&name, &path);
+            (name, module)
+        });
+        Self { modules: modules.collect() }
+    }
+
+    /// The module that defines what a path, from the crate's root on, names; none for a module itself, and for what is no path here.
+    fn owner(&self, path: &[String]) -> Option<&Name> {
+        let length = (0..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length]))?;
+        let (name, module) = self.modules.get_key_value(&path[..length])?;
+        let item = path.get(length)?;
+        match module.names.get(item) {
+            Some((target, true)) if target.first().is_some_and(|first| first == "crate") => {
+                self.owner(&[&target[1..], &path[length + 1..]].concat())
+            }
+            _ => Some(name),
+        }
+    }
+
+    /// What each module imports, and one of the names that it imports.
+    fn imports(&self) -> BTreeMap<&Name, BTreeMap<&Name, String>> {
+        let of_module = |(name, module): (_, &Module)| {
+            let imported = module.paths.iter().filter_map(|path| {
+                let path = absolute(name, &self.modules, module, path)?;
+                Some((self.owner(&path)?, path.join("::")))
+            });
+            (name, imported.filter(|(owner, _)| *owner != name).collect())
+        };
+        self.modules.iter().map(|it| of_module(it)).collect()
+    }
+}
+
+/// A path from the crate's root on; none if it leads out of the crate.
+fn absolute(
+    name: &Name,
+    modules: &BTreeMap<Name, Module>,
+    module: &Module,
+    path: &[String],
+) -> Option<Name> {
+    let first = path.first()?.as_str();
+    let rest = &path[1..];
+    match first {
+        "crate" => Some(rest.to_vec()),
+        "self" => Some([name, rest].concat()),
+        "super" => {
+            let up = path.iter().take_while(|part| *part == "super").count();
+            Some([&name[..name.len().checked_sub(up)?], &path[up..]].concat())
+        }
+        _ => match module.names.get(first) {
+            Some((target, _)) if target[0] == "crate" => Some([&target[1..], rest].concat()),
+            Some(_) => None,
+            None => modules
+                .contains_key(&[name.as_slice(), &path[..1]].concat())
+                .then(|| [name, path].concat()),
+        },
+    }
+}
+
+/// The name of a file's module; none for a file of tests.
+fn name_of(file: &Path) -> Option<Name> {
+    let mut name: Name =
+        file.with_extension("").iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+    if name.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
+        name.pop();
+    }
+    (!name.iter().any(|part| part == "tests")).then_some(name)
+}
+
+fn module(name: &Name, file: &PathBuf) -> Module {
+    let text = fs::read_to_string(file).unwrap();
+    let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let mut module = Module::default();
+    for item in parsed.items.iter().filter(|item| !is_test(item)) {
+        match item {
+            Item::Use(it) => {
+                let mut names = Vec::new();
+                flatten(&it.tree, &mut Vec::new(), &mut names);
+                for (own, path) in names {
+                    let path = match path[0].as_str() {
+                        "super" | "self" | "crate" => {
+                            let absolute = absolute(name, &BTreeMap::new(), &module, &path).unwrap();
+                            [vec!["crate".to_owned()], absolute].concat()
+                        }
+                        // A child, or another crate: told apart where all the modules are known.
+                        _ if name_is_child(file, &path[0]) => {
+                            [vec!["crate".to_owned()], name.clone(), path].concat()
+                        }
+                        _ => path,
+                    };
+                    if path[0] == "crate" {
+                        module.paths.insert(path.clone());
+                    }
+                    module.names.insert(own, (path, !matches!(it.vis, Visibility::Inherited)));
+                }
+            }
+            item => paths(item.to_token_stream(), &mut module.paths),
+        }
+    }
+    module
+}
+
+/// Whether a file or folder of that name is a module below a file.
+fn name_is_child(file: &Path, child: &str) -> bool {
+    let stem = file.file_stem().unwrap();
+    let folder = if ["mod", "lib", "main"].iter().any(|it| stem == *it) {
+        file.parent().unwrap().to_owned()
+    } else {
+        file.with_extension("")
+    };
+    folder.join(format!("{child}.rs")).exists() || folder.join(child).join("mod.rs").exists()
+}
+
+fn is_test(item: &Item) -> bool {
+    let attributes = match item {
+        Item::Mod(it) => &it.attrs,
+        Item::Fn(it) => &it.attrs,
+        Item::Impl(it) => &it.attrs,
+        Item::Use(it) => &it.attrs,
+        Item::Const(it) => &it.attrs,
+        _ => return false,
+    };
+    attributes.iter().any(|it| it.to_token_stream().to_string().replace(' ', "") == "#[cfg(test)]")
+}
+
+/// The names that a `use` brings, with their paths.
+fn flatten(tree: &UseTree, path: &mut Name, names: &mut Vec<(String, Name)>) {
+    match tree {
+        UseTree::Path(it) => {
+            path.push(it.ident.to_string());
+            flatten(&it.tree, path, names);
+            path.pop();
+        }
+        UseTree::Name(it) if it.ident == "self" => names.push((path.last().unwrap().clone(), path.clone())),
+        UseTree::Name(it) => {
+            names.push((it.ident.to_string(), [path.as_slice(), &[it.ident.to_string()]].concat()))
+        }
+        UseTree::Rename(it) => {
+            names.push((it.rename.to_string(), [path.as_slice(), &[it.ident.to_string()]].concat()))
+        }
+        UseTree::Group(it) => it.items.iter().for_each(|it| flatten(it, path, names)),
+        UseTree::Glob(_) => panic!("a glob import below {path:?}"),
+    }
+}
+
+/// Every `a::b::c` of some code, macros' arguments too.
+fn paths(code: TokenStream, found: &mut BTreeSet<Name>) {
+    let mut path = Name::new();
+    let mut colons = 0;
+    for token in code {
+        match &token {
+            TokenTree::Punct(it) if it.as_char() == ':' => {
+                colons += 1;
+                continue;
+            }
+            TokenTree::Ident(it) if colons == 2 && !path.is_empty() => path.push(it.to_string()),
+            other => {
+                if path.len() > 1 {
+                    found.insert(std::mem::take(&mut path));
+                }
+                path.clear();
+                match other {
+                    TokenTree::Ident(it) => path.push(it.to_string()),
+                    TokenTree::Group(it) => paths(it.stream(), found),
+                    _ => {}
+                }
+            }
+        }
+        colons = 0;
+    }
+    if path.len() > 1 {
+        found.insert(path);
+    }
+}
+
+/// The sets of modules that reach each other.
+fn circles<'a>(imports: &BTreeMap<&'a Name, BTreeMap<&'a Name, String>>) -> Vec<BTreeSet<&'a Name>> {
+    let reach = |from: &'a Name| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(name) = next.pop() {
+            next.extend(imports[name].keys().filter(|name| seen.insert(**name)));
+        }
+        seen
+    };
+    let reached: BTreeMap<&Name, BTreeSet<&Name>> =
+        imports.keys().map(|name| (*name, reach(name))).collect();
+    let circle = |name: &&'a Name| -> BTreeSet<&'a Name> {
+        reached[*name].iter().filter(|other| reached[*other].contains(*name)).copied().collect()
+    };
+    let circles: BTreeSet<BTreeSet<&Name>> = reached.keys().map(circle).filter(|it| !it.is_empty()).collect();
+    circles.into_iter().collect()
+}
+
+fn expect_no_circle(folder: &str) {
+    let modules = Crate::read(folder);
+    let imports = modules.imports();
+    let mut told = String::new();
+    for circle in circles(&imports) {
+        told += &format!("a circle of {} modules:\n", circle.len());
+        for name in &circle {
+            for (other, path) in imports[name].iter().filter(|(other, _)| circle.contains(*other)) {
+                told += &format!("  {} imports {path}, of {}\n", name.join("::"), other.join("::"));
+            }
+        }
+    }
+    assert!(told.is_empty(), "{folder}:\n{told}");
+}
+
+#[test]
+fn no_module_of_builder_imports_from_above() {
+    expect_no_circle("builder");
+}
+
+#[test]
+fn no_module_of_firstboot_imports_from_above() {
+    expect_no_circle("firstboot");
+}
