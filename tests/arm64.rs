@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use builder::report::cluster::ClusterJson;
+use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 use support::{bare, builder, debugfs, fresh, project, raw, run, secret, text, tools};
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use builder::disk;
-use builder::report::cluster::{ClusterJson, NodeJson};
+use builder::results::cluster::{ClusterJson, NodeJson};
 use builder::sandbox::Sandbox;
 use fs_err as fs;
 use support::{End, PROFILE, build, builder, debugfs, fresh, run, secret, text, tools};

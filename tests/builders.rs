@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use builder::lock::Lock;
-use builder::report::cluster::ClusterJson;
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
+use builder::lockfile::Lock;
+use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};

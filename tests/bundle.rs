@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use builder::report::cluster::ClusterJson;
+use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 use nix::unistd::Uid;
 use support::{PROFILE, build, builder, fresh, run, secret, text};

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
 use shell::{MESSAGE, REFERENCE, Shell};

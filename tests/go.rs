@@ -83,10 +83,11 @@ impl Project {
         }
         zip.finish().unwrap();
         let sum = |files: &[(String, &String)]| {
-            let lines =
-                files.iter().map(|(name, text)| format!("{}  {name}\n", builder::repro::sha256_hex(text)));
-            let digest = hex::decode(builder::repro::sha256_hex(lines.collect::<String>())).unwrap();
-            builder::lock::format::ModuleSum::of(&digest.try_into().unwrap())
+            let lines = files
+                .iter()
+                .map(|(name, text)| format!("{}  {name}\n", builder::ground::repro::sha256_hex(text)));
+            let digest = hex::decode(builder::ground::repro::sha256_hex(lines.collect::<String>())).unwrap();
+            builder::lockfile::format::ModuleSum::of(&digest.try_into().unwrap())
         };
         let prefix = format!("{MODULE}@v1.2.0");
         let content = sum(&[(format!("{prefix}/go.mod"), &go_mod), (format!("{prefix}/greet.go"), &code)]);

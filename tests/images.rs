@@ -10,8 +10,8 @@ use std::process::Command;
 
 use builder::disk;
 use builder::disk::changes::Changes;
-use builder::lock::Lock;
-use builder::report::cluster::ClusterJson;
+use builder::lockfile::Lock;
+use builder::results::cluster::ClusterJson;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
 use support::{PROFILE, build, builder, debugfs, fresh, program, project, raw, secret, text, tools};

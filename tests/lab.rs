@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use builder::disk;
 use builder::profile::Profile;
-use builder::report::cluster::ClusterJson;
+use builder::results::cluster::ClusterJson;
 use firstboot::schema::Duty;
 use fs_err as fs;
 use serde_json::Value;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
 use fs_err as fs;
 use support::{BUILDER, PROFILE, fresh, project, secret, text};
 

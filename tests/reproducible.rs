@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use builder::report::cluster::ClusterJson;
+use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 use nix::unistd::{Uid, User};
 use support::{BUILDER, PROFILE, build, builder, fresh, long, project, run, secret, text};

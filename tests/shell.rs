@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use builder::deb;
-use builder::lock::Lock;
-use builder::lock::format::Arch;
+use builder::ground::arch::Arch;
+use builder::lockfile::Lock;
 use fs_err as fs;
 use tar::{Builder, Header};
 

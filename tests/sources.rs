@@ -11,7 +11,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use builder::plan::QEMU;
+use builder::deb::roots::QEMU;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
 use support::{PROFILE, build, debugfs, fresh, raw, root, run, text, tools};

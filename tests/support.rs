@@ -6,14 +6,15 @@
 
 use std::path::{Path, PathBuf};
 
+use builder::deb::roots;
+use builder::deb::roots::TOOLS;
 use builder::disk;
-use builder::lock::Lock;
-use builder::lock::format::Arch;
+use builder::ground::arch::Arch;
+use builder::ground::progress::Progress;
+use builder::lockfile::Lock;
 use builder::mirror::Mirrors;
-use builder::plan::{TOOLS, root_items};
-use builder::progress::Progress;
+use builder::plan::inputs::root_items;
 use builder::sandbox::{LAUNCHER, Sandbox};
-use builder::stage::roots;
 use builder::store::Store;
 use fs_err as fs;
 

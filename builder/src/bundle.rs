@@ -5,6 +5,7 @@
 //! `secrets/` and `out/`: only what is named here goes in. Of the store's steps only source builds go along: the lock
 //! pins their bytes, and they are what is slow to make again.
 
+mod error;
 mod home;
 mod links;
 
@@ -14,80 +15,36 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use walkdir::WalkDir;
 
-use crate::archive::inner_path;
-use crate::error::{Class, Explain, Result};
 use crate::fetch::Item;
 use crate::go;
-use crate::lock::format::{Arch, Component};
+use crate::ground::arch::Arch;
+use crate::ground::archive::inner_path;
+use crate::ground::error::Result;
+use crate::ground::tree::{Content, Tree, merge};
+use crate::lockfile::format::Component;
 use crate::mirror::Mirrors;
 use crate::oci;
 use crate::plan::{self, Plan};
-use crate::profile::PROFILES;
-use crate::role::ROLES;
 use crate::stage::source;
-use crate::stage::source::RECIPES;
 use crate::store::{Store, record, verify};
-use crate::tree::{Content, Tree, merge};
+pub use error::BundleError;
 pub use home::{Home, MARK, MadeFor};
-
-/// Folders of the project that builds read, and how deep they follow links there: those further below are part of images
-/// or of the sandbox, wherever they lead.
-const FOLDERS: [(&str, usize); 3] = [(ROLES, 2), (PROFILES, 1), (RECIPES, 1)];
+use links::FOLDERS;
 
 /// zstd's own default; most of a bundle is compressed already.
 const LEVEL: i32 = 3;
-
-/// Why there is no bundle.
-#[derive(Debug, thiserror::Error)]
-pub enum BundleError {
-    /// A component's files would not be found on another machine.
-    #[error("the component `{component}` has files at `{path}`, outside of the lockfile's folder")]
-    Outside {
-        /// The component.
-        component: String,
-        /// What the lock says.
-        path: String,
-    },
-    /// What a link leads to would not be found on another machine.
-    #[error("`{}` is a link to `{}`, which is not in the bundle", path.display(), target.display())]
-    Link {
-        /// The link.
-        path: PathBuf,
-        /// Where it leads.
-        target: PathBuf,
-    },
-    /// A name that a tar archive of Kiln's cannot hold.
-    #[error("the name `{}` is not UTF-8", path.display())]
-    Name {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-impl Explain for BundleError {
-    fn class(&self) -> Class {
-        Class::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Outside { .. } => {
-                Some("copy the files into the lockfile's folder and correct `path`".to_owned())
-            }
-            Self::Link { .. } => {
-                Some("put what it leads to in its place, or link below the project's own folders".to_owned())
-            }
-            Self::Name { .. } => None,
-        }
-    }
-}
 
 /// Every download that a bundle of a plan holds: those of its build, and the QEMU that boots the images.
 #[must_use]
 pub fn items(plan: &Plan, mirrors: &Mirrors) -> Vec<Item> {
     let mut items = plan.items(mirrors);
     // QEMU runs on the machine that boots them, whatever they are for.
-    items.extend(plan::root_items(&plan.lock, mirrors, Arch::HOST, plan::qemu(plan.arch)));
+    items.extend(plan::inputs::root_items(
+        &plan.lock,
+        mirrors,
+        Arch::HOST,
+        crate::deb::roots::qemu(plan.arch),
+    ));
     items
 }
 
@@ -235,7 +192,7 @@ impl Bundle {
     }
 }
 
-fn outside(component: &str, path: &str) -> crate::error::Error {
+fn outside(component: &str, path: &str) -> crate::ground::error::Error {
     BundleError::Outside { component: component.to_owned(), path: path.to_owned() }.into()
 }
 

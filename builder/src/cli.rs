@@ -8,7 +8,9 @@ mod certs;
 mod doctor;
 mod etcd;
 mod export;
+mod global;
 mod lock;
+mod screen;
 mod seed;
 mod store;
 mod vm;
@@ -16,13 +18,11 @@ mod vm;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::bundle::{Home, MadeFor};
-use crate::error::Result;
-use crate::lock::format::Arch;
-use crate::mirror::Mirrors;
-use crate::plan::Request;
+use crate::cli::global::Global;
+use crate::cli::screen::complain;
+use crate::ground::error::Result;
 
 /// What stands in for a global option that is not given; lines of at most 80 columns, as all help.
 const DEFAULTS: &str = "\
@@ -116,88 +116,6 @@ impl Command {
     }
 }
 
-/// Which profile, release and lockfile.
-#[derive(Debug, Args)]
-struct Target {
-    /// Name of a profile in profiles/, or the path of one
-    #[arg(long, value_name = "PROFILE")]
-    profile: String,
-    /// Another release than the profile's or the lockfile's
-    #[arg(long, value_name = "RELEASE")]
-    release: Option<String>,
-    /// Architecture: amd64 or arm64 [default: amd64]
-    #[arg(long, value_name = "ARCH", hide_possible_values = true)]
-    arch: Option<Arch>,
-    /// Another lockfile than that of Kiln's folder
-    #[arg(long, value_name = "FILE")]
-    lockfile: Option<PathBuf>,
-}
-
-/// What every command may use of the global arguments.
-struct Global {
-    project: PathBuf,
-    store: Option<PathBuf>,
-    debian_mirror: Option<String>,
-    /// What the bundle was made for, when the project is one.
-    made_for: Option<MadeFor>,
-}
-
-impl Global {
-    /// The builder of a bundle is at home in its folder, unless it is told another one.
-    fn new(cli: Cli) -> Result<(Self, Command)> {
-        let Cli { project, store, debian_mirror, command } = cli;
-        let home = if project.is_none() { Home::around()? } else { None };
-        let (folder, made_for) = home.map(|home| (home.folder, home.made_for)).unzip();
-        let store = store.or_else(|| Some(folder.as_ref()?.join("store")));
-        let project = project.or(folder).unwrap_or_else(|| PathBuf::from("."));
-        Ok((Self { project, store, debian_mirror, made_for }, command))
-    }
-
-    fn request(&self, target: &Target) -> Request {
-        let made_for = self.made_for.as_ref().filter(|made_for| made_for.profile == target.profile);
-        let release = || made_for.map(|made_for| made_for.release.clone());
-        let arch = target.arch.or(made_for.map(|made_for| made_for.arch));
-        Request {
-            project: self.project.clone(),
-            profile: target.profile.clone(),
-            release: target.release.clone().or_else(release),
-            arch: arch.unwrap_or(Arch::HOST),
-            lockfile: target.lockfile.clone().unwrap_or_else(|| crate::plan::lockfile(&self.project)),
-        }
-    }
-
-    /// Without a network nobody needs to name one.
-    fn mirrors(&self, offline: bool) -> Result<Mirrors> {
-        let find = if offline { Mirrors::known } else { Mirrors::find };
-        Ok(find(self.debian_mirror.as_deref())?)
-    }
-
-    /// The store: the argument, else the user's cache folder (XDG base directory specification).
-    fn store(&self) -> Result<PathBuf> {
-        if let Some(path) = &self.store {
-            return Ok(path.clone());
-        }
-        let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-        Ok(cache.map(|cache| cache.join("kiln")).ok_or(NoStore)?)
-    }
-}
-
-/// There is no home folder.
-#[derive(Debug, thiserror::Error)]
-#[error("no place for the store: neither XDG_CACHE_HOME nor HOME is set")]
-struct NoStore;
-
-impl crate::error::Explain for NoStore {
-    fn class(&self) -> crate::error::Class {
-        crate::error::Class::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("name one with `--store DIR`".to_owned())
-    }
-}
-
 /// Runs the command line and returns the exit code: 0 done, 1 the caller's input, 2 ours or the host's.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -212,7 +130,10 @@ pub fn run() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("KILN_LOG"))
         .with_writer(std::io::stderr)
         .init();
-    let outcome = Global::new(cli).and_then(|(global, command)| command.run(&global));
+    let outcome = {
+        let Cli { project, store, debian_mirror, command } = cli;
+        Global::new(project, store, debian_mirror).and_then(|global| command.run(&global))
+    };
     match outcome {
         Ok(code) => code,
         Err(error) => {
@@ -220,21 +141,6 @@ pub fn run() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// Data for standard output. A reader that went away ends the program quietly.
-fn say(text: &str) -> Result<()> {
-    use std::io::Write;
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => Ok(outcome?),
-    }
-}
-
-/// A line for the person, on standard error.
-fn complain(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 #[cfg(test)]

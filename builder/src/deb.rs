@@ -3,6 +3,9 @@
 //! It makes package roots (an unpacked closure in which programs run) and picks single files. Maintainer scripts do
 //! not run here: the base root file system, which needs them, is made by mmdebstrap.
 
+pub mod deb822;
+pub mod roots;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::unix::fs::symlink;
@@ -10,8 +13,8 @@ use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::archive::{Member, inner_path, read_members};
-use crate::error::{Class, Explain};
+use crate::ground::archive::{Member, inner_path, read_members};
+use crate::ground::error::{Class, Explain};
 
 /// As many links are followed as Linux follows.
 const MAX_LINKS: usize = 40;

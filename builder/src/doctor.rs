@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::archive;
+use crate::deb::roots;
 use crate::driver;
-use crate::error::Result;
-use crate::lock::format::{Arch, Lock};
+use crate::ground::arch::Arch;
+use crate::ground::archive;
+use crate::ground::error::Result;
+use crate::lockfile::Lock;
 use crate::mirror::Mirrors;
-use crate::plan;
 use crate::sandbox;
-use crate::stage::{base, roots};
+use crate::stage::base;
 use crate::store::{Store, room};
 
 /// One thing that was looked at.
@@ -168,9 +169,9 @@ fn virtualisation(project: &Path, store: &Path) -> Outcome {
 
 /// The lock's QEMU and the tar of its base root file system, as far as the store has them.
 fn what_runs(project: &Path, store: &Path) -> Option<(PathBuf, PathBuf)> {
-    let (lock, host) = (Lock::load(&plan::lockfile(project)).ok()?, Arch::HOST);
+    let (lock, host) = (Lock::load(&crate::lockfile::path(project)).ok()?, Arch::HOST);
     let store = Store::look(store).ok()?;
-    let qemu = store.made(&roots::key(&lock, plan::qemu(host), host))?;
+    let qemu = store.made(&roots::key(&lock, crate::deb::roots::qemu(host), host))?;
     let base = base::Packages::base(&lock, host).key(project, &roots::tools_key(&lock, host)).ok()?;
     Some((qemu, store.made(&base)?.join("base.tar")))
 }

@@ -1,11 +1,10 @@
 //! The firstboot binary that goes into the images: compiled with this builder, and the same bytes as the lock's.
 
-use crate::error::{Class, Explain};
-use crate::lock::format::{Arch, Lock, Sha256Hex};
-use crate::repro::sha256_hex;
-
-/// What this builder carries a firstboot for: static binaries, made by this crate's build script with the pinned compiler.
-pub const ARCHITECTURES: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
+use crate::ground::arch::Arch;
+use crate::ground::error::{Class, Explain};
+use crate::ground::hash::Sha256Hex;
+use crate::ground::repro::sha256_hex;
+use crate::lockfile::Lock;
 
 static AMD64: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/firstboot-amd64"));
 static ARM64: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/firstboot-arm64"));
@@ -62,7 +61,8 @@ fn of(arch: Arch) -> &'static [u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARCHITECTURES, of};
+    use super::of;
+    use crate::ground::arch::ARCHITECTURES;
 
     /// What the README promises.
     const LARGEST: usize = 1 << 20;

@@ -4,8 +4,10 @@
 //! It knows the store's partial files; which mirror serves an archive is `mirror`'s concern.
 
 mod address;
+mod attempt;
 mod credentials;
 mod error;
+mod item;
 pub mod local;
 mod once;
 mod pace;
@@ -14,55 +16,24 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
 
 use fs_err as fs;
-use sha2::digest::DynDigest;
 
-use crate::error::Result;
-use crate::lock::format::Hash;
-use crate::parallel;
-use crate::progress::{Progress, Task};
+use crate::ground::error::Result;
+use crate::ground::hash::HashWriter;
+use crate::ground::parallel;
+use crate::ground::progress::{Progress, Task};
 use crate::store::Store;
 use address::{Attempt, Clients, open};
 pub(crate) use address::{CONNECT, causes, is_here};
+pub(crate) use attempt::{ATTEMPTS, STALL, pause};
+use attempt::{LARGEST, tried};
 pub(crate) use credentials::{Credentials, shown};
 pub use error::FetchError;
+pub use item::{Item, Origin};
 pub use once::{destination, unverified};
 pub(crate) use pace::Paced;
 
 /// Downloads at a time.
 const PARALLEL: usize = 6;
-
-/// Attempts at one address before the next one.
-pub(crate) const ATTEMPTS: u32 = 3;
-
-/// The most bytes of a file whose size the lock does not know.
-const LARGEST: u64 = 4 << 30;
-
-/// How long a server may say nothing, and the time over which the rate of a download is averaged.
-pub(crate) const STALL: Duration = Duration::from_secs(60);
-
-/// A file that the lock names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// What it is, for people: `etcd-server 3.5.16-4`.
-    pub subject: String,
-    /// Where it may be had, in order.
-    pub urls: Vec<String>,
-    /// Bytes; unknown for some of what upstream publishes.
-    pub size: Option<u64>,
-    /// Content.
-    pub hash: Hash,
-    /// Who publishes it.
-    pub origin: Origin,
-}
-
-/// Who publishes a file: what to do when it cannot be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The Debian archive.
-    Debian,
-    /// Whoever the addresses in the lock say.
-    Upstream,
-}
 
 /// Brings every item into the store; those that are there cost a look.
 ///
@@ -86,7 +57,7 @@ pub fn fetch_within(
     let mut missing: Vec<Item> = items.into_iter().filter(|item| !store.file(&item.hash).exists()).collect();
     missing.sort_by(|a, b| a.hash.cmp(&b.hash));
     missing.dedup_by(|a, b| a.hash == b.hash);
-    if offline || crate::offline::is_forbidden() {
+    if offline || crate::ground::offline::is_forbidden() {
         // This machine is no network.
         missing.iter_mut().for_each(|item| item.urls.retain(|url| url.starts_with("file://")));
         let mut nowhere = missing.iter().filter(|item| item.urls.is_empty());
@@ -107,18 +78,6 @@ pub fn fetch_within(
     parallel::drain(missing, PARALLEL, |item| fetch_one(store, &clients, &item, &task))?;
     task.finish();
     Ok(())
-}
-
-/// Addresses for people.
-fn tried(urls: &[String]) -> String {
-    urls.iter().map(|url| shown(url)).collect::<Vec<_>>().join(", ")
-}
-
-/// Waits before every attempt but the first.
-pub(crate) fn pause(attempt: u32) {
-    if attempt > 0 {
-        std::thread::sleep(Duration::from_millis(150 << attempt));
-    }
 }
 
 fn fetch_one(store: &Store, clients: &Clients, item: &Item, task: &Task<'_>) -> Result<()> {
@@ -239,18 +198,4 @@ fn download(
         Some(size) if have < size => format!("{found}, {have} bytes of {size}"),
         _ => found,
     }))
-}
-
-/// Hashes what is written to it.
-pub(crate) struct HashWriter<'a>(pub(crate) &'a mut dyn DynDigest);
-
-impl Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

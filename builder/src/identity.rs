@@ -4,14 +4,17 @@
 //! It owns modes and the stream. It does not own paths (the recipes), what the files hold ([`pki`](crate::pki)), nor how a node
 //! reads the stream (the crate `firstboot`).
 
+pub mod seed;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use firstboot::schema::{Duty, Node};
 
-use crate::endpoint::Endpoint;
-use crate::error::{Class, Explain};
-use crate::pki::{ADMIN, Pki, PkiError, SecretName, SecretText, for_node};
+use crate::ground::error::{Class, Explain};
+use crate::pki::PkiError;
+use crate::pki::{ADMIN, Pki, SecretName, SecretText, for_node};
+use crate::profile::endpoint::Endpoint;
 use crate::role::Role;
 
 /// One file of a node's identity, owned by root.

@@ -4,6 +4,7 @@
 //! Kiln's configuration file, the host's own apt sources. Prefix maps redirect any address, these too. It makes up
 //! addresses; it downloads nothing.
 
+mod address;
 mod config;
 mod host;
 mod prefix;
@@ -11,8 +12,9 @@ mod prefix;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::{Class, Explain, InputError};
 use crate::fetch::shown;
+use crate::ground::error::{Class, Explain, InputError};
+use address::usable;
 use config::{Addresses, Config};
 use prefix::Prefixes;
 
@@ -209,18 +211,6 @@ fn addresses(origin: &str, urls: Addresses) -> Result<Vec<String>, MirrorError> 
 
 fn address(origin: &str, url: &str) -> Result<String, MirrorError> {
     usable(url).ok_or_else(|| MirrorError::Address { origin: origin.to_owned(), url: url.to_owned() })
-}
-
-/// An address without its last slash, when Kiln can read from it.
-fn usable(url: &str) -> Option<String> {
-    let url = url.trim().trim_end_matches('/');
-    // apt writes local folders as `file:/srv/debian`, too.
-    let url = match url.strip_prefix("file:/") {
-        Some(path) => format!("file:///{}", path.trim_start_matches('/')),
-        None => url.to_owned(),
-    };
-    let rest = ["http://", "https://", "file://"].iter().find_map(|scheme| url.strip_prefix(scheme))?;
-    (!rest.is_empty() && !rest.contains(char::is_whitespace)).then_some(url)
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@ use std::path::PathBuf;
 use fs_err as fs;
 use oci_client::Reference;
 
-use crate::error::{Error, Result};
 use crate::fetch::{ATTEMPTS, pause};
-use crate::lock::format::{Arch, Digest, Sha256Hex};
+use crate::ground::arch::Arch;
+use crate::ground::error::{Error, Result};
+use crate::ground::hash::{Digest, Sha256Hex};
+use crate::ground::progress::Progress;
+use crate::ground::reference;
+use crate::ground::repro::sha256_hex;
 use crate::mirror::Mirrors;
-use crate::progress::Progress;
-use crate::repro::sha256_hex;
 use crate::store::Store;
 pub use error::OciError;
 pub use layout::{Contents, Part, contents};
@@ -58,7 +60,7 @@ impl Wanted {
 /// # Errors
 /// [`OciError::Reference`].
 pub fn parse(reference: &str) -> Result<Reference, OciError> {
-    place::parse(reference).map_err(|fact| OciError::Reference { reference: reference.to_owned(), fact })
+    reference::parse(reference).map_err(|fact| OciError::Reference { reference: reference.to_owned(), fact })
 }
 
 /// Brings every part of the images into the store; those that are there cost a look.
@@ -66,7 +68,7 @@ pub fn parse(reference: &str) -> Result<Reference, OciError> {
 /// # Errors
 /// [`OciError`] of the first part that fails; a partial file stays for the next time.
 pub fn fetch(store: &Store, images: &[Wanted], offline: bool, progress: &Progress) -> Result<()> {
-    let offline = offline || crate::offline::is_forbidden();
+    let offline = offline || crate::ground::offline::is_forbidden();
     for image in images {
         if stored(store, image).is_ok_and(|contents| missing(store, &contents).is_none()) {
             continue;

@@ -7,23 +7,28 @@ use std::path::{Path, PathBuf};
 use firstboot::schema::Node;
 use fs_err as fs;
 
-use crate::error::Result;
-use crate::go::{self, GoBuild};
+use crate::deb::roots;
+use crate::go;
+use crate::go::GoBuild;
+use crate::ground::error::Result;
+use crate::ground::parallel;
+use crate::ground::progress::Progress;
+use crate::identity::seed;
+use crate::identity::seed::SeedError;
 use crate::identity::{self, IdentityFile};
 use crate::mirror::Mirrors;
-use crate::parallel;
-use crate::pki::{Encryption as PkiEncryption, Issued, Pki, PkiOptions};
+use crate::pki::PkiOptions;
+use crate::pki::secret::{self, ClusterSecret};
+use crate::pki::{Encryption as PkiEncryption, Issued, Pki};
 use crate::plan::Plan;
 use crate::profile::{Encryption, Identity};
-use crate::progress::Progress;
-use crate::publish::FreshSet;
-use crate::report::{self, Admin};
-use crate::secret::ClusterSecret;
-use crate::seed::{self, SeedError};
-use crate::stage::image::Image;
-use crate::stage::{base, component, disk, image, roots, source, stock, tree};
+use crate::results::image::Image;
+use crate::results::publish::FreshSet;
+use crate::results::report;
+use crate::results::report::Admin;
+use crate::results::unchanged;
+use crate::stage::{base, component, disk, image, source, stock, tree};
 use crate::store::Store;
-use crate::unchanged;
 
 /// Where a build reads and writes besides its plan.
 #[derive(Debug, Clone)]
@@ -56,7 +61,9 @@ pub struct Built {
 /// # Errors
 /// The first stage that fails; the output folder is then as it was before.
 pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Built> {
-    let looks = unchanged::inputs(plan, settings)?;
+    let secret_file =
+        settings.secret.clone().unwrap_or_else(|| secret::path(&plan.project, &plan.cluster.name));
+    let looks = unchanged::inputs(plan, settings.identity, &settings.store, &secret_file)?;
     let folder = settings.out.join(&plan.profile.name);
     if let Some(images) = unchanged::since(&folder, &looks) {
         return Ok(Built { folder, images });
@@ -126,7 +133,7 @@ pub fn seed(plan: &Plan, secret: Option<&Path>, node: &str) -> Result<Vec<u8>> {
 /// # Errors
 /// When there is no secret, or no certificates can be made.
 pub fn existing_pki(plan: &Plan, secret: Option<&Path>) -> Result<Pki> {
-    let own = secret_path(&plan.project, &plan.cluster.name);
+    let own = secret::path(&plan.project, &plan.cluster.name);
     pki(plan, Some(ClusterSecret::load(secret.unwrap_or(&own))?))
 }
 
@@ -134,14 +141,8 @@ pub fn existing_pki(plan: &Plan, secret: Option<&Path>) -> Result<Pki> {
 fn secret(plan: &Plan, given: Option<ClusterSecret>) -> Result<ClusterSecret> {
     Ok(match given {
         Some(secret) => secret,
-        None => ClusterSecret::load_or_create(&secret_path(&plan.project, &plan.cluster.name))?,
+        None => ClusterSecret::load_or_create(&secret::path(&plan.project, &plan.cluster.name))?,
     })
-}
-
-/// Where the project keeps the secret of a cluster.
-#[must_use]
-pub fn secret_path(project: &Path, cluster: &str) -> PathBuf {
-    project.join("secrets").join(format!("{cluster}.key"))
 }
 
 /// What only this cluster has.

@@ -1,24 +1,30 @@
 //! What a build will do, decided before it touches anything: the profile with a release of the lock, the roles and
 //! the files that must be had.
 
-mod inputs;
-mod roles;
+pub mod advice;
+pub mod error;
+pub mod inputs;
+pub(crate) mod roles;
+mod roots;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use firstboot::schema::{self, Duty};
 
-use crate::error::{Class, Error, Explain, InputError, Result};
-use crate::input::nearest;
-use crate::lock::format::{Arch, Component, ContainerImage, Lock, Release};
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::stat::Stats;
+use crate::lockfile::Lock;
+use crate::lockfile::format::{Component, ContainerImage, Release};
 use crate::pki::{self, Certificate};
 use crate::profile::Profile;
-use crate::role::{Addon, Role, addon, packages, settings};
-use crate::unchanged::Looks;
-use inputs::roots;
-pub use inputs::{build_items, root_items};
-use roles::{check_duties, check_roles, load_role};
+use crate::role::Role;
+use crate::role::{Addon, addon, settings};
+pub use error::PlanError;
+use roles::{check_duties, check_roles, load_role, unknown_release};
+use roots::roots;
 
 /// What the caller asks for.
 #[derive(Debug, Clone)]
@@ -57,101 +63,7 @@ pub struct Plan {
     /// Architecture of the images.
     pub arch: Arch,
     /// How its files looked before they were read: whatever changes later is a change.
-    pub(crate) looks: Looks,
-}
-
-/// Why there is no plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// The lock has no such release.
-    #[error("there is no release `{name}` in the lockfile")]
-    UnknownRelease {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        hint: String,
-    },
-    /// A role is not for this architecture.
-    #[error("the role `{role}` cannot be built for {arch}")]
-    Architecture {
-        /// The role.
-        role: String,
-        /// What was asked for.
-        arch: Arch,
-    },
-    /// The lock has no packages for this architecture.
-    #[error("the lockfile has no packages of the root `{root}` for {arch}, which images of {images} need")]
-    NoPackages {
-        /// The root.
-        root: String,
-        /// Of which architecture they are.
-        arch: Arch,
-        /// What was asked for.
-        images: Arch,
-    },
-    /// The lock was not updated since a recipe asks for packages.
-    #[error(
-        "the lockfile has no root `{root}`, which a recipe of the role `{role}` asks for by its `packages`"
-    )]
-    NoRoot {
-        /// The root.
-        root: String,
-        /// The role.
-        role: String,
-    },
-    /// The release lacks a component that a role installs.
-    #[error("the release `{release}` has no component `{component}`, which the role `{role}` installs")]
-    NoComponent {
-        /// The release.
-        release: String,
-        /// What it lacks.
-        component: String,
-        /// Who wants it.
-        role: String,
-        /// The last release that has it.
-        newest: Option<String>,
-    },
-    /// A component lacks a file that a role installs.
-    #[error(
-        "the component `{component}` of the release `{release}` has no `{file}` for {arch}, which the role `{role}` installs"
-    )]
-    NoFile {
-        /// The release.
-        release: String,
-        /// The component.
-        component: String,
-        /// What it lacks.
-        file: String,
-        /// What was asked for.
-        arch: Arch,
-        /// Who wants it.
-        role: String,
-        /// The build that makes the component.
-        build: Option<String>,
-    },
-}
-
-impl Explain for PlanError {
-    fn class(&self) -> Class {
-        Class::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::UnknownRelease { hint, .. } => Some(hint.clone()),
-            Self::Architecture { .. } => Some("build with `--arch amd64`".to_owned()),
-            Self::NoPackages { root, arch, .. } => Some(format!(
-                "add `{arch}` to `architectures` of `[root.{root}]`, then `builder lock update`"
-            )),
-            Self::NoRoot { .. } => Some(format!("builder lock update {}", packages::BASE)),
-            Self::NoComponent { newest, .. } => {
-                newest.as_ref().map(|it| format!("build with `--release {it}`"))
-            }
-            Self::NoFile { build, arch, .. } => {
-                build.as_ref().map(|build| format!("builder lock compile {build} --arch {arch}"))
-            }
-        }
-    }
+    pub(crate) stats: Stats,
 }
 
 impl Plan {
@@ -160,7 +72,7 @@ impl Plan {
     /// # Errors
     /// Whatever is wrong with the caller's input, by file, line and key.
     pub fn resolve(request: &Request) -> Result<Self> {
-        let looks = Looks::before(request);
+        let stats = sources::stats(&request.project, &request.profile, &request.lockfile);
         let profile = Profile::load(&request.project, &request.profile)?;
         let lock = Lock::load(&request.lockfile)?;
         let name =
@@ -211,7 +123,7 @@ impl Plan {
             roles,
             addons,
             arch: request.arch,
-            looks,
+            stats,
         })
     }
 
@@ -267,23 +179,6 @@ fn certificates<'a>(
     })
 }
 
-/// A release that is not in the lock: `profile` is the one that asks for it, when it is not the command line.
-pub(crate) fn unknown_release(lock: &Lock, name: String, profile: Option<&Profile>) -> Error {
-    let names: Vec<&str> = lock.release.keys().map(String::as_str).collect();
-    let list = names.join(", ");
-    let hint = match nearest(&name, names.iter().copied()) {
-        Some(close) => format!("did you mean `{close}`? there are: {list}"),
-        None => format!("there are: {list}"),
-    };
-    match profile {
-        Some(Profile { path, lines, release: Some(_), .. }) => {
-            let message = format!("`release` `{name}` is not in the lockfile");
-            InputError::Wrong { path: path.clone(), line: lines.release, message, hint: Some(hint) }.into()
-        }
-        _ => PlanError::UnknownRelease { name, hint }.into(),
-    }
-}
-
 /// The packages that images need: not every lock has those for another architecture than this machine's.
 fn check_packages(lock: &Lock, roles: &[Role], images: Arch) -> Result<(), PlanError> {
     for role in roles {
@@ -307,30 +202,3 @@ const ETCD_SNAPSHOTS: &str = "etcd-snapshots";
 
 /// The part of those that clients go to, load balancers or else API servers, when one of them holds a virtual address.
 const VIRTUAL_ADDRESS: &str = "virtual-address";
-
-/// The root of the lock that holds `up`'s QEMU for machines like this one.
-pub const QEMU: &str = "qemu";
-
-/// The root of the lock that holds the tools of a build.
-pub const TOOLS: &str = "tools";
-
-/// The root of the lock with what runs programs of other architectures.
-pub const EMULATOR: &str = "emulator";
-
-/// The root of the lock with the parts of GRUB for other architectures: data, whatever its packages are for.
-pub const GRUB: &str = "grub";
-
-/// The root of the lock that holds `up`'s QEMU for machines of an architecture.
-#[must_use]
-pub fn qemu(arch: Arch) -> &'static str {
-    match arch {
-        Arch::Amd64 => QEMU,
-        Arch::Arm64 => "qemu-arm64",
-    }
-}
-
-/// The lockfile of a project.
-#[must_use]
-pub fn lockfile(project: &Path) -> PathBuf {
-    project.join("lockfile.toml")
-}

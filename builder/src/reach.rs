@@ -7,17 +7,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::embedded;
-use crate::error::Result;
+use crate::deb::roots;
 use crate::go;
-use crate::lock::Lock;
-use crate::lock::format::{Arch, Component, Content};
+use crate::ground::arch::ARCHITECTURES;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::lockfile::Lock;
+use crate::lockfile::format::{Component, Content};
+use crate::lockfile::path as lockfile;
 use crate::mirror::Mirrors;
 use crate::oci::{self, Contents, Wanted};
-use crate::plan::{Plan, Request, lockfile};
+use crate::plan::{Plan, Request};
 use crate::profile;
-use crate::progress::Progress;
-use crate::stage::{base, component, disk, roots, source, stock, tree};
+use crate::stage::{base, component, disk, source, stock, tree};
 use crate::store::gc::Reach;
 use crate::store::{StepKey, Store};
 
@@ -29,7 +32,7 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
     let store = store.asking();
     let lock = Lock::load(&lockfile(project))?;
     let mut steps = BTreeSet::new();
-    for arch in embedded::ARCHITECTURES {
+    for arch in ARCHITECTURES {
         steps.extend(lock.root.keys().map(|name| roots::key(&lock, name, arch).folder()));
         let base = base::Packages::base(&lock, arch).key(project, &roots::tools_key(&lock, arch))?;
         steps.insert(base.folder());
@@ -63,7 +66,7 @@ fn plans(project: &Path, lock: &Lock, profile: &str) -> Result<Vec<Plan>> {
     Plan::resolve(&request)?;
     let mut plans = Vec::new();
     for release in lock.release.keys() {
-        for arch in embedded::ARCHITECTURES {
+        for arch in ARCHITECTURES {
             (request.release, request.arch) = (Some(release.clone()), arch);
             plans.extend(Plan::resolve(&request).ok());
         }
@@ -96,7 +99,7 @@ fn files(lock: &Lock) -> BTreeSet<String> {
         match component {
             Component::Url(downloads) => {
                 let hashes = |arch| downloads.iter().filter_map(move |download| download.hash(arch));
-                let hashes = embedded::ARCHITECTURES.into_iter().flat_map(hashes);
+                let hashes = ARCHITECTURES.into_iter().flat_map(hashes);
                 files.extend(hashes.map(|hash| hash.as_str().to_owned()));
             }
             Component::Path { sha256, .. } => {

@@ -19,12 +19,13 @@ use std::sync::Mutex;
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::error::Result;
 use crate::go;
-use crate::lock::format::{Build, Hash, Module};
-use crate::parallel;
+use crate::ground::error::Result;
+use crate::ground::hash::Hash;
+use crate::ground::parallel;
+use crate::ground::progress::{Progress, Task};
+use crate::lockfile::format::{Build, Module};
 use crate::plan::Plan;
-use crate::progress::{Progress, Task};
 use crate::stage::source;
 use crate::store::{StepKey, Store, verify};
 use entry::{Entry, Kind, Pinned, entries, outputs, parts};
@@ -149,7 +150,7 @@ fn each(
     parallel::drain(entries, PARALLEL, |entry| {
         let outcome = work(&entry, &task)?;
         shared.lock().map(|mut shared| shared.add(entry.name, outcome)).unwrap_or(());
-        Ok::<(), crate::error::Error>(())
+        Ok::<(), crate::ground::error::Error>(())
     })?;
     task.finish();
     let mut shared = shared.into_inner().unwrap_or_default();

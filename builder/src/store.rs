@@ -24,7 +24,8 @@ use std::sync::{Arc, Mutex};
 use fs_err as fs;
 use nix::unistd::geteuid;
 
-use crate::error::Result;
+use crate::ground::durable;
+use crate::ground::error::Result;
 use crate::sandbox;
 pub use error::StoreError;
 pub use key::StepKey;
@@ -327,27 +328,14 @@ fn is_store(root: &Path) -> Result<()> {
 
 const PARTIAL: &str = ".part";
 
-/// Removes a file or folder, also one whose folders are not writable, or of ids that a sandbox had; nothing there is fine.
+/// Removes a file or folder, also one of ids that a sandbox had; nothing there is fine.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    match remove_own(path) {
+    match durable::remove_tree(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() => {
             sandbox::remove(path).map_err(io::Error::other)
         }
         done => done,
     }
-}
-
-fn remove_own(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    if !metadata.is_dir() {
-        return fs::remove_file(path);
-    }
-    fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(path)? {
-        remove_own(&entry?.path())?;
-    }
-    fs::remove_dir(path)
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use builder::lock::format::Arch;
+use builder::ground::arch::Arch;
+use builder::ground::tree::{Content, Node};
 use builder::plan::{Plan, Request};
 use builder::role::Components;
 use builder::stage::tree::{RoleTree, trees};
-use builder::tree::{Content, Node};
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 use saphyr_parser::Parser;

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use builder::lock::Lock;
+use builder::lockfile::Lock;
 use builder::plan::{Plan, Request};
 use builder::profile::Profile;
 use fs_err as fs;
@@ -262,10 +262,10 @@ fn the_checkouts_profiles_are_planned() {
     for profile in builder::profile::names(&checkout().join("profiles")) {
         let request = Request {
             project: checkout().to_owned(),
-            lockfile: builder::plan::lockfile(checkout()),
+            lockfile: builder::lockfile::path(checkout()),
             profile,
             release: None,
-            arch: builder::lock::format::Arch::Amd64,
+            arch: builder::ground::arch::Arch::Amd64,
         };
         Plan::resolve(&request).unwrap();
     }

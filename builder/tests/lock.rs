@@ -3,11 +3,14 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use builder::error::Error;
-use builder::lock::format::{Arch, Component, Content};
-use builder::lock::{self, Changes, Lock};
+use builder::ground::arch::Arch;
+use builder::ground::error::Error;
+use builder::ground::progress::Progress;
+use builder::lock;
+use builder::lock::Changes;
+use builder::lockfile::Lock;
+use builder::lockfile::format::{Component, Content};
 use builder::mirror::Mirrors;
-use builder::progress::Progress;
 use builder::store::Store;
 use fs_err as fs;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};

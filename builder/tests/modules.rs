@@ -68,12 +68,7 @@ impl Crate {
 }
 
 /// A path from the crate's root on; none if it leads out of the crate.
-fn absolute(
-    name: &Name,
-    modules: &BTreeMap<Name, Module>,
-    module: &Module,
-    path: &[String],
-) -> Option<Name> {
+fn absolute(name: &Name, modules: &BTreeMap<Name, Module>, module: &Module, path: &[String]) -> Option<Name> {
     let first = path.first()?.as_str();
     let rest = &path[1..];
     match first {
@@ -86,9 +81,9 @@ fn absolute(
         _ => match module.names.get(first) {
             Some((target, _)) if target[0] == "crate" => Some([&target[1..], rest].concat()),
             Some(_) => None,
-            None => modules
-                .contains_key(&[name.as_slice(), &path[..1]].concat())
-                .then(|| [name, path].concat()),
+            None => {
+                modules.contains_key(&[name.as_slice(), &path[..1]].concat()).then(|| [name, path].concat())
+            }
         },
     }
 }
@@ -218,8 +213,7 @@ fn circles<'a>(imports: &BTreeMap<&'a Name, BTreeMap<&'a Name, String>>) -> Vec<
         }
         seen
     };
-    let reached: BTreeMap<&Name, BTreeSet<&Name>> =
-        imports.keys().map(|name| (*name, reach(name))).collect();
+    let reached: BTreeMap<&Name, BTreeSet<&Name>> = imports.keys().map(|name| (*name, reach(name))).collect();
     let circle = |name: &&'a Name| -> BTreeSet<&'a Name> {
         reached[*name].iter().filter(|other| reached[*other].contains(*name)).copied().collect()
     };

@@ -4,8 +4,9 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
-use builder::fetch::{self, Item, Origin};
-use builder::progress::Progress;
+use builder::fetch;
+use builder::fetch::{Item, Origin};
+use builder::ground::progress::Progress;
 use builder::share::Remote;
 use builder::store::Store;
 
@@ -16,7 +17,7 @@ fn nothing_is_asked_once_the_network_is_forbidden() {
     let url = format!("http://{}/file", server.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("store")).unwrap();
-    let hash: builder::lock::format::Sha256Hex = "a".repeat(64).parse().unwrap();
+    let hash: builder::ground::hash::Sha256Hex = "a".repeat(64).parse().unwrap();
     let item = Item {
         subject: "some file".to_owned(),
         urls: vec![url.clone()],
@@ -25,7 +26,7 @@ fn nothing_is_asked_once_the_network_is_forbidden() {
         origin: Origin::Upstream,
     };
 
-    builder::offline::forbid();
+    builder::ground::offline::forbid();
     // The caller forgot to say so.
     let error = fetch::fetch(&store, vec![item], false, &Progress::new()).unwrap_err().to_string();
     assert!(error.contains("some file is not in the store, and --offline forbids fetching it"), "{error}");

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use builder::lock::format::{Arch, Release};
+use builder::ground::arch::Arch;
+use builder::ground::tree::{Content, Node};
+use builder::lockfile::format::Release;
 use builder::plan::{Plan, Request};
 use builder::profile::{Options, RUNTIME};
+use builder::role::Components;
 use builder::role::IMAGES;
+use builder::role::Role;
 use builder::role::addon::ADDONS;
-use builder::role::{Components, Role};
 use builder::stage::tree::{RoleTree, trees};
-use builder::tree::{Content, Node};
 use fs_err as fs;
 
 /// Where units are.
@@ -31,7 +33,7 @@ fn project() -> &'static Path {
 /// Every profile with every release of the lock, and with CRI-O where the release has it; and, with the default
 /// release, one of the tests' with the parts that options bring.
 fn plans() -> Vec<Plan> {
-    let lock = builder::lock::Lock::load(&builder::plan::lockfile(project())).unwrap();
+    let lock = builder::lockfile::Lock::load(&builder::lockfile::path(project())).unwrap();
     let profiles = builder::profile::names(&project().join("profiles"));
     let folder = tempfile::tempdir().unwrap();
     let mut plans = Vec::new();
@@ -51,7 +53,7 @@ fn plans() -> Vec<Plan> {
                 profile: profile.clone(),
                 release: Some(release.clone()),
                 arch: Arch::Amd64,
-                lockfile: builder::plan::lockfile(project()),
+                lockfile: builder::lockfile::path(project()),
             };
             plans.push(Plan::resolve(&request).unwrap());
         }

@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use builder::lock::Lock;
-use builder::lock::format::Arch;
-use builder::progress::Progress;
+use builder::deb::roots;
+use builder::ground::arch::Arch;
+use builder::ground::progress::Progress;
+use builder::lockfile::Lock;
 use builder::sandbox::Sandbox;
-use builder::stage::{base, roots};
+use builder::stage::base;
 use builder::store::Store;
 use fs_err as fs;
 use support::{BUILDER, PROFILE, project, secret, text};

@@ -21,8 +21,8 @@ mod project;
 use std::path::Path;
 use std::time::Duration;
 
-use builder::lock::Lock;
-use builder::lock::format::Arch;
+use builder::ground::arch::Arch;
+use builder::lockfile::Lock;
 use fs_err as fs;
 use machine::{Cost, Machine};
 use project::Project;

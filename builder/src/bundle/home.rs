@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use fs_err as fs;
 use serde::Deserialize;
 
-use crate::error::Result;
-use crate::input;
-use crate::lock::format::Arch;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::input;
 use crate::plan::Plan;
 
 /// The file that tells the program beside it that the folder is a bundle.

@@ -6,8 +6,15 @@ use std::path::{Component, Path};
 use fs_err as fs;
 use walkdir::WalkDir;
 
-use super::{BundleError, FOLDERS};
-use crate::error::Result;
+use crate::bundle::error::BundleError;
+use crate::ground::error::Result;
+use crate::lockfile::build::RECIPES;
+use crate::profile::PROFILES;
+use crate::role::ROLES;
+
+/// Folders of the project that builds read, and how deep they follow links there: those further below are part of images
+/// or of the sandbox, wherever they lead.
+pub(super) const FOLDERS: [(&str, usize); 3] = [(ROLES, 2), (PROFILES, 1), (RECIPES, 1)];
 
 /// Refuses links of the folder `name` that lead out of the bundle. The profile itself may: it goes in as a file.
 pub(super) fn check(name: &str, folder: &Path, depth: usize, profile: &Path) -> Result<()> {

@@ -6,18 +6,16 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Global, Target, complain, say};
-use crate::error::Result;
-use crate::offline;
+use crate::cli::global::SECRET;
+use crate::cli::global::{Global, Target};
+use crate::cli::screen::{complain, say};
+use crate::ground::error::Result;
+use crate::ground::offline;
+use crate::ground::progress::Progress;
 use crate::pipeline::{self, Built, Settings};
 use crate::plan::Plan;
 use crate::profile::Identity;
-use crate::progress::Progress;
 use crate::store::Store;
-
-/// What happens without `--secret`.
-pub(super) const SECRET: &str =
-    "Without --secret the first build makes secrets/CLUSTER.key in Kiln's folder.";
 
 /// Arguments of `builder build`.
 #[derive(Debug, Args)]
@@ -65,7 +63,7 @@ impl Build {
             offline: self.offline,
         };
         let progress = Progress::new();
-        for warning in crate::advice::of(&plan, &crate::progress::today()) {
+        for warning in crate::plan::advice::of(&plan, &crate::ground::progress::today()) {
             progress.line(&warning);
         }
         let built = pipeline::build(&plan, &settings, &progress)?;

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Global, Target, say};
 use crate::bundle;
-use crate::error::Result;
+use crate::cli::global::{Global, Target};
+use crate::cli::screen::say;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
 use crate::plan::Plan;
-use crate::progress::Progress;
 use crate::store::Store;
 
 /// What happens on the other side.
@@ -34,7 +35,7 @@ pub(super) struct Bundle {
 impl Bundle {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         if self.offline {
-            crate::offline::enforce();
+            crate::ground::offline::enforce();
         }
         let request = global.request(&self.target);
         let plan = Plan::resolve(&request)?;
@@ -56,7 +57,11 @@ impl Bundle {
         let task = progress.task("packing the bundle");
         bundle.write(&self.output)?;
         task.finish();
-        say(&format!("sha256:{}  {}\n", crate::stage::image::hash(&self.output)?, self.output.display()))?;
+        say(&format!(
+            "sha256:{}  {}\n",
+            crate::ground::hash::sha256_of_file(&self.output)?,
+            self.output.display()
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::build::SECRET;
-use super::{Global, Target, say};
-use crate::error::Result;
+use crate::cli::global::SECRET;
+use crate::cli::global::{Global, Target};
+use crate::cli::screen::say;
+use crate::ground::error::Result;
 use crate::pipeline;
 use crate::pki::Issued;
 use crate::plan::Plan;

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Global, say};
+use crate::cli::global::Global;
+use crate::cli::screen::say;
 use crate::doctor::{self, Outcome};
-use crate::error::Result;
+use crate::ground::error::Result;
 
 /// Arguments of `builder doctor`.
 #[derive(Debug, Args)]

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::vm::Machines;
-use super::{Global, complain, say};
+use crate::cli::vm::Machines;
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
 use crate::driver;
-use crate::error::Result;
-use crate::progress::Progress;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
 
 /// `builder etcd …`.
 #[derive(Debug, Subcommand)]

@@ -7,14 +7,16 @@ use std::process::ExitCode;
 use clap::Args;
 use fs_err as fs;
 
-use super::{Global, complain, say};
-use crate::error::Result;
-use crate::go::{self, GoBuild};
-use crate::lock::Lock;
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
+use crate::go;
+use crate::go::GoBuild;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
 use crate::lock::expect;
-use crate::lock::format::Arch;
+use crate::lockfile::Lock;
 use crate::plan;
-use crate::progress::Progress;
 use crate::stage::source;
 use crate::store::Store;
 
@@ -40,7 +42,7 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let lockfile = self.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
+        let lockfile = self.lockfile.unwrap_or_else(|| crate::lockfile::path(&global.project));
         let (arch, project) = (self.arch.unwrap_or(Arch::HOST), &global.project);
         let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
         let lock = Lock::load(&lockfile)?;
@@ -48,7 +50,7 @@ impl Export {
         let Some(build) = lock.build.get(&name) else { return Ok(ExitCode::SUCCESS) };
         let key = source::key(project, &lock, (&name, build), arch)?;
         if store.made(&key).is_none() {
-            let items = plan::build_items(&lock, build, &global.mirrors(self.offline)?, arch);
+            let items = plan::inputs::build_items(&lock, build, &global.mirrors(self.offline)?, arch);
             crate::fetch::fetch(&store, items, self.offline, &progress)?;
             if let Some(go) = build.go() {
                 let builds = [GoBuild { name: &name, build, go }];

@@ -5,20 +5,19 @@ mod audit;
 mod compile;
 mod diff;
 mod outdated;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Global, complain, say};
-use crate::error::Result;
-use crate::lock::format::{Arch, Lock as Lockfile};
-use crate::lock::{Changes, check, update as resolve};
-use crate::mirror::Mirrors;
-use crate::plan::{self, TOOLS};
-use crate::progress::Progress;
-use crate::stage::roots;
+use crate::cli::lock::tools::with_tools;
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::lock::{check, update as resolve};
 use crate::store::Store;
 
 /// Commands of `builder lock`.
@@ -60,7 +59,7 @@ pub(super) struct Target {
 
 impl Lock {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let path = |target: Target| target.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
+        let path = |target: Target| target.lockfile.unwrap_or_else(|| crate::lockfile::path(&global.project));
         match self {
             Self::Update(Update { names, target }) => update(global, &path(target), &names),
             Self::Compile(compile) => compile.run(global),
@@ -89,28 +88,4 @@ fn update(global: &Global, lockfile: &Path, names: &[String]) -> Result<ExitCode
         complain(&format!("{} is as it was", lockfile.display()));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Resolves something with the lock's own apt where it can be had; a first lock is made by the host's.
-fn with_tools(
-    global: &Global,
-    lockfile: &Path,
-    what: &str,
-    resolve: impl FnOnce(&Mirrors, Option<&Path>) -> Result<Changes>,
-) -> Result<(Changes, Mirrors)> {
-    let (mirrors, progress) = (global.mirrors(false)?, Progress::new());
-    let draft = Lockfile::load_draft(lockfile)?;
-    let arch = Arch::HOST;
-    let tools = if draft.packages(TOOLS, arch).next().is_some() {
-        let store = Store::open(&global.store()?)?;
-        crate::fetch::fetch(&store, plan::root_items(&draft, &mirrors, arch, TOOLS), false, &progress)?;
-        // The store stays open: what is in it stays, too.
-        Some((roots::unpack(&store, &draft, TOOLS, arch, &progress)?, store))
-    } else {
-        None
-    };
-    let task = progress.task(what);
-    let changes = resolve(&mirrors, tools.as_ref().map(|(root, _)| root.path.as_path()))?;
-    task.finish();
-    Ok((changes, mirrors))
 }

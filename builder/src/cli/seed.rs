@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use clap::Args;
 use fs_err as fs;
 
-use super::build::SECRET;
-use super::{Global, Target, say};
-use crate::error::Result;
+use crate::cli::global::SECRET;
+use crate::cli::global::{Global, Target};
+use crate::cli::screen::say;
+use crate::ground::durable::private;
+use crate::ground::error::Result;
+use crate::identity::seed;
 use crate::pipeline;
 use crate::plan::Plan;
-use crate::seed;
-use crate::stage::image::private;
 
 /// Arguments of `builder seed`.
 #[derive(Debug, Args)]
@@ -43,7 +44,7 @@ impl Seed {
                 let folder = self.out.join(&plan.profile.name);
                 fs::create_dir_all(&folder)?;
                 let folder = folder.join(seed::FOLDER);
-                crate::driver::make_private(&folder)?;
+                crate::ground::durable::private_folder(&folder)?;
                 folder.join(seed::file_name(&self.node))
             }
         };

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Global, complain, say};
-use crate::error::Result;
-use crate::progress::Progress;
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
 use crate::reach;
 use crate::store::gc::{self, Reach};
 use crate::store::verify::{self, Report, State};

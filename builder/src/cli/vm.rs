@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Global, complain, say};
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
+use crate::deb::roots;
 use crate::driver::{self, Accel, Delete, DownRequest, Driver, Firmware, Runner, UpRequest, Wait};
-use crate::error::Result;
-use crate::lock::format::{Arch, Lock};
+use crate::ground::arch::Arch;
+use crate::ground::durable::private;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::lockfile::Lock;
 use crate::plan;
 use crate::profile::Profile;
-use crate::progress::Progress;
-use crate::report::cluster::ClusterJson;
-use crate::stage::image::private;
-use crate::stage::roots;
+use crate::results::cluster::ClusterJson;
 use crate::store::Store;
 
 /// Which results.
@@ -178,7 +180,7 @@ impl Up {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         if self.offline {
             // The machines' ports are on this machine's own network, so that one stays.
-            crate::offline::forbid();
+            crate::ground::offline::forbid();
         }
         let (results, driver) = self.machines.folder(global)?;
         let cluster = ClusterJson::load(&results)?;
@@ -218,11 +220,11 @@ impl Up {
 
     /// The lock's QEMU for machines of an architecture, unpacked.
     fn qemu(&self, global: &Global, machines: Arch, progress: &Progress) -> Result<PathBuf> {
-        let lockfile = self.lockfile.clone().unwrap_or_else(|| plan::lockfile(&global.project));
+        let lockfile = self.lockfile.clone().unwrap_or_else(|| crate::lockfile::path(&global.project));
         let (lock, store) = (Lock::load(&lockfile)?, Store::open(&global.store()?)?);
         let mirrors = global.mirrors(self.offline)?;
-        let (root, host) = (plan::qemu(machines), Arch::HOST);
-        let items = plan::root_items(&lock, &mirrors, host, root);
+        let (root, host) = (crate::deb::roots::qemu(machines), Arch::HOST);
+        let items = plan::inputs::root_items(&lock, &mirrors, host, root);
         crate::fetch::fetch(&store, items, self.offline, progress)?;
         Ok(roots::unpack(&store, &lock, root, host, progress)?.path)
     }

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::layout::{Layout, Partition, SECTOR};
-use super::platform::Platform;
-use super::{DISK, DiskError, Spec, WORK, root};
-use crate::repro;
+use crate::disk::work::file_system_id;
+use crate::disk::error::DiskError;
+use crate::disk::layout::{Layout, Partition, SECTOR};
+use crate::disk::platform::Platform;
+use crate::disk::work::{DISK, Spec, WORK};
+use crate::ground::repro;
 use crate::sandbox::Sandbox;
 
 /// What GRUB needs to read its menu and start Linux; all of it lies in the programs, so /boot/grub holds no modules.
@@ -67,7 +69,7 @@ pub(super) fn install(
     // GRUB sets `root` to the root partition of the disk that it was started from; as a hint this decides
     // between two disks with the same image.
     let early =
-        format!("search.fs_uuid {} root $root\nset prefix=($root)/boot/grub\n", root::file_system_id(spec));
+        format!("search.fs_uuid {} root $root\nset prefix=($root)/boot/grub\n", file_system_id(spec));
     fs::write(work.join(EARLY), early)?;
     make_esp(tools, layout, spec, platform)?;
     if let (Some(format), Some(partition)) = (platform.bios_format, &layout.bios_boot) {
@@ -170,9 +172,9 @@ mod tests {
     use std::io::Cursor;
 
     use super::embed;
-    use crate::disk::DiskError;
+    use crate::disk::error::DiskError;
     use crate::disk::layout::{Layout, Partition};
-    use crate::lock::format::Arch;
+    use crate::ground::arch::Arch;
 
     fn bios_boot() -> Partition {
         Layout::new(Arch::Amd64, 64 << 20, &[7; 32]).unwrap().bios_boot.unwrap()

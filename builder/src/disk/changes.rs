@@ -13,9 +13,11 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{DISK, DiskError, Stock, WORK, layout, work_folder};
+use crate::disk::error::DiskError;
+use crate::disk::layout;
+use crate::disk::work::{DISK, Stock, WORK, work_folder};
+use crate::ground::sparse;
 use crate::sandbox::Sandbox;
-use crate::sparse;
 
 /// Bytes of a cluster: what qcow2 compresses by itself (qemu-img's default).
 pub const CLUSTER: u64 = 1 << 16;

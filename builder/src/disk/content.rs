@@ -9,10 +9,11 @@ use std::path::Path;
 use fs_err as fs;
 use sha2::{Digest, Sha256};
 
-use super::changes::Changes;
-use super::{DiskError, layout};
-use crate::repro::sha256_hex;
-use crate::{parallel, sparse};
+use crate::disk::changes::Changes;
+use crate::disk::error::DiskError;
+use crate::disk::layout;
+use crate::ground::repro::sha256_hex;
+use crate::ground::{parallel, sparse};
 
 /// Bytes of a part, a multiple of a cluster's.
 const PART: u64 = 1 << 20;
@@ -68,7 +69,7 @@ mod tests {
     use super::content_sha256;
     use crate::disk::changes::{CLUSTER, Changes};
     use crate::disk::layout::Layout;
-    use crate::lock::format::Arch;
+    use crate::ground::arch::Arch;
 
     /// By the programs that the documentation names.
     fn by_hand(disk: &Path) -> [u8; 32] {

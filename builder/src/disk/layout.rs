@@ -8,9 +8,9 @@ use std::ops::Range;
 use gptman::{GPT, GPTHeader, GPTPartitionEntry};
 use uuid::{Uuid, uuid};
 
-use super::platform::Platform;
-use crate::lock::format::Arch;
-use crate::repro;
+use crate::disk::platform::Platform;
+use crate::ground::arch::Arch;
+use crate::ground::repro;
 
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
@@ -249,7 +249,7 @@ mod tests {
     use proptest::prelude::{any, prop, proptest};
 
     use super::{Layout, LayoutError, MIB, identity, parse, read};
-    use crate::lock::format::Arch;
+    use crate::ground::arch::Arch;
 
     const SIZE: u64 = 64 * MIB;
 

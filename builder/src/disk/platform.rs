@@ -2,7 +2,7 @@
 
 use uuid::{Uuid, uuid};
 
-use crate::lock::format::Arch;
+use crate::ground::arch::Arch;
 
 /// How one architecture boots.
 pub(super) struct Platform {

@@ -10,8 +10,10 @@ use std::path::Path;
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 
-use super::changes::{CLUSTER, Changes};
-use super::{DiskError, Stock, WORK, layout, work_folder};
+use crate::disk::changes::{CLUSTER, Changes};
+use crate::disk::error::DiskError;
+use crate::disk::layout;
+use crate::disk::work::{Stock, WORK, work_folder};
 use crate::sandbox::Sandbox;
 
 /// Where the tools see the disk that they read.

@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
-use super::layout::Layout;
-use super::{DISK, DiskError, Spec, boot};
-use crate::repro;
+use crate::disk::work::file_system_id;
+use crate::disk::boot;
+use crate::disk::error::DiskError;
+use crate::disk::layout::Layout;
+use crate::disk::work::{DISK, Spec};
+use crate::ground::repro;
 use crate::sandbox::Sandbox;
 
 /// Label of the file system and of its partition.
@@ -44,11 +47,6 @@ pub(super) fn fill(tools: &Sandbox, layout: &Layout, spec: &Spec, tree: impl Rea
         None => {}
     }
     made.map(drop).map_err(DiskError::Root)
-}
-
-/// UUID of the root file system: GRUB finds it by this.
-pub(super) fn file_system_id(spec: &Spec) -> uuid::Uuid {
-    repro::uuid(&spec.key, "root-fs")
 }
 
 /// Copies the tree's archive entry by entry, unchanged, and appends GRUB's menu before the end mark.
@@ -122,13 +120,14 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::{append, splice};
+    use crate::disk::error::DiskError;
     use crate::disk::layout::Layout;
-    use crate::disk::{DiskError, Spec};
-    use crate::lock::format::Arch;
+    use crate::disk::work::Spec;
+    use crate::ground::arch::Arch;
 
     fn spec() -> Spec {
         let cmdline = "quiet".to_owned();
-        let grub = crate::disk::GRUB.to_owned();
+        let grub = crate::disk::work::GRUB.to_owned();
         Spec { arch: Arch::Amd64, grub, size: 64 << 20, key: [7; 32], epoch: 1_750_000_000, cmdline }
     }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::poll::until;
-use super::process::{Control, Process};
-use super::up::{UpRequest, image_of};
-use super::{Accel, Accelerator, DriverError, Firmware, Folders, disk, qemu, serial};
-use crate::lock::format::Arch;
-use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::poll::until;
+use crate::driver::process::{Control, Process};
+use crate::driver::up::{UpRequest, image_of};
+use crate::driver::{Accel, Accelerator, DriverError, Firmware, Folders, disk, qemu, serial};
+use crate::ground::arch::Arch;
+use crate::ground::durable::private_folder;
+use crate::ground::progress::Progress;
+use crate::results::cluster::{ClusterJson, NodeJson};
 use crate::sandbox::Sandbox;
 
 /// The test machine's name and folder below `run`, which no node has: a fixed one, so that `down` finds what an
@@ -82,7 +83,7 @@ pub(super) fn try_node(
     let node =
         NodeJson { name: PROBE.to_owned(), disk_mib: None, data_disk_mib: None, seed: None, ..node.clone() };
     let process = folders.process(PROBE);
-    super::make_private(&process.folder)?;
+    private_folder(&process.folder)?;
     disk::ensure(folders, &node, image_of(cluster, folders, &node)?, root)?;
     if firmware == Firmware::Uefi {
         disk::ensure_firmware(folders, cluster.arch, &node, root)?;
@@ -147,9 +148,9 @@ mod tests {
     use super::{choose, watch};
     use crate::driver::tests::Machine;
     use crate::driver::{Accel, Accelerator, DriverError};
-    use crate::error::Explain;
-    use crate::lock::format::Arch;
-    use crate::progress::Progress;
+    use crate::ground::arch::Arch;
+    use crate::ground::error::Explain;
+    use crate::ground::progress::Progress;
 
     const BOOT_LOADER: &str = "Kiln: starting Linux 6.12.48+deb13-amd64\r\n";
 

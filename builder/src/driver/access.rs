@@ -6,11 +6,11 @@ use std::process::Output;
 
 use fs_err as fs;
 
-use super::error::DriverError;
-use super::state::State;
-use super::{Folders, api, machines};
-use crate::report::cluster::ClusterJson;
-use crate::report::{KUBECONFIG, SSH_KEY};
+use crate::driver::error::DriverError;
+use crate::driver::state::State;
+use crate::driver::{Folders, api, machines};
+use crate::results::cluster::ClusterJson;
+use crate::results::report::{KUBECONFIG, SSH_KEY};
 
 /// SSH's port on every node.
 const PORT: u16 = 22;

@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
-use super::error::DriverError;
-use super::machines::Machines;
-use crate::endpoint::PORT;
-use crate::report::KUBECONFIG;
-use crate::report::cluster::ClusterJson;
+use crate::driver::error::DriverError;
+use crate::driver::machines::Machines;
+use crate::profile::endpoint::PORT;
+use crate::results::cluster::ClusterJson;
+use crate::results::report::KUBECONFIG;
 
 /// How long an answer may take, as for wait-for-api in the images: on a busy host a healthy emulated server took more than ten seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -149,7 +149,7 @@ impl Server {
         let authority = Certificate::from_pem(&pem("certificate-authority-data")?);
         let mut both = pem("client-certificate-data")?;
         both.extend(pem("client-key-data")?);
-        crate::tls::prepare();
+        crate::ground::tls::prepare();
         let mut client = Client::builder()
             .tls_certs_only([authority.map_err(|_| wrong("its authority is not a certificate"))?])
             .identity(Identity::from_pem(&both).map_err(|_| wrong("its client certificate does not work"))?)

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use firstboot::schema::Duty;
 
-use super::api::{Api, Ready};
-use super::boot::Stage;
-use super::error::DriverError;
-use super::machines::Machines;
-use super::poll::Stopwatch;
-use super::serial::Console;
-use super::up::Started;
-use super::{Folders, wait};
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::api::{Api, Ready};
+use crate::driver::boot::Stage;
+use crate::driver::error::DriverError;
+use crate::driver::machines::Machines;
+use crate::driver::poll::Stopwatch;
+use crate::driver::serial::Console;
+use crate::driver::up::Started;
+use crate::driver::{Folders, wait};
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// The pauses between questions to the API server: an answer costs an emulated machine much, so it shall not spend
 /// more than a fifth of its time on them, as long as a pause is within these.

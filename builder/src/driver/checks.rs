@@ -7,12 +7,12 @@ use std::path::Path;
 use firstboot::schema::Duty;
 use serde::Serialize;
 
-use super::error::DriverError;
-use super::state::State;
-use super::{Folders, access, machines};
-use crate::parallel;
-use crate::progress::Progress;
-use crate::report::cluster::ClusterJson;
+use crate::driver::error::DriverError;
+use crate::driver::state::State;
+use crate::driver::{Folders, access, machines};
+use crate::ground::parallel;
+use crate::ground::progress::Progress;
+use crate::results::cluster::ClusterJson;
 
 /// What a node finds out of itself.
 const NODE: &str = "/usr/lib/kiln/check-node";

@@ -6,10 +6,10 @@ use std::process::Output;
 
 use firstboot::schema::Duty;
 
-use super::error::DriverError;
-use super::state::State;
-use super::{Folders, access, machines};
-use crate::report::cluster::ClusterJson;
+use crate::driver::error::DriverError;
+use crate::driver::state::State;
+use crate::driver::{Folders, access, machines};
+use crate::results::cluster::ClusterJson;
 
 /// The administrator's kubeconfig on a control plane.
 const KUBECONFIG: &str = "/var/lib/kubernetes/admin.kubeconfig";

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::error::DriverError;
-use super::{Folders, qemu};
 use crate::disk::{backing_file, virtual_size};
-use crate::lock::format::{Arch, Sha256Hex};
-use crate::publish::image_path;
-use crate::report::cluster::{ImageJson, NodeJson};
+use crate::driver::error::DriverError;
+use crate::driver::{Folders, qemu};
+use crate::ground::arch::Arch;
+use crate::ground::hash::Sha256Hex;
+use crate::results::cluster::{ImageJson, NodeJson};
+use crate::results::publish::image_path;
 
 /// Makes the node's disk, over an image of the results, when it has none.
 pub(super) fn ensure(

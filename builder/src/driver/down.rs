@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::error::DriverError;
-use super::machines::{self, Machines};
-use super::poll::until;
-use super::state::State;
-use super::{Folders, accel, qemu};
-use crate::progress::Progress;
-use crate::publish;
-use crate::report::cluster::ClusterJson;
+use crate::driver::error::DriverError;
+use crate::driver::machines;
+use crate::driver::machines::Machines;
+use crate::driver::poll::until;
+use crate::driver::state::State;
+use crate::driver::{Folders, accel, qemu};
+use crate::ground::progress::Progress;
+use crate::results::cluster::ClusterJson;
+use crate::results::publish;
 
 /// What `builder down` was asked for.
 #[derive(Debug, Clone, Copy)]

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Driver, libvirt};
-use crate::error::{Class, Explain};
-use crate::lock::format::Arch;
-use crate::report::cluster::ClusterJsonError;
+use crate::driver::{Driver, libvirt};
+use crate::ground::arch::Arch;
+use crate::ground::error::{Class, Explain};
+use crate::results::cluster::ClusterJsonError;
 use crate::sandbox::SandboxError;
 
 /// Why a driver did not do its work.

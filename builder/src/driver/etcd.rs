@@ -8,14 +8,14 @@ use firstboot::schema::Duty;
 use fs_err as fs;
 use sha2::{Digest, Sha256};
 
-use super::api::Api;
-use super::control_plane::ControlPlane;
-use super::error::DriverError;
-use super::state::State;
-use super::{Folders, machines, poll};
-use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, NodeJson};
-use crate::stage::image::private;
+use crate::driver::api::Api;
+use crate::driver::control_plane::ControlPlane;
+use crate::driver::error::DriverError;
+use crate::driver::state::State;
+use crate::driver::{Folders, machines, poll};
+use crate::ground::durable::private;
+use crate::ground::progress::Progress;
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// Copies etcd's data to a member's standard output.
 const SNAPSHOT: &str = "file=$(mktemp -u /var/lib/etcd/snapshot.XXXXXX) && trap 'rm -f $file' EXIT && \

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::process::Output;
 
-use super::error::DriverError;
+use crate::driver::error::DriverError;
 
 /// A program of the host.
 #[derive(Debug, Clone, Copy)]

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use super::error::DriverError;
-use super::libvirt::Libvirt;
-use super::multipass::Multipass;
-use super::state::{Forwards, NetworkState, State};
-use super::{Driver, Folders, network, serial};
-use crate::report::cluster::NodeJson;
+use crate::driver::error::DriverError;
+use crate::driver::libvirt::Libvirt;
+use crate::driver::multipass::Multipass;
+use crate::driver::state::{Forwards, NetworkState, State};
+use crate::driver::{Driver, Folders, network, serial};
+use crate::results::cluster::NodeJson;
 
 /// The machines of a cluster that was started.
 pub(super) trait Machines {

@@ -41,13 +41,13 @@ mod vde;
 mod wait;
 
 use std::fmt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::report::cluster::{self, ClusterJson, NodeJson};
+use crate::results::cluster;
+use crate::results::cluster::{ClusterJson, NodeJson};
 use crate::sandbox::Sandbox;
 use process::{Control, Process};
 
@@ -214,12 +214,6 @@ fn arguments(results: &Path) -> String {
         }
         _ => profile,
     }
-}
-
-/// Makes a folder for its owner alone: disks and consoles hold secrets.
-pub(crate) fn make_private(folder: &Path) -> std::io::Result<()> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| std::io::Error::new(error.kind(), format!("making `{}`: {error}", folder.display())))
 }
 
 /// The node of that name, or all.

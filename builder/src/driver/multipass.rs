@@ -11,15 +11,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::error::DriverError;
-use super::host::{self, Program};
-use super::machines::Machines;
-use super::poll::Stopwatch;
-use super::state::{NodeState, State};
-use super::up::{Started, UpRequest, image_of};
-use super::{Accel, Firmware, Folders, names};
-use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::error::DriverError;
+use crate::driver::host;
+use crate::driver::host::Program;
+use crate::driver::machines::Machines;
+use crate::driver::poll::Stopwatch;
+use crate::driver::state::{NodeState, State};
+use crate::driver::up::{Started, UpRequest, image_of};
+use crate::driver::{Accel, Firmware, Folders, names};
+use crate::ground::durable::private_folder;
+use crate::ground::progress::Progress;
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 const MULTIPASS: Program = Program {
     name: "multipass",
@@ -164,7 +166,7 @@ pub(super) fn start(
         }
         let image = image_of(cluster, folders, node)?;
         let below = known.filter(|_| instance.is_some()).map(|known| known.image_sha256.clone());
-        super::make_private(&folders.node(&node.name))?;
+        private_folder(&folders.node(&node.name))?;
         let image_sha256 = below.unwrap_or_else(|| image.sha256.clone());
         let entry = NodeState { pid: None, image_sha256, accelerator: None, firmware: None };
         state.nodes.insert(node.name.clone(), entry);

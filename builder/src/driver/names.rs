@@ -1,7 +1,7 @@
 //! What machines and their disks are called outside of a folder of results: by libvirt, by multipass and by whoever pastes
 //! printed commands. Every name begins with the cluster's, so that clusters do not meet.
 
-use crate::lock::format::Sha256Hex;
+use crate::ground::hash::Sha256Hex;
 
 /// What a cluster's network and pool are called, and what the names of its machines begin with.
 pub(super) fn prefix(cluster: &str) -> String {

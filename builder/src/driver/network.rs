@@ -9,11 +9,12 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::error::DriverError;
-use super::process::{Control, Process};
-use super::state::{Forwards, NetworkState, State};
-use super::{Folders, ports, qemu, vde};
-use crate::report::cluster::ClusterJson;
+use crate::driver::error::DriverError;
+use crate::driver::process::{Control, Process};
+use crate::driver::state::{Forwards, NetworkState, State};
+use crate::driver::{Folders, ports, qemu, vde};
+use crate::ground::durable::private_folder;
+use crate::results::cluster::ClusterJson;
 use crate::sandbox::Sandbox;
 
 /// The switch's folder below `run`; the underscore keeps it apart from every host name.
@@ -68,7 +69,7 @@ impl Network<'_> {
         // The machines do not find their way to another one.
         self.refuse_while_machines_run(state)?;
         end(self.folders, state.network.as_ref())?;
-        super::make_private(&process.folder)?;
+        private_folder(&process.folder)?;
         fs::write(process.folder.join("settings"), vde::SETTINGS)?;
         state.network = Some(NetworkState::default());
         state.save(&self.folders.run)?;
@@ -109,7 +110,7 @@ impl Network<'_> {
             self.refuse_while_machines_run(state)?;
             process.end(known.gateway)?;
         }
-        super::make_private(&process.folder)?;
+        private_folder(&process.folder)?;
         let argv = argv(self.capture);
         state.ports = chosen;
         let mut network = NetworkState { argv: argv.clone(), gateway: None, ..known };

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::error::DriverError;
-use super::state::Forwards;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::error::DriverError;
+use crate::driver::state::Forwards;
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// Port 22 of the first node becomes 10022.
 const OFFSET: u16 = 10_000;

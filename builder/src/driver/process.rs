@@ -12,11 +12,11 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::error::DriverError;
-use super::poll::until;
-use super::qemu::{QMP_SOCKET, controlled};
-use super::qmp::Qmp;
-use super::vde;
+use crate::driver::error::DriverError;
+use crate::driver::poll::until;
+use crate::driver::qemu::{QMP_SOCKET, controlled};
+use crate::driver::qmp::Qmp;
+use crate::driver::vde;
 use crate::sandbox::Sandbox;
 
 /// QEMU's own words.

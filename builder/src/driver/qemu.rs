@@ -1,9 +1,9 @@
 //! QEMU's command lines: pure functions from a node to arguments. The options are those of QEMU
 //! 10 ("Invocation" in QEMU's documentation); it starts nothing.
 
-use super::{Accelerator, Firmware, network, vde};
-use crate::lock::format::Arch;
-use crate::report::cluster::NodeJson;
+use crate::driver::{Accelerator, Firmware, network, vde};
+use crate::ground::arch::Arch;
+use crate::results::cluster::NodeJson;
 
 /// What differs between the architectures of machines.
 pub(super) struct Board {
@@ -159,7 +159,7 @@ mod tests {
     use super::machine;
     use crate::driver::tests::{cluster, lines};
     use crate::driver::{Accelerator, Firmware, places};
-    use crate::lock::format::Arch;
+    use crate::ground::arch::Arch;
 
     #[test]
     fn a_machine_under_emulation() {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use firstboot::schema::Duty;
 
-use super::control_plane::ControlPlane;
-use super::error::DriverError;
-use super::machines;
-use super::state::State;
-use super::up::UpRequest;
-use super::{Delete, DownRequest, Folders, access, down, etcd};
-use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::control_plane::ControlPlane;
+use crate::driver::error::DriverError;
+use crate::driver::machines;
+use crate::driver::state::State;
+use crate::driver::up::UpRequest;
+use crate::driver::{Delete, DownRequest, Folders, access, down, etcd};
+use crate::ground::progress::Progress;
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// How long its machine may take to power off.
 const GRACE: Duration = Duration::from_secs(90);

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::error::DriverError;
-use super::process::Process;
-use super::state::{NodeState, State};
-use super::up::{Starter, UpRequest};
-use super::{Accel, Accelerator, Firmware, Folders};
-use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::error::DriverError;
+use crate::driver::process::Process;
+use crate::driver::state::{NodeState, State};
+use crate::driver::up::{Starter, UpRequest};
+use crate::driver::{Accel, Accelerator, Firmware, Folders};
+use crate::ground::progress::Progress;
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// Looks after the machines of a cluster that run under KVM.
 pub(super) struct Rescue<'a> {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::boot::{self, Judge, Seen};
-use super::error::DriverError;
+use crate::driver::boot;
+use crate::driver::boot::{Judge, Seen};
+use crate::driver::error::DriverError;
 
 /// The console of the machine's last start.
 pub(super) const LOG: &str = "serial.log";

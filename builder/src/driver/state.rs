@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::error::DriverError;
-use super::{Accelerator, Driver, Firmware, Folders, names};
-use crate::lock::format::Sha256Hex;
+use crate::driver::error::DriverError;
+use crate::driver::{Accelerator, Driver, Firmware, Folders, names};
+use crate::ground::hash::Sha256Hex;
 
 /// The file's name; it has a dot, so no node's folder is called so.
 const FILE: &str = "state.json";

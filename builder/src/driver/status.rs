@@ -9,16 +9,18 @@ use std::path::{Path, PathBuf};
 use firstboot::schema::Duty;
 use serde::Serialize;
 
-use super::api::{Api, Ready};
-use super::boot::{Seen, Stage};
-use super::checks::Checks;
-use super::error::DriverError;
-use super::machines::{self, Machines};
-use super::rescue;
-use super::serial::{self, Console};
-use super::state::State;
-use super::{Accelerator, Driver, Firmware, Folders, wait};
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::api::{Api, Ready};
+use crate::driver::boot::{Seen, Stage};
+use crate::driver::checks::Checks;
+use crate::driver::error::DriverError;
+use crate::driver::machines;
+use crate::driver::machines::Machines;
+use crate::driver::rescue;
+use crate::driver::serial;
+use crate::driver::serial::Console;
+use crate::driver::state::State;
+use crate::driver::{Accelerator, Driver, Firmware, Folders, wait};
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// A cluster's machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

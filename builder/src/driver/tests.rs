@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::process::{self, Control, Process};
-use super::qemu::QMP_SOCKET;
-use super::{Delete, DownRequest, Running, down, logs, status};
-use crate::progress::Progress;
-use crate::report::cluster::ClusterJson;
+use crate::driver::process;
+use crate::driver::process::{Control, Process};
+use crate::driver::qemu::QMP_SOCKET;
+use crate::driver::{Delete, DownRequest, Running, down, logs, status};
+use crate::ground::progress::Progress;
+use crate::results::cluster::ClusterJson;
 
 /// A control plane and two workers, as profile `1cp-2workers` has them.
 pub(super) fn cluster() -> ClusterJson {
@@ -71,7 +72,7 @@ fn before_the_first_start_all_is_stopped_and_down_does_nothing() {
 
 #[test]
 fn a_stranger_is_named_with_the_nodes_that_there_are() {
-    use crate::error::Explain;
+    use crate::ground::error::Explain;
     let results = built();
     for error in [
         go_down(results.path(), Some("node-7")).unwrap_err(),
@@ -84,7 +85,7 @@ fn a_stranger_is_named_with_the_nodes_that_there_are() {
 
 #[test]
 fn logs_of_a_node_that_never_ran_say_how_to_run_it() {
-    use crate::error::Explain;
+    use crate::ground::error::Explain;
     let folder = built();
     let results = folder.path().join("lab");
     fs::create_dir(&results).unwrap();

@@ -5,19 +5,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::error::DriverError;
-use super::poll::Stopwatch;
-use super::process::Process;
-use super::replace::Replacement;
-use super::rescue::Rescue;
-use super::serial;
-use super::state::{NodeState, State};
-use super::status::{StatusReport, report};
-use super::wait::{self, Wait};
-use super::{Accel, Accelerator, Driver, Firmware, Folders, accel, disk, libvirt, multipass, network, qemu};
-use crate::lock::format::Arch;
-use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, ImageJson, NodeJson};
+use crate::driver::error::DriverError;
+use crate::driver::poll::Stopwatch;
+use crate::driver::process::Process;
+use crate::driver::replace::Replacement;
+use crate::driver::rescue::Rescue;
+use crate::driver::serial;
+use crate::driver::state::{NodeState, State};
+use crate::driver::status::{StatusReport, report};
+use crate::driver::wait;
+use crate::driver::wait::Wait;
+use crate::driver::{
+    Accel, Accelerator, Driver, Firmware, Folders, accel, disk, libvirt, multipass, network, qemu,
+};
+use crate::ground::arch::Arch;
+use crate::ground::durable::private_folder;
+use crate::ground::progress::Progress;
+use crate::results::cluster::{ClusterJson, ImageJson, NodeJson};
 
 /// What `builder up` was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +97,7 @@ pub fn up(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, 
         Some(node) => Some(Replacement::begin(request, &cluster, &folders, node, progress)?),
         None => None,
     };
-    super::make_private(&folders.run)?;
+    private_folder(&folders.run)?;
     let started = {
         let _guard = folders.guard()?;
         let mut state = State::load(&folders.run)?;
@@ -224,7 +228,7 @@ impl Starter<'_> {
     ) -> Result<(), DriverError> {
         let image = image_of(self.cluster, self.folders, node)?;
         let below = disk::below(self.folders, &node.name)?;
-        super::make_private(&process.folder)?;
+        private_folder(&process.folder)?;
         let (arch, firmware) = (self.cluster.arch, self.firmware);
         let image_sha256 = below.unwrap_or_else(|| image.sha256.clone());
         let entry =

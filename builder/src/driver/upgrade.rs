@@ -6,13 +6,13 @@ use std::fmt;
 
 use firstboot::schema::Duty;
 
-use super::control_plane::ControlPlane;
-use super::error::DriverError;
-use super::status::{StatusReport, report};
-use super::up::{UpRequest, up};
-use super::{Folders, etcd};
-use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::control_plane::ControlPlane;
+use crate::driver::error::DriverError;
+use crate::driver::status::{StatusReport, report};
+use crate::driver::up::{UpRequest, up};
+use crate::driver::{Folders, etcd};
+use crate::ground::progress::Progress;
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// How many minor versions a kubelet may be older than the API server.
 const KUBELETS: u32 = 3;

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use firstboot::schema::Duty;
 
-use super::Folders;
-use super::api::Ready;
-use super::asker::{Asker, PAUSES};
-use super::boot::{Seen, Stage};
-use super::error::DriverError;
-use super::machines::{self, Machines};
-use super::poll::{self, Stopwatch};
-use super::rescue::Rescue;
-use super::serial::{self, Console};
-use super::state::State;
-use super::up::{Started, UpRequest};
-use crate::progress::{Progress, Task};
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::Folders;
+use crate::driver::api::Ready;
+use crate::driver::asker::{Asker, PAUSES};
+use crate::driver::boot::{Seen, Stage};
+use crate::driver::error::DriverError;
+use crate::driver::machines;
+use crate::driver::machines::Machines;
+use crate::driver::poll;
+use crate::driver::poll::Stopwatch;
+use crate::driver::rescue::Rescue;
+use crate::driver::serial;
+use crate::driver::serial::Console;
+use crate::driver::state::State;
+use crate::driver::up::{Started, UpRequest};
+use crate::ground::progress::{Progress, Task};
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// What `up` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -9,9 +9,9 @@ use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_RANGE, RANGE};
 
-use super::credentials::{Credentials, shown};
-use super::error::FetchError;
-use super::pace::Paced;
+use crate::fetch::credentials::{Credentials, shown};
+use crate::fetch::error::FetchError;
+use crate::fetch::pace::Paced;
 
 /// How long a connection may take.
 pub(crate) const CONNECT: Duration = Duration::from_secs(20);
@@ -27,7 +27,7 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(stall: Duration) -> Result<Self, FetchError> {
-        crate::tls::prepare();
+        crate::ground::tls::prepare();
         let credentials = Credentials::find()?;
         let client = || {
             // The blocking client's time-out is one for each wait: for the answer, then for each piece of the body.
@@ -98,7 +98,7 @@ pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Atte
         return Ok(Body { bytes: Box::new(file), url: url.to_owned(), resumed: true, sized: true });
     }
     // The one place where a connection begins, but for those to registries (`oci::registry`).
-    if crate::offline::is_forbidden() {
+    if crate::ground::offline::is_forbidden() {
         return Err(Attempt::Later("--offline forbids the network".to_owned()));
     }
     let address =

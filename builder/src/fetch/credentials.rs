@@ -7,7 +7,7 @@ use netrc::Netrc;
 use reqwest::Url;
 use reqwest::blocking::RequestBuilder;
 
-use super::error::FetchError;
+use crate::fetch::error::FetchError;
 
 /// The user's netrc file, when there is one.
 pub(crate) struct Credentials(Option<Netrc>);

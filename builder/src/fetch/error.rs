@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Origin;
-use crate::error::{Class, Explain};
-use crate::lock::format::Hash;
+use crate::fetch::item::Origin;
+use crate::ground::error::{Class, Explain};
+use crate::ground::hash::Hash;
 
 /// Why a file did not reach the store.
 #[derive(Debug, thiserror::Error)]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::error::{Class, Explain, Result};
-use crate::lock::format::Sha256Hex;
+use crate::ground::error::{Class, Explain, Result};
+use crate::ground::hash::Sha256Hex;
 use crate::store::Store;
 
 /// A file of this machine.

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::address::{Attempt, Body, Clients, open};
-use super::error::FetchError;
-use super::{ATTEMPTS, LARGEST, STALL, pause, tried};
-use crate::error::Result;
+use crate::fetch::address::{Attempt, Body, Clients, open};
+use crate::fetch::attempt::{ATTEMPTS, LARGEST, STALL, pause, tried};
+use crate::fetch::error::FetchError;
+use crate::ground::error::Result;
 
 /// Copies a file that something else verifies, such as an archive's signed index, from the first of some addresses
 /// that has it to `path`.

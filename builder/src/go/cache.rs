@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::key;
-use crate::error::Result;
-use crate::lock::format::Module;
+use crate::go::module::key;
+use crate::ground::error::Result;
+use crate::lockfile::format::Module;
 use crate::store::Store;
 
 /// A module's content in the store.
@@ -94,13 +94,18 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// The files that the store keeps of a module.
+pub(crate) fn parts(module: &Module) -> impl Iterator<Item = &'static str> + use<> {
+    files(module).map(|(name, _)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::{place, plain};
-    use crate::lock::format::{Module, ModuleSum};
+    use crate::lockfile::format::{Module, ModuleSum};
 
     #[test]
     fn capital_letters_are_written_out() {

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::settings::{self, ENVIRONMENT, HOME};
-use crate::lock::format::{Arch, Go};
+use crate::go::settings;
+use crate::go::settings::{ENVIRONMENT, HOME};
+use crate::ground::arch::Arch;
+use crate::lockfile::format::Go;
 use crate::sandbox::{LOOK, Sandbox, SandboxError};
 
 /// The module cache inside.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Class, Explain};
 use crate::fetch::shown;
-use crate::lock::format::ModuleSum;
-use crate::stage::source::RECIPES;
+use crate::ground::error::{Class, Explain};
+use crate::lockfile::build::RECIPES;
+use crate::lockfile::format::ModuleSum;
 
 /// Why Go modules did not reach the store.
 #[derive(Debug, thiserror::Error)]

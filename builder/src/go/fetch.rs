@@ -5,18 +5,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{Command, list};
-use super::{
-    AT_ONCE, GoBuild, GoError, cache, compare, failed, is_toolchain, key, lay_out, modules, of_builds,
-    toolchain,
-};
-use crate::embedded;
-use crate::error::Result;
-use crate::lock::format::{Arch, Lock, Module};
-use crate::parallel;
-use crate::progress::{Progress, Task};
-use crate::stage::roots;
-use crate::stage::source::RECIPES;
+use crate::deb::roots;
+use crate::go::command::{Command, list};
+use crate::go::module::{AT_ONCE, GoBuild, is_toolchain, key, modules, of_builds};
+use crate::go::verify::{compare, failed};
+use crate::go::{GoError, cache, lay_out, toolchain};
+use crate::ground::arch::ARCHITECTURES;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::parallel;
+use crate::ground::progress::{Progress, Task};
+use crate::lockfile::Lock;
+use crate::lockfile::build::RECIPES;
+use crate::lockfile::format::Module;
 use crate::store::Store;
 
 /// The modules that some builds read and the store lacks.
@@ -43,7 +44,7 @@ pub fn fetch(
     }
     let lacking = missing(store, lock, builds);
     let Some(first) = lacking.first() else { return Ok(()) };
-    if offline || crate::offline::is_forbidden() {
+    if offline || crate::ground::offline::is_forbidden() {
         return Err(GoError::Offline { module: first.to_string(), missing: lacking.len() }.into());
     }
     let bytes = lacking.iter().filter_map(|module| module.size).sum();
@@ -91,10 +92,8 @@ fn of_build(
     let recipe = project.join(RECIPES).join(&build.build.recipe);
     let command = Command::new(&root, Some(&toolchain), scratch)?;
     let lists = list(build.go);
-    let calls: Vec<_> = lists
-        .iter()
-        .flat_map(|args| embedded::ARCHITECTURES.into_iter().map(move |arch| (arch, args)))
-        .collect();
+    let calls: Vec<_> =
+        lists.iter().flat_map(|args| ARCHITECTURES.into_iter().map(move |arch| (arch, args))).collect();
     for (index, (arch, args)) in calls.iter().enumerate() {
         let wanted = if index + 1 == calls.len() { lacking.as_slice() } else { &[] };
         let args: Vec<&str> = args.iter().map(String::as_str).collect();

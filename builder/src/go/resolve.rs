@@ -8,16 +8,21 @@ use fs_err as fs;
 use serde::Deserialize;
 use walkdir::WalkDir;
 
-use super::command::{Command, list};
-use super::{AT_ONCE, FILES, GoBuild, GoError, cache, failed, sum, toolchain};
-use crate::embedded;
-use crate::error::Result;
-use crate::lock::format::{Arch, Go, Lock, Module};
-use crate::lock::go::TOOLCHAIN;
-use crate::progress::Progress;
-use crate::repro::sha256_hex;
-use crate::stage::roots;
-use crate::stage::source::RECIPES;
+use crate::deb::roots;
+use crate::go::command::{Command, list};
+use crate::go::module::is_toolchain;
+use crate::go::module::{AT_ONCE, FILES, GoBuild};
+use crate::go::verify::failed;
+use crate::go::{GoError, cache, sum, toolchain};
+use crate::ground::arch::ARCHITECTURES;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::ground::repro::sha256_hex;
+use crate::lockfile::Lock;
+use crate::lockfile::build::RECIPES;
+use crate::lockfile::format::{Go, Module};
+use crate::lockfile::go::TOOLCHAIN;
 use crate::store::Store;
 
 /// The scratch folder of an update.
@@ -80,7 +85,7 @@ impl Resolver<'_> {
         };
         for args in list(build.go) {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            for arch in embedded::ARCHITECTURES {
+            for arch in ARCHITECTURES {
                 run(&command.of_recipe(&recipe, build.go, arch), &args)?;
             }
         }
@@ -148,7 +153,7 @@ impl Resolver<'_> {
         let name = format!("{TOOLCHAIN}@{}", build.go.toolchain_version());
         command.run(&["mod", "download", &name], || ()).map_err(|error| failed(build, None, error))?;
         let cache = scratch.join("cache");
-        let found = Self::found(&cache, build)?.into_iter().find(super::is_toolchain);
+        let found = Self::found(&cache, build)?.into_iter().find(is_toolchain);
         let lost = || GoError::Toolchain { module: name.clone(), message: "it did not come".to_owned() };
         let module = found.ok_or_else(lost)?;
         self.store.steps(vec![(super::key(&module), cache::keep(&cache, &module))])?;
@@ -200,7 +205,7 @@ pub(crate) fn finish(store: &Store) -> std::io::Result<()> {
 pub(crate) fn files(
     project: &Path,
     build: GoBuild<'_>,
-) -> Result<BTreeMap<String, crate::lock::format::Sha256Hex>> {
+) -> Result<BTreeMap<String, crate::ground::hash::Sha256Hex>> {
     let folder = project.join(RECIPES).join(&build.build.recipe);
     let mut files = BTreeMap::new();
     for name in FILES {

@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
-use crate::lock::format::ModuleSum;
+use crate::lockfile::format::ModuleSum;
 
 /// Opens a module's zip.
 ///

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::{GoError, cache, key, sum};
-use crate::archive::inner_path;
-use crate::error::Result;
-use crate::lock::format::{Go, Lock, Module};
-use crate::progress::Progress;
+use crate::go::module::is_toolchain;
+use crate::go::module::key;
+use crate::go::{GoError, cache, sum};
+use crate::ground::archive::inner_path;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::lockfile::Lock;
+use crate::lockfile::format::{Go, Module};
 use crate::store::{StepKey, Store};
 
 /// Raised when what is unpacked changes.
@@ -22,7 +25,7 @@ const LEFT_OUT: [&str; 3] = ["api", "doc", "test"];
 /// The module of the lock that is the Go of a build.
 pub(super) fn module<'a>(lock: &'a Lock, go: &Go) -> Option<&'a Module> {
     let version = go.toolchain_version();
-    lock.go.modules.iter().find(|module| super::is_toolchain(module) && module.version == version)
+    lock.go.modules.iter().find(|module| is_toolchain(module) && module.version == version)
 }
 
 /// The key of the unpacked Go of a build, when the lock has it.
@@ -35,7 +38,7 @@ pub(crate) fn folder_key(lock: &Lock, go: &Go) -> Option<StepKey> {
 /// # Errors
 /// [`GoError::Toolchain`] when it is not in the lock or is no Go, or when it cannot be written.
 pub(crate) fn unpack(store: &Store, lock: &Lock, go: &Go, progress: &Progress) -> Result<PathBuf> {
-    let name = format!("{}@{}", crate::lock::go::TOOLCHAIN, go.toolchain_version());
+    let name = format!("{}@{}", crate::lockfile::go::TOOLCHAIN, go.toolchain_version());
     let wrong = |message: String| GoError::Toolchain { module: name.clone(), message };
     let module = module(lock, go).ok_or_else(|| wrong("the lockfile does not have it".to_owned()))?;
     store.step(&StepKey::new("go", VERSION, &key(module)), |folder| {

@@ -1,9 +1,9 @@
 use std::io::Read;
 
-use super::{IdentityError, IdentityFile, admin_kubeconfig, files, partition};
-use crate::endpoint::Endpoint;
+use crate::identity::{IdentityError, IdentityFile, admin_kubeconfig, files, partition};
 use crate::pki::PkiError;
 use crate::pki::tests::{cluster, pki, role};
+use crate::profile::endpoint::Endpoint;
 
 fn of(node: usize) -> Vec<IdentityFile> {
     let node = &cluster().nodes[node];

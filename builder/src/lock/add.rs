@@ -9,9 +9,10 @@ use std::path::Path;
 
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
-use super::Lock;
-use super::format::{Arch, Digest, Sha256Hex};
-use crate::error::{Class, Explain, Result};
+use crate::ground::arch::Arch;
+use crate::ground::error::{Class, Explain, Result};
+use crate::ground::hash::{Digest, Sha256Hex};
+use crate::lockfile::Lock;
 
 /// What is to be added.
 #[derive(Debug, Clone)]
@@ -185,7 +186,7 @@ fn open(path: &Path, text: &str, release: &str) -> Result<DocumentMut> {
         return Err(AddError::Release { name: release.to_owned(), known }.into());
     }
     let parsed = text.parse().map_err(|error: toml_edit::TomlError| {
-        crate::input::wrong(path, text, error.span(), error.message().to_owned(), None)
+        crate::ground::input::wrong(path, text, error.span(), error.message().to_owned(), None)
     });
     Ok(parsed?)
 }

@@ -11,10 +11,12 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::format::{Arch, Closure, Sha256Hex, Source, SourceFile, Suite};
-use crate::deb822::{Paragraph, paragraphs};
-use crate::error::{Class, Error, Explain, Result};
+use crate::deb::deb822::{Paragraph, paragraphs};
 use crate::fetch;
+use crate::ground::arch::Arch;
+use crate::ground::error::{Class, Error, Explain, Result};
+use crate::ground::hash::Sha256Hex;
+use crate::lockfile::format::{Closure, Source, SourceFile, Suite};
 use crate::mirror::Mirrors;
 use crate::sandbox::{Sandbox, host};
 

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::format::{BuildFrom, Component, Lock};
-use super::go::TOOLCHAIN;
-use super::osv::{Entry, Fix, Version, semantic};
-use super::upstream::published;
+use crate::lock::osv::{Entry, Fix, Version, semantic};
+use crate::lock::upstream::published;
+use crate::lockfile::Lock;
+use crate::lockfile::format::{BuildFrom, Component};
+use crate::lockfile::go::TOOLCHAIN;
 
 /// Debian's releases as OSV names them; a suite that is not here is in no feed.
 const DEBIAN: [(&str, &str); 4] =

@@ -5,9 +5,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::format::{Arch, Component, Lock, ModuleSum, Release};
-use super::upstream::published;
-use crate::repro::sha256_hex;
+use crate::ground::arch::Arch;
+use crate::ground::repro::sha256_hex;
+use crate::lock::upstream::published;
+use crate::lockfile::Lock;
+use crate::lockfile::format::{Component, ModuleSum, Release};
 
 /// The differences, sorted. Empty when a lock is as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

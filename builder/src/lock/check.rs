@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::changes::Changes;
-use super::chosen::Chosen;
-use super::format::{Arch, Lock, Module};
-use super::{edit, resolve};
-use crate::error::{Class, Explain, Result};
-use crate::go::{self, GoBuild};
-use crate::stage::source::RECIPES;
+use crate::go;
+use crate::go::GoBuild;
+use crate::ground::arch::Arch;
+use crate::ground::error::{Class, Explain, Result};
+use crate::lock::changes::Changes;
+use crate::lock::chosen::Chosen;
+use crate::lock::{edit, resolve};
+use crate::lockfile::Lock;
+use crate::lockfile::build::RECIPES;
+use crate::lockfile::format::Module;
 
 /// The lock is well-formed, but not the one that the project's files call for.
 #[derive(Debug, thiserror::Error)]

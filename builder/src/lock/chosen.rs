@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::component::Component;
-use super::consistent::COMPONENTS;
-use super::format::Lock;
-use crate::error::{Class, Explain};
-use crate::input::nearest;
+use crate::ground::error::{Class, Explain};
+use crate::ground::input::nearest;
+use crate::lockfile::COMPONENTS;
+use crate::lockfile::Lock;
+use crate::lockfile::component::Component;
 
 /// This builder's own program in the images.
 const FIRSTBOOT: &str = "firstboot";
@@ -136,8 +136,8 @@ mod tests {
     use std::path::Path;
 
     use super::Chosen;
-    use crate::error::Error;
-    use crate::lock::Lock;
+    use crate::ground::error::Error;
+    use crate::lockfile::Lock;
 
     fn chosen(names: &[&str]) -> Result<(Vec<String>, bool), String> {
         let lock = Lock::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../lockfile.toml")).unwrap();

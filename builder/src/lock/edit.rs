@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
-use super::consistent::COMPONENTS;
-use super::format::{Arch, Deb, Lock, Module, Sha256Hex, Source};
+use crate::ground::arch::Arch;
+use crate::ground::hash::Sha256Hex;
+use crate::lockfile::COMPONENTS;
+use crate::lockfile::Lock;
+use crate::lockfile::format::{Deb, Module, Source};
 use crate::role::packages;
 
 /// The text with the lock's values in it.
@@ -188,7 +191,8 @@ mod tests {
     use std::path::Path;
 
     use super::{Lock, write};
-    use crate::lock::format::{Arch, Closure, Root};
+    use crate::ground::arch::Arch;
+    use crate::lockfile::format::{Closure, Root};
 
     const GOOD: &str = include_str!("../../tests/fixtures/good-lock.toml");
 

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::format::{Arch, Lock, Sha256Hex};
-use super::{LockError, edit, replace};
-use crate::error::{Class, Explain, Result};
-use crate::input::nearest;
+use crate::ground::arch::Arch;
+use crate::ground::error::{Class, Explain, Result};
+use crate::ground::hash::Sha256Hex;
+use crate::ground::input::nearest;
+use crate::lock::{edit, replace};
+use crate::lockfile::Lock;
+use crate::lockfile::LockError;
 
 /// There is no such build.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +57,13 @@ pub fn wanted(lock: &Lock, names: &[String], arch: Arch) -> Result<Vec<String>, 
 pub fn write(lockfile: &Path, build: &str, arch: Arch, made: &BTreeMap<String, Sha256Hex>) -> Result<()> {
     let text = Lock::read(lockfile)?;
     let written = edit::write_output(&text, build, arch, made).map_err(|error| {
-        LockError::from(crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None))
+        LockError::from(crate::ground::input::wrong(
+            lockfile,
+            &text,
+            error.span(),
+            error.message().to_owned(),
+            None,
+        ))
     })?;
     replace(lockfile, &text, &written)
 }

@@ -8,11 +8,15 @@ use std::path::Path;
 use serde::Serialize;
 use toml::Spanned;
 
-use super::format::{Component, Lock, Release};
-use crate::error::Result;
-use crate::plan::{EMULATOR, GRUB, TOOLS};
-use crate::profile::{self, Profile};
-use crate::role::{IMAGES, Role, addon};
+use crate::deb::roots::{EMULATOR, GRUB, TOOLS};
+use crate::ground::error::Result;
+use crate::lockfile::Lock;
+use crate::lockfile::format::{Component, Release};
+use crate::profile;
+use crate::profile::Profile;
+use crate::role::IMAGES;
+use crate::role::Role;
+use crate::role::addon;
 
 /// An image that another lock would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
 
-use crate::error::{Class, Explain, Result};
+use crate::ground::error::{Class, Explain, Result};
 
 /// A vulnerability.
 #[derive(Debug, Clone, Deserialize)]

@@ -7,19 +7,23 @@ use std::path::Path;
 use fs_err as fs;
 use time::{Duration, OffsetDateTime};
 
-use super::apt::Work;
-use super::changes::Changes;
-use super::chosen::Chosen;
-use super::consistent::COMPONENTS;
-use super::format::{Arch, BuildFrom, Closure, Component, Deb, Lock, Module, Root};
-use super::{LockError, edit};
 use crate::embedded;
-use crate::error::Result;
+use crate::go;
+use crate::go::GoBuild;
 use crate::go::resolve::Resolver;
-use crate::go::{self, GoBuild};
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::lock::apt::Work;
+use crate::lock::changes::Changes;
+use crate::lock::chosen::Chosen;
+use crate::lock::edit;
+use crate::lockfile::COMPONENTS;
+use crate::lockfile::Lock;
+use crate::lockfile::LockError;
+use crate::lockfile::format::{BuildFrom, Closure, Component, Deb, Module, Root};
 use crate::mirror::Mirrors;
-use crate::plan::root_items;
-use crate::progress::Progress;
+use crate::plan::inputs::root_items;
 use crate::role::packages::{self, BASE};
 use crate::store::Store;
 
@@ -41,9 +45,9 @@ pub fn update(
     let (old, mut lock) = anew(project, lockfile, (&text, names), mirrors, tools)?;
     let chosen = Chosen::new(&old, names)?;
     go_modules(project, &mut lock, chosen.builds.as_ref(), mirrors, (store, progress))?;
-    lock.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
+    lock.check(lockfile)?;
     let written = edit::write(&text, &lock).map_err(|error| {
-        crate::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
+        crate::ground::input::wrong(lockfile, &text, error.span(), error.message().to_owned(), None)
     })?;
     if written != text {
         replace(lockfile, &text, &written)?;
@@ -58,7 +62,7 @@ pub fn update(
 /// As [`update`].
 pub fn changes(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<&Path>) -> Result<Changes> {
     let (old, new) = anew(project, lockfile, (&Lock::read(lockfile)?, &[]), mirrors, tools)?;
-    new.check_filled().map_err(|fault| super::inconsistent(lockfile, fault))?;
+    new.check(lockfile)?;
     Ok(Changes::between(&old, &new))
 }
 

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use fs_err as fs;
 
-use super::format::{Component, Lock};
-use super::osv::semantic;
-use crate::error::Result;
 use crate::fetch;
+use crate::ground::error::Result;
+use crate::lock::osv::semantic;
+use crate::lockfile::Lock;
+use crate::lockfile::format::Component;
 use crate::mirror::Mirrors;
 
 /// Addresses whose Go module is not their path.
@@ -104,7 +105,7 @@ fn ask(question: &str, mirrors: &Mirrors) -> Result<String> {
     }
 }
 
-fn first_line(error: &crate::error::Error) -> String {
+fn first_line(error: &crate::ground::error::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 

@@ -9,8 +9,8 @@ use fs_err as fs;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::error::InputError;
-use crate::input;
+use crate::ground::error::InputError;
+use crate::ground::input;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]

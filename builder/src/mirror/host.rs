@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::usable;
-use crate::deb822::paragraphs;
+use crate::deb::deb822::paragraphs;
+use crate::mirror::address::usable;
 
 /// The addresses of the sources that Kiln can read from, in apt's order of reading.
 pub(super) fn uris(apt: &Path) -> Vec<String> {

@@ -3,8 +3,8 @@ use std::path::Path;
 use fs_err as fs;
 use proptest::prelude::{prop_assert_eq, proptest};
 
-use super::host::{list_uris, sources_uris};
-use super::{Mirrors, Said};
+use crate::mirror::host::{list_uris, sources_uris};
+use crate::mirror::{Mirrors, Said};
 
 /// A host's /etc/apt and a configuration file.
 fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -28,7 +28,7 @@ fn choose_with(
 ) -> Result<Mirrors, String> {
     let config = host.join("config.toml");
     Mirrors::choose(&Said { argument, variable, redirects, config: Some(&config), apt: host })
-        .map_err(|error| crate::error::Error::from(error).to_string())
+        .map_err(|error| crate::ground::error::Error::from(error).to_string())
 }
 
 const SOURCES: &str = "Types: deb\nURIs: http://mirror.example/debian/\nSuites: trixie\n\n\
@@ -99,7 +99,7 @@ fn strangers_disabled_and_unusable_sources_do_not_count() {
         ("sources.list.d/b.list.disabled", "deb http://mirror.example/debian trixie main\n"),
     ]);
     assert_eq!(choose(host.path(), None, None).unwrap(), Mirrors::default());
-    insta::assert_snapshot!(crate::error::Error::from(super::MirrorError::None).to_string(), @r"
+    insta::assert_snapshot!(crate::ground::error::Error::from(super::MirrorError::None).to_string(), @r"
     no mirror of the Debian archive is configured, and this host's apt sources name none
 
     hint: name one: `--debian-mirror http://HOST/debian`, or KILN_DEBIAN_MIRROR=http://HOST/debian

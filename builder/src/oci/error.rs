@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Class, Explain};
-use crate::lock::format::Arch;
+use crate::ground::arch::Arch;
+use crate::ground::error::{Class, Explain};
 
 /// Why a container image did not reach the store.
 #[derive(Debug, thiserror::Error)]

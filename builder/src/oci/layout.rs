@@ -9,9 +9,10 @@ use oci_client::manifest::{
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::error::OciError;
-use crate::error::Result;
-use crate::lock::format::{Arch, Digest};
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::hash::Digest;
+use crate::oci::error::OciError;
 
 /// The media types of documents, as a registry is asked for them.
 pub(super) const DOCUMENTS: [&str; 4] = [

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
-use super::layout::Part;
-use super::registry::Attempt;
-use crate::fetch::HashWriter;
+use crate::ground::hash::HashWriter;
+use crate::oci::layout::Part;
+use crate::oci::registry::Attempt;
 use crate::store::Store;
 
 /// The most bytes of a document; image-spec's own limit for manifests.

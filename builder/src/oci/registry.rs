@@ -16,10 +16,11 @@ use oci_client::{Client, Reference, RegistryOperation};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::error::{OciError, host};
-use super::layout::DOCUMENTS;
-use super::place::Repository;
-use crate::fetch::{CONNECT, Credentials, STALL, causes, is_here};
+use crate::fetch::STALL;
+use crate::fetch::{CONNECT, Credentials, causes, is_here};
+use crate::oci::error::{OciError, host};
+use crate::oci::layout::DOCUMENTS;
+use crate::oci::place::Repository;
 
 /// The fewest bytes a second, over a whole blob.
 const LEAST: u64 = 1024;
@@ -62,8 +63,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Prepares everything but the first request.
-    pub(super) fn new(repository: &Repository) -> Result<Self, crate::error::Error> {
-        crate::tls::prepare();
+    pub(super) fn new(repository: &Repository) -> Result<Self, crate::ground::error::Error> {
+        crate::ground::tls::prepare();
         let mut config = ClientConfig {
             protocol: if repository.secure { ClientProtocol::Https } else { ClientProtocol::Http },
             connect_timeout: Some(CONNECT),
@@ -138,7 +139,7 @@ impl Connection {
 
     /// Asks how the registry wants to know who asks. Every later request would do so, but drop what goes wrong.
     fn greet(&mut self) -> Result<(), Attempt> {
-        if crate::offline::is_forbidden() {
+        if crate::ground::offline::is_forbidden() {
             return Err(Attempt::Later("--offline forbids the network".to_owned()));
         }
         if !self.greeted {
@@ -208,7 +209,7 @@ fn wrong_digest(error: &oci_client::errors::DigestError) -> String {
 }
 
 /// Who asks: what the address says, else Docker's configuration file, else the user's netrc file.
-fn credentials(repository: &Repository) -> Result<RegistryAuth, crate::error::Error> {
+fn credentials(repository: &Repository) -> Result<RegistryAuth, crate::ground::error::Error> {
     let basic = |(name, password): (String, String)| RegistryAuth::Basic(name, password);
     if let Some(user) = repository.user.clone() {
         return Ok(basic(user));

@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use firstboot::schema::{Cluster, Duty, Node};
 use serde::{Deserialize, Serialize};
 
-use super::PkiError;
-use crate::endpoint::Endpoint;
+use crate::pki::error::PkiError;
+use crate::profile::endpoint::Endpoint;
 
 /// The administrator's certificate, which every cluster has; no recipe asks for it.
 pub const ADMIN: &str = "admin";

@@ -5,40 +5,9 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::PkiOptions;
-use super::key::SecretText;
-use crate::secret::ClusterSecret;
-
-/// A provider of encryption at rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Encryption {
-    /// AES-CBC with a 32-byte key, as the guides set it up.
-    #[default]
-    Aescbc,
-    /// XSalsa20 and Poly1305.
-    Secretbox,
-}
-
-impl Encryption {
-    /// Every provider.
-    pub(super) const ALL: [Self; 2] = [Self::Aescbc, Self::Secretbox];
-
-    /// The name in the configuration.
-    fn provider(self) -> &'static str {
-        match self {
-            Self::Aescbc => "aescbc",
-            Self::Secretbox => "secretbox",
-        }
-    }
-
-    /// The label of its keys: one of its own, since a key is for one algorithm.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Aescbc => "encryption/aescbc",
-            Self::Secretbox => "encryption/secretbox",
-        }
-    }
-}
+use crate::pki::key::SecretText;
+use crate::pki::options::PkiOptions;
+use crate::pki::secret::ClusterSecret;
 
 /// The text of the configuration. The newest key encrypts; those of older generations stay, so that what they encrypted
 /// can be read.

@@ -11,10 +11,11 @@ use rcgen::{
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::certs::{Ca, Leaf, Usage};
-use super::key::{Key, SecretText};
-use super::{PkiError, PkiOptions, YEAR};
-use crate::secret::ClusterSecret;
+use crate::pki::certs::{Ca, Leaf, Usage};
+use crate::pki::error::PkiError;
+use crate::pki::key::{Key, SecretText};
+use crate::pki::options::{PkiOptions, YEAR};
+use crate::pki::secret::ClusterSecret;
 
 /// A certificate with its private key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::issue::Issued;
-use super::key::SecretText;
+use crate::pki::issue::Issued;
+use crate::pki::key::SecretText;
 
 /// A kubeconfig that shows `client`'s certificate to the API server at the URL `server`.
 pub(super) fn render(cluster: &str, server: &str, authority: &str, client: &Issued) -> SecretText {

@@ -1,7 +1,7 @@
 //! The certificates and keys of a cluster as a pure function of its secret, its nodes and a few options.
 //!
 //! It owns derivation, issuing and the texts of kubeconfigs and of the encryption configuration. It does not own the
-//! secret's file ([`secret`](crate::secret)) or which file goes to which node ([`identity`](crate::identity)).
+//! secret's file ([`secret`](crate::pki::secret)) or which file goes to which node ([`identity`](crate::identity)).
 //!
 //! # Labels
 //! A key is a function of the cluster secret, its label and the label's generation (4 bytes, big endian, from 1):
@@ -25,138 +25,34 @@
 //! Serial numbers are 20 bytes of info = label ‖ `#serial` ‖ generation ‖ SHA-256 of the certificate issued with serial
 //! number 1: another content is another serial number.
 
-use std::collections::BTreeMap;
-
-use firstboot::schema::{Cluster, Node};
-
-use crate::error::{Class, Explain};
-use crate::parallel;
-use crate::secret::ClusterSecret;
-
 mod certs;
 mod encryption;
+mod error;
 mod issue;
 mod key;
 mod kubeconfig;
+mod options;
+pub mod secret;
 mod ssh;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeMap;
+
+use firstboot::schema::{Cluster, Node};
+
+use crate::ground::parallel;
 pub use certs::{ADMIN, Authority, Ca, Certificate, Kubeconfig, Names, Secret, SecretName, Usage, for_node};
-pub use encryption::Encryption;
+pub use error::PkiError;
 pub use issue::Issued;
 pub use key::SecretText;
+use options::DAY;
+pub use options::{Encryption, PkiOptions};
+use secret::ClusterSecret;
 pub use ssh::SshKey;
 
 /// Certificates with less time left are worth a warning: 180 days, in seconds.
 const WARN_BELOW: i64 = 180 * DAY;
-
-/// Seconds of a day.
-const DAY: i64 = 24 * 60 * 60;
-
-/// Seconds of a year, which has 365 days here.
-const YEAR: i64 = 365 * DAY;
-
-/// What the certificates depend on besides the secret and the nodes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PkiOptions {
-    /// The lock's epoch, in Unix seconds. Everything is valid from a year before it.
-    pub epoch: i64,
-    /// Years (of 365 days) from the epoch to the end of the authorities.
-    pub ca_years: u32,
-    /// Years (of 365 days) from the epoch to the end of all other certificates.
-    pub leaf_years: u32,
-    /// Generations of rotated labels; any other label is in its first generation, 1.
-    pub generations: BTreeMap<String, u32>,
-    /// More names and addresses of the API server, of a load balancer for example.
-    pub api_server_names: Vec<String>,
-    /// How Secrets are encrypted at rest.
-    pub encryption: Encryption,
-}
-
-impl PkiOptions {
-    /// The default options: 20 years for authorities, 10 for all others, nothing rotated, `aescbc`.
-    #[must_use]
-    pub fn new(epoch: i64) -> Self {
-        Self {
-            epoch,
-            ca_years: 20,
-            leaf_years: 10,
-            generations: BTreeMap::new(),
-            api_server_names: Vec::new(),
-            encryption: Encryption::default(),
-        }
-    }
-
-    /// The generation of a label.
-    fn generation(&self, label: &str) -> u32 {
-        self.generations.get(label).copied().unwrap_or(1)
-    }
-}
-
-/// The certificates of a cluster could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum PkiError {
-    /// Recipes ask for different certificates by the same label.
-    #[error("recipes ask for the certificate `{0}` with different users, usages or names")]
-    Conflict(String),
-    /// A generation names a label that does not exist in this cluster.
-    #[error("`{label}` is not a key of this cluster")]
-    UnknownLabel {
-        /// The label.
-        label: String,
-        /// The most similar label.
-        nearest: Option<String>,
-    },
-    /// Generations begin with 1.
-    #[error("generation 0 of `{0}` does not exist")]
-    ZeroGeneration(String),
-    /// Certificates would outlive their authority, or end beyond the year 9999.
-    #[error(
-        "a validity of {ca_years} years for authorities and {leaf_years} years for certificates is impossible"
-    )]
-    Validity {
-        /// Years of the authorities.
-        ca_years: u32,
-        /// Years of the other certificates.
-        leaf_years: u32,
-    },
-    /// The cluster for which the certificates were made has no such node.
-    #[error("there is no certificate `{0}`")]
-    NotIssued(String),
-    /// A certificate's content cannot be encoded.
-    #[error("cannot issue certificate `{label}`")]
-    Issue {
-        /// Label of the certificate.
-        label: String,
-        /// The encoder's reason.
-        source: rcgen::Error,
-    },
-}
-
-impl Explain for PkiError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NotIssued(_) => Class::Host,
-            _ => Class::Input,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Conflict(_) => {
-                Some("let `[[certificate]]` say the same in each, or give them two labels".into())
-            }
-            Self::UnknownLabel { nearest, .. } => {
-                nearest.as_ref().map(|nearest| format!("did you mean `{nearest}`?"))
-            }
-            Self::ZeroGeneration(_) => Some("a key's first generation is 1, its first rotation is 2".into()),
-            Self::Validity { .. } => Some("certificates must end before their authorities do".into()),
-            Self::Issue { .. } => Some("names are ASCII; write others in their `xn--` form".into()),
-            Self::NotIssued(_) => None,
-        }
-    }
-}
 
 /// Every certificate and key of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,7 +158,7 @@ fn check_generations(options: &PkiOptions, certificates: &[certs::Leaf]) -> Resu
         .collect();
     for (label, generation) in &options.generations {
         if !known.contains(&label.as_str()) {
-            let nearest = crate::input::nearest(label, known.iter().copied()).map(str::to_owned);
+            let nearest = crate::ground::input::nearest(label, known.iter().copied()).map(str::to_owned);
             return Err(PkiError::UnknownLabel { label: label.clone(), nearest });
         }
         if *generation == 0 {

@@ -4,10 +4,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::PkiOptions;
-use super::issue::derived_key;
-use super::key::SecretText;
-use crate::secret::ClusterSecret;
+use crate::pki::issue::derived_key;
+use crate::pki::key::SecretText;
+use crate::pki::options::PkiOptions;
+use crate::pki::secret::ClusterSecret;
 
 /// The label that the key derives from.
 pub(super) const LABEL: &str = "ssh/admin";

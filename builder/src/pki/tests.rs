@@ -7,12 +7,14 @@ use std::sync::LazyLock;
 use firstboot::schema::{Cluster, Network, Node, VERSION};
 use fs_err as fs;
 
-use super::{Certificate, DAY, Encryption, Issued, Pki, PkiError, PkiOptions, YEAR};
-use crate::endpoint::Endpoint;
-use crate::error::Explain;
+use crate::ground::error::Explain;
+use crate::pki::error::PkiError;
+use crate::pki::options::{DAY, PkiOptions, YEAR};
+use crate::pki::secret::ClusterSecret;
+use crate::pki::{Certificate, Encryption, Issued, Pki};
 use crate::profile::Options;
+use crate::profile::endpoint::Endpoint;
 use crate::role::Role;
-use crate::secret::ClusterSecret;
 
 /// 2026-01-01T00:00:00Z.
 const EPOCH: i64 = 1_767_225_600;

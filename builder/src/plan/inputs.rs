@@ -5,23 +5,17 @@ use std::collections::BTreeSet;
 
 use toml_edit::Key;
 
-use super::{EMULATOR, GRUB, Plan, TOOLS};
 use crate::fetch::local::LocalFile;
 use crate::fetch::{Item, Origin};
 use crate::go::GoBuild;
-use crate::lock::component::with_arch;
-use crate::lock::format::{Arch, Build, Component, Content, Deb, Download, Lock};
+use crate::ground::arch::Arch;
+use crate::lockfile::Lock;
+use crate::lockfile::component::with_arch;
+use crate::lockfile::format::{Build, Component, Content, Deb, Download};
 use crate::mirror::Mirrors;
 use crate::oci::Wanted;
-use crate::role::Role;
-
-/// The package roots that a build of images of some roles for an architecture uses, with that of their packages.
-pub(super) fn roots(roles: &[Role], arch: Arch) -> BTreeSet<(String, Arch)> {
-    let bases = roles.iter().flat_map(Role::package_roots).map(|root| (root, arch));
-    let tools = [(TOOLS, Arch::HOST)];
-    let foreign = [(EMULATOR, Arch::HOST), (GRUB, arch)].into_iter().filter(|_| arch != Arch::HOST);
-    bases.chain(tools.into_iter().chain(foreign).map(|(root, arch)| (root.to_owned(), arch))).collect()
-}
+use crate::plan::Plan;
+use crate::plan::roots::roots;
 
 impl Plan {
     /// Every file that the build reads from outside.

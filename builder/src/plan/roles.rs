@@ -4,11 +4,16 @@ use std::path::Path;
 
 use firstboot::schema::{self, Duty};
 
-use super::PlanError;
-use crate::error::InputError;
-use crate::lock::format::{Arch, Component, Lock, Release};
+use crate::ground::arch::Arch;
+use crate::ground::error::{Error, InputError};
+use crate::ground::input::nearest;
+use crate::lockfile::Lock;
+use crate::lockfile::format::{Component, Release};
+use crate::plan::error::PlanError;
 use crate::profile::Profile;
-use crate::role::{self, IMAGES, Role};
+use crate::role::IMAGES;
+use crate::role::Role;
+use crate::role::recipe;
 
 /// Reads a role's recipe; one that is not there is a mistake of the profile.
 pub(super) fn load_role(
@@ -26,7 +31,7 @@ pub(super) fn load_role(
             (format!("options.{slot}"), part.as_str(), line)
         }));
         let Some((key, name, line)) =
-            keys.into_iter().find(|(_, name, _)| *path == role::recipe(project, name))
+            keys.into_iter().find(|(_, name, _)| *path == recipe::file(project, name))
         else {
             return error;
         };
@@ -111,4 +116,21 @@ fn unknown(component: Option<&Component>, lock: &Lock, arch: Arch) -> Option<Str
     let Some(Component::Build { build }) = component else { return None };
     let names = lock.build.get(build)?.names(arch);
     names.is_empty().then(|| build.clone())
+}
+
+/// A release that is not in the lock: `profile` is the one that asks for it, when it is not the command line.
+pub(crate) fn unknown_release(lock: &Lock, name: String, profile: Option<&Profile>) -> Error {
+    let names: Vec<&str> = lock.release.keys().map(String::as_str).collect();
+    let list = names.join(", ");
+    let hint = match nearest(&name, names.iter().copied()) {
+        Some(close) => format!("did you mean `{close}`? there are: {list}"),
+        None => format!("there are: {list}"),
+    };
+    match profile {
+        Some(Profile { path, lines, release: Some(_), .. }) => {
+            let message = format!("`release` `{name}` is not in the lockfile");
+            InputError::Wrong { path: path.clone(), line: lines.release, message, hint: Some(hint) }.into()
+        }
+        _ => PlanError::UnknownRelease { name, hint }.into(),
+    }
 }

@@ -2,9 +2,9 @@
 
 use toml::Spanned;
 
-use super::check::Source;
-use super::raw::{Mode, Network, Node};
-use crate::error::InputError;
+use crate::ground::error::InputError;
+use crate::profile::raw::{Mode, Network, Node};
+use crate::profile::source::Source;
 
 /// Checks that every address is there, or none is.
 pub(super) fn check(

@@ -6,9 +6,9 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::check::{Source, inside};
-use crate::endpoint::{Api, Endpoint, PORT, is_host};
-use crate::error::InputError;
+use crate::ground::error::InputError;
+use crate::profile::endpoint::{Api, Endpoint, PORT, is_host};
+use crate::profile::source::{Source, inside};
 
 /// The section as it is written.
 #[derive(Debug, Default, Deserialize)]

@@ -11,11 +11,13 @@ use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
-use super::raw::{Node, Raw};
-use super::{Lines, Machine, Profile, Settings, addresses, api, grammar};
-use crate::endpoint::{is_host, is_label};
-use crate::error::InputError;
-use crate::input;
+use crate::ground::error::InputError;
+use crate::profile::endpoint::{is_host, is_label};
+use crate::profile::model::{Lines, Machine, Profile, Settings};
+use crate::profile::raw::{Node, Raw};
+use crate::profile::source::Source;
+use crate::profile::source::inside;
+use crate::profile::{addresses, api, grammar};
 
 /// Pods of one node when the profile does not say: 254 addresses, the field's usual share.
 const NODE_PREFIX: u8 = 24;
@@ -32,22 +34,6 @@ const MAX_DOMAIN: usize = 189;
 
 /// The sizes of a Service range that the API server takes.
 const SERVICE_PREFIXES: std::ops::RangeInclusive<u8> = 12..=29;
-
-/// The file that complaints point into.
-pub(super) struct Source<'a> {
-    path: &'a Path,
-    text: &'a str,
-}
-
-impl Source<'_> {
-    fn line(&self, span: Range<usize>) -> usize {
-        input::line(self.text, span.start)
-    }
-
-    pub(super) fn refuse<T>(&self, span: Range<usize>, message: String, hint: &str) -> Result<T, InputError> {
-        Err(input::wrong(self.path, self.text, Some(span), message, Some(hint.to_owned())))
-    }
-}
 
 pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result<Profile, InputError> {
     let source = Source { path, text };
@@ -305,20 +291,6 @@ fn ranges(source: &Source<'_>, ranges: &[(&str, &Spanned<Ipv4Net>)]) -> Result<(
 
 fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
     a.contains(&b) || b.contains(&a)
-}
-
-pub(super) fn inside(
-    source: &Source<'_>,
-    key: &str,
-    ip: &Spanned<Ipv4Addr>,
-    cidr: Ipv4Net,
-) -> Result<(), InputError> {
-    let address = *ip.get_ref();
-    if cidr.contains(&address) && address != cidr.network() && address != cidr.broadcast() {
-        return Ok(());
-    }
-    let message = format!("`{key}` {address} is not a host address of `network.cidr` {cidr}");
-    source.refuse(ip.span(), message, "choose an address inside the network")
 }
 
 /// How the pod range is shared out among the nodes that do not say.

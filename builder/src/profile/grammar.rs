@@ -41,7 +41,7 @@ pub(super) fn key(text: &str) -> Result<(), String> {
         None => (None, text),
     };
     if let Some(prefix) = prefix
-        && (prefix.len() > LONGEST_PREFIX || !prefix.split('.').all(crate::endpoint::is_label))
+        && (prefix.len() > LONGEST_PREFIX || !prefix.split('.').all(crate::profile::endpoint::is_label))
     {
         return Err(format!("the prefix `{prefix}` is no DNS name"));
     }

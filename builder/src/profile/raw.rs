@@ -8,8 +8,9 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::size::MiB;
-use super::{Options, api};
+use crate::profile::api;
+use crate::profile::model::Options;
+use crate::profile::size::MiB;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

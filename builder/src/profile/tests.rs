@@ -4,8 +4,8 @@ use std::path::Path;
 
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
-use super::Profile;
-use crate::error::InputError;
+use crate::ground::error::InputError;
+use crate::profile::model::Profile;
 
 const GOOD: &str = include_str!("../../tests/fixtures/good-profiles/everything.toml");
 

@@ -10,11 +10,13 @@ use fs_err as fs;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 
-use super::{IMAGES, Image, Layer, ROLES, Units};
-use crate::error::InputError;
-use crate::input::{self, nearest};
-use crate::lock::format::{Lock, Release};
+use crate::ground::error::InputError;
+use crate::ground::input;
+use crate::ground::input::nearest;
+use crate::lockfile::Lock;
+use crate::lockfile::format::Release;
 use crate::profile::Profile;
+use crate::role::recipe::{IMAGES, Image, Layer, ROLES, Units};
 
 /// The folder of a project's addons, below that of its roles.
 pub const ADDONS: &str = "addons";

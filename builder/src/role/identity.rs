@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Layer, Role};
-use crate::error::InputError;
-use crate::input::nearest;
+use crate::ground::error::InputError;
+use crate::ground::input::nearest;
 use crate::pki::{ADMIN, Ca, Certificate, Kubeconfig, Usage};
+use crate::role::recipe::Layer;
+use crate::role::stack::Role;
 
 impl Role {
     /// The certificates that its nodes have.

@@ -1,35 +1,19 @@
 //! What a role lays over the base root file system: its recipe's files, units and links, and its components' files.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use firstboot::schema::Duty;
 use fs_err as fs;
 use walkdir::WalkDir;
 
-use super::{Context, Layer, Role, addon};
-use crate::error::{InputError, Result};
-use crate::tree::{Content, Node, Tree};
-
-/// Files of the components: component → file name → the file.
-pub type Components = BTreeMap<String, BTreeMap<String, ComponentFile>>;
-
-/// A file of a component.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ComponentFile {
-    /// Where it lies on the host.
-    pub path: PathBuf,
-    /// The file that this is another name of: images hold it once, and links to it.
-    pub of: Option<String>,
-}
-
-impl From<PathBuf> for ComponentFile {
-    /// A file of one name.
-    fn from(path: PathBuf) -> Self {
-        Self { path, of: None }
-    }
-}
+use crate::ground::error::{InputError, Result};
+use crate::ground::tree::{Content, Node, Tree};
+use crate::role::component::ComponentFile;
+use crate::role::component::Components;
+use crate::role::recipe::Layer;
+use crate::role::stack::Role;
+use crate::role::{Context, addon};
 
 /// Where units go.
 const UNITS: &str = "etc/systemd/system";
@@ -120,7 +104,7 @@ fn install(layer: &Layer, components: &Components, tree: &mut Tree) -> Result<()
         let files = components
             .get(component)
             .ok_or_else(|| wrong(layer, format!("`{source}`: the release has no component `{component}`")))?;
-        let why = format!("component {component}, by images/{}/{}", layer.name, layer.file());
+        let why = format!("component {component}, by images/{}/{}", layer.name, layer.file_name());
         let one = |name: &str, ComponentFile { path, of }: &ComponentFile, tree: &mut Tree| {
             let to =
                 if destination.ends_with('/') { format!("{destination}{name}") } else { destination.clone() };
@@ -164,7 +148,7 @@ fn modes(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
 
 /// Enables units as `systemctl enable` would, by their `[Install]` section, and masks others.
 fn units(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
-    let why = format!("images/{}/{}: units", layer.name, layer.file());
+    let why = format!("images/{}/{}: units", layer.name, layer.file_name());
     for unit in &layer.image.units.mask {
         tree.link(&format!("{UNITS}/{unit}"), "/dev/null", &why);
     }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{Image, ROLES, missing, recipe, recipes};
-use crate::error::InputError;
-use crate::input;
+use crate::ground::error::InputError;
+use crate::ground::input;
+use crate::role::recipe::{Image, ROLES, file as recipe, missing, names as recipes};
 
 /// The recipe beneath every role, and the root of the lock with its packages.
 pub const BASE: &str = "base";

@@ -10,10 +10,11 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
-use crate::error::InputError;
-use crate::lock::format::Release;
+use crate::ground::error::InputError;
+use crate::lockfile::format::Release;
 use crate::profile::{Machine, Options, Profile, Settings};
-use crate::role::{Addon, Role, settings};
+use crate::role::stack::Role;
+use crate::role::{Addon, settings};
 
 /// Every duty.
 const DUTIES: [Duty; 5] = [Duty::Kubelet, Duty::Etcd, Duty::ApiServer, Duty::Controllers, Duty::LoadBalancer];

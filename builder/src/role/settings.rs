@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use fs_err as fs;
 use serde_json::Value;
 
-use super::Role;
-use crate::error::InputError;
-use crate::input::{self, nearest};
+use crate::ground::error::InputError;
+use crate::ground::input;
+use crate::ground::input::nearest;
 use crate::profile::{Profile, Settings};
+use crate::role::stack::Role;
 
 /// The folder of a recipe with a file for each program that takes settings: a name a line.
 const FOLDER: &str = "settings";

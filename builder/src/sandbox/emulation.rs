@@ -7,7 +7,7 @@ use std::path::Path;
 use fs_err as fs;
 use nix::mount::{MsFlags, mount};
 
-use crate::lock::format::Arch;
+use crate::ground::arch::Arch;
 
 /// Where the sandbox shows the root with the emulators.
 pub(super) const EMULATOR: &str = "/kiln/emulator";
@@ -53,7 +53,7 @@ fn rule(arch: Arch) -> String {
 #[cfg(test)]
 mod tests {
     use super::rule;
-    use crate::lock::format::Arch;
+    use crate::ground::arch::Arch;
 
     #[test]
     fn a_rule_names_the_header_and_the_emulator() {

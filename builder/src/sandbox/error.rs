@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitStatus;
 
-use crate::error::{Class, Explain};
+use crate::ground::error::{Class, Explain};
 
 /// Why a program did not do its work.
 #[derive(Debug, thiserror::Error)]

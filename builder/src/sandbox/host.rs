@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::error::{Class, Explain};
+use crate::ground::error::{Class, Explain};
 
 /// Why the host's apt did not do its work.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
-use super::{Bind, INNER, Order, Task, emulation};
+use crate::sandbox::emulation;
+use crate::sandbox::order::{Bind, INNER, Order, Task};
 
 /// What the child says when its namespaces stand.
 pub(super) const READY: &str = "kiln-sandbox-ready";
@@ -91,7 +92,7 @@ fn first(order: &Order, text: &str) -> Result<ExitStatus, String> {
         return Err("the parent went away".to_owned());
     }
     if let Task::Remove(path) = &order.task {
-        return crate::store::remove_tree(path)
+        return crate::ground::durable::remove_tree(path)
             .map(|()| ExitStatus::default())
             .map_err(|error| error.to_string());
     }

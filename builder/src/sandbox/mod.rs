@@ -10,6 +10,7 @@ mod error;
 pub mod host;
 mod idmap;
 pub mod inner;
+mod order;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -20,58 +21,17 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 
-use crate::lock::format::Arch;
+use crate::ground::arch::Arch;
 pub use error::SandboxError;
-
-/// The hidden argument that turns this program into the child side.
-pub const INNER: &str = "__sandbox";
+use order::{Bind, Order, Task};
+pub use order::{INNER, Sandbox};
 
 /// Names the program to re-execute when this one is not `builder` (tests that use the library).
 pub const LAUNCHER: &str = "KILN_SANDBOX_LAUNCHER";
 
 /// How often a program that is watched is looked at.
 pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_millis(250);
-
-/// A root of packages and what a program in it may see.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Sandbox {
-    root: PathBuf,
-    binds: Vec<Bind>,
-    /// Folders of the root in whose place an empty one is.
-    emptied: Vec<PathBuf>,
-    share_network: bool,
-    env: Vec<(String, String)>,
-    cwd: PathBuf,
-    /// The architecture whose programs are emulated.
-    emulate: Option<Arch>,
-}
-
-/// One path of the host inside the sandbox.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Bind {
-    from: PathBuf,
-    to: PathBuf,
-    writable: bool,
-}
-
-/// What the child side is told: on its command line, so it holds no secret.
-#[derive(Debug, Serialize, Deserialize)]
-struct Order {
-    sandbox: Sandbox,
-    task: Task,
-    user_namespace: bool,
-}
-
-/// What happens inside.
-#[derive(Debug, Serialize, Deserialize)]
-enum Task {
-    /// A program runs, with its arguments.
-    Run(Vec<String>),
-    /// A folder is removed, in namespaces alone: the file system stays the host's.
-    Remove(PathBuf),
-}
 
 impl Sandbox {
     /// A sandbox whose `/` is the folder `root`, read-only, with an empty /tmp, /run and /var/tmp, no network and the

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use crate::bundle;
-use crate::error::Result;
 use crate::fetch::Item;
 use crate::go;
-use crate::lock::format::{Arch, Build, Component, Hash, Module, Sha256Hex};
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::hash::{Hash, Sha256Hex};
+use crate::lockfile::format::{Build, Component, Module};
 use crate::mirror::Mirrors;
 use crate::plan::Plan;
 use crate::stage::source;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Class, Explain};
+use crate::ground::error::{Class, Explain};
 
 /// Why nothing was shared.
 #[derive(Debug, thiserror::Error)]

@@ -16,10 +16,11 @@ use object_store::path::Path as Location;
 use object_store::{Error, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutPayload, WriteMultipart};
 use tokio::runtime::Runtime;
 
-use super::ShareError;
-use super::service::{self, Address, Secrets};
-use crate::error::Result;
 use crate::fetch::Paced;
+use crate::ground::error::Result;
+use crate::share::ShareError;
+use crate::share::service;
+use crate::share::service::{Address, Secrets};
 
 /// How long a server may say nothing.
 const STALL: Duration = Duration::from_secs(60);
@@ -64,7 +65,9 @@ impl Remote {
         let Address { url, scheme, base, shown } = Address::parse(address)?;
         let folder = match scheme {
             ObjectStoreScheme::Local => url.to_file_path().ok(),
-            _ if crate::offline::is_forbidden() => return Err(ShareError::Offline { address: shown }.into()),
+            _ if crate::ground::offline::is_forbidden() => {
+                return Err(ShareError::Offline { address: shown }.into());
+            }
             _ => None,
         };
         let whole = matches!(scheme, ObjectStoreScheme::Http);

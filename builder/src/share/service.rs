@@ -14,10 +14,11 @@ use object_store::{ClientOptions, HeaderMap, HeaderValue, ObjectStore, ObjectSto
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use super::ShareError;
-use super::settings::{self, Settings};
-use crate::error::Result;
 use crate::fetch::{CONNECT, Credentials, shown};
+use crate::ground::error::Result;
+use crate::share::ShareError;
+use crate::share::settings;
+use crate::share::settings::Settings;
 
 /// Characters of a server's answer that an error repeats.
 const ANSWER: usize = 300;
@@ -81,7 +82,7 @@ pub(super) fn connect(
     url: Url,
     shown: &str,
 ) -> Result<(Arc<dyn ObjectStore>, Secrets)> {
-    crate::tls::prepare();
+    crate::ground::tls::prepare();
     // Whoever writes http:// means it, be it the address or a service's endpoint in the environment.
     let options = ClientOptions::new()
         .with_allow_http(true)

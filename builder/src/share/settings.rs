@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use configparser::ini::Ini;
 
-use super::ShareError;
+use crate::share::ShareError;
 
 /// Names and values, as `object_store` knows them.
 pub(super) type Settings = Vec<(String, String)>;

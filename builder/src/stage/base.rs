@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::roots::{self, Tools};
 use crate::deb;
-use crate::error::Result;
-use crate::lock::format::{Arch, Lock};
+use crate::deb::roots;
+use crate::deb::roots::Tools;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::ground::repro::sha256_hex;
+use crate::lockfile::Lock;
 use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::repro::sha256_hex;
 use crate::role::Role;
 use crate::role::packages::{self, BASE};
 use crate::sandbox::Sandbox;

@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{container, roots, source};
-use crate::archive::{ArchiveError, listing, read_tar_gz};
+use crate::deb::roots;
 use crate::deb::{self, DebError};
-use crate::error::Result;
-use crate::lock::format::{Arch, Chosen, Component, Deb, Download};
+use crate::ground::arch::Arch;
+use crate::ground::archive::{ArchiveError, listing, read_tar_gz};
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::lockfile::format::{Chosen, Component, Deb, Download};
 use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::role::{ComponentFile, Components, IMAGES};
+use crate::role::IMAGES;
+use crate::role::{ComponentFile, Components};
+use crate::stage::{container, source};
 use crate::store::{StepKey, Store};
 
 /// Raised when what this stage makes of the same package changes.

@@ -3,6 +3,7 @@
 //! are.
 
 mod layer;
+mod layout;
 mod registry;
 
 use std::io::Write;
@@ -10,15 +11,17 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde_json::json;
-use tar::{Builder, EntryType};
+use tar::Builder;
 
-use super::roots::Root;
-use crate::error::{InputError, Result};
-use crate::lock::format::{Arch, ContainerImage, Content, Made, Program};
-use crate::repro::sha256_hex;
+use crate::deb::roots::Root;
+use crate::ground::arch::Arch;
+use crate::ground::error::{InputError, Result};
+use crate::ground::repro::sha256_hex;
+use crate::ground::tree::store_name;
+use crate::lockfile::format::{ContainerImage, Content, Made, Program};
 use crate::role::Components;
 use crate::store::{StepKey, Store};
-use crate::tree::{header, store_name};
+use layout::{LAYOUT, index, put};
 
 /// Raised when what this stage makes of the same program changes.
 const VERSION: u32 = 2;
@@ -125,28 +128,8 @@ fn write(
     Ok(out.into_inner()?.flush()?)
 }
 
-/// The marker of an image layout.
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-
-/// The index of a layout with one manifest.
-fn index(mut entry: serde_json::Value, reference: &str) -> Vec<u8> {
-    // containerd takes the image's name from its own annotation.
-    entry["annotations"] = json!({ "io.containerd.image.name": reference });
-    json!({ "schemaVersion": 2, "manifests": [entry] }).to_string().into_bytes()
-}
-
 fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{}", sha256_hex(bytes)), "size": bytes.len() })
-}
-
-fn put(
-    out: &mut Builder<impl Write>,
-    name: &str,
-    mode: u32,
-    bytes: &[u8],
-    epoch: i64,
-) -> std::io::Result<()> {
-    out.append_data(&mut header(EntryType::Regular, mode, bytes.len() as u64, epoch), name, bytes)
 }
 
 #[cfg(test)]
@@ -156,8 +139,9 @@ mod tests {
     use std::path::Path;
 
     use super::archive;
-    use crate::lock::format::{Arch, ContainerImage, Content, Made, Program};
-    use crate::repro::sha256_hex;
+    use crate::ground::arch::Arch;
+    use crate::ground::repro::sha256_hex;
+    use crate::lockfile::format::{ContainerImage, Content, Made, Program};
     use crate::role::Components;
     use crate::store::Store;
 

@@ -3,17 +3,17 @@
 
 use fs_err as fs;
 
-use super::roots::Tools;
-use super::stock::Stock;
-use super::tree::RoleTree;
+use crate::deb::roots::Tools;
 use crate::disk::changes::{self, Changes};
 use crate::disk::content_sha256;
-use crate::error::Result;
-use crate::lock::format::Sha256Hex;
-use crate::parallel;
+use crate::ground::error::Result;
+use crate::ground::hash::Sha256Hex;
+use crate::ground::parallel;
+use crate::ground::progress::Progress;
 use crate::plan::Plan;
-use crate::progress::Progress;
 use crate::sandbox::Sandbox;
+use crate::stage::stock::Stock;
+use crate::stage::tree::RoleTree;
 use crate::store::{StepKey, Store};
 
 /// Raised when what this stage makes of the same files changes.

@@ -5,7 +5,6 @@ pub mod component;
 pub mod container;
 pub mod disk;
 pub mod image;
-pub mod roots;
 pub mod source;
 pub mod stock;
 pub mod tree;

@@ -6,18 +6,20 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::base::Base;
-use super::roots::Tools;
-use super::tree::RoleTree;
-use crate::disk::{self, Spec, changes};
-use crate::error::Result;
-use crate::lock::format::Arch;
-use crate::parallel;
+use crate::deb::roots::Tools;
+use crate::disk;
+use crate::disk::Spec;
+use crate::disk::changes;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::parallel;
+use crate::ground::progress::Progress;
+use crate::ground::tree::{Tree, merge};
 use crate::plan::Plan;
-use crate::progress::Progress;
 use crate::sandbox::Sandbox;
+use crate::stage::base::Base;
+use crate::stage::tree::RoleTree;
 use crate::store::{StepKey, Store};
-use crate::tree::{Tree, merge};
 
 /// Raised when what this stage makes of the same tree changes.
 const VERSION: u32 = 1;
@@ -129,7 +131,7 @@ fn raw(
         let made = disk::build(sandbox, reader, spec, out);
         let merged = merging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // A reader that gave up breaks the pipe: its own error is the one that tells.
-        made.map_err(crate::error::Error::from)?;
+        made.map_err(crate::ground::error::Error::from)?;
         Ok(merged?)
     })
 }

@@ -2,10 +2,12 @@
 
 use firstboot::schema;
 
-use crate::error::{Class, Explain, HostIo, Result};
+use crate::ground::error::{Class, Explain, HostIo, Result};
+use crate::ground::tree::{Content, Tree};
 use crate::plan::Plan;
-use crate::role::{Components, Context, Role, overlay, settings};
-use crate::tree::{Content, Tree};
+use crate::role::Components;
+use crate::role::Role;
+use crate::role::{Context, overlay, settings};
 
 /// Where firstboot is.
 const FIRSTBOOT: &str = "usr/lib/kiln/firstboot";

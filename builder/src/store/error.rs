@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Class, Explain};
+use crate::ground::error::{Class, Explain};
 
 /// Why a store cannot be looked through.
 #[derive(Debug, thiserror::Error)]

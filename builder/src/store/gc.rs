@@ -8,7 +8,7 @@ use std::path::Path;
 use fs_err as fs;
 use walkdir::WalkDir;
 
-use super::{PARTIAL, Store, held};
+use crate::store::{PARTIAL, Store, held};
 
 /// What is to stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

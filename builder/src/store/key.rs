@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::repro::sha256_hex;
+use crate::ground::repro::sha256_hex;
 
 /// The name of what a step makes: a function of everything that may change a byte of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

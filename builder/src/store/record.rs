@@ -12,7 +12,7 @@ use fs_err as fs;
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use crate::sparse;
+use crate::ground::sparse;
 
 /// The unit in which a file's zeros are passed over.
 const BLOCK: usize = 1 << 16;

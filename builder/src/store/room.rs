@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Class, Error, Explain};
+use crate::ground::error::{Class, Error, Explain};
 
 /// Free room that a cold build of a profile takes, in bytes: the store's downloads, package roots and disks.
 pub(crate) const BUILD: u64 = 12 << 30;

@@ -1,5 +1,5 @@
-use super::{StepKey, Store};
-use crate::error::HostIo;
+use crate::ground::error::HostIo;
+use crate::store::{StepKey, Store};
 
 #[test]
 fn a_step_is_made_once_and_a_failed_one_leaves_nothing() {

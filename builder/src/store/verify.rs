@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use fs_err as fs;
 use serde::Serialize;
 
-use super::{Store, StoreError, held, record};
-use crate::error::Result;
-use crate::lock::format::{Hash, Sha256Hex, Sha512Hex};
+use crate::ground::error::Result;
+use crate::ground::hash::{Hash, Sha256Hex, Sha512Hex};
+use crate::store::{Store, StoreError, held, record};
 
 /// Files hashed at a time, at most.
 const PARALLEL: usize = 4;
@@ -131,7 +131,7 @@ pub(crate) fn file(store: &Store, name: &str) -> Fault {
     let found = || -> io::Result<String> {
         let mut digest = expected.digest();
         let mut file = fs::File::open(store.file(&expected))?;
-        io::copy(&mut file, &mut crate::fetch::HashWriter(digest.as_mut()))?;
+        io::copy(&mut file, &mut crate::ground::hash::HashWriter(digest.as_mut()))?;
         Ok(hex::encode(digest.finalize()))
     };
     compare(expected.kind(), expected.as_str(), found())

@@ -1,7 +1,7 @@
 //! Components that a person wrote into the lock: files of this machine, and files that nobody publishes.
 
-use builder::lock::Lock;
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
+use builder::lockfile::Lock;
 use fs_err as fs;
 
 use super::Project;

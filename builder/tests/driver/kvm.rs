@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use builder::driver::{Accel, Accelerator, DriverError, Running, UpRequest, Wait, status, up};
-use builder::progress::Progress;
+use builder::ground::progress::Progress;
 
 use crate::lab::{Lab, boot_sector};
 use crate::ran_again;

@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use builder::deb::roots;
+use builder::deb::roots::QEMU;
 use builder::driver::{
     Accel, Delete, DownRequest, DriverError, Runner, Running, StatusReport, UpRequest, Wait, down, logs,
     status, up,
 };
-use builder::lock::Lock;
-use builder::lock::format::Arch;
+use builder::ground::arch::Arch;
+use builder::ground::progress::Progress;
+use builder::lockfile::Lock;
 use builder::mirror::Mirrors;
-use builder::plan::{QEMU, root_items};
-use builder::progress::Progress;
-use builder::report::cluster::ClusterJson;
+use builder::plan::inputs::root_items;
+use builder::results::cluster::ClusterJson;
 use builder::sandbox::Sandbox;
-use builder::stage::roots;
 use builder::store::Store;
 use fs_err as fs;
 

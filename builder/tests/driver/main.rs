@@ -9,8 +9,8 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use builder::driver::{Driver, DriverError, Running, Stage, StatusReport, UpRequest, print, status, up};
-use builder::progress::Progress;
-use builder::report::cluster::ClusterJson;
+use builder::ground::progress::Progress;
+use builder::results::cluster::ClusterJson;
 use builder::sandbox::{LAUNCHER, Sandbox};
 use card::Card;
 use fs_err as fs;

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use builder::error::Error;
-use builder::fetch::{Item, Origin, fetch_within};
-use builder::lock::format::Hash;
-use builder::progress::Progress;
-use builder::repro::sha256_hex;
+use builder::fetch::fetch_within;
+use builder::fetch::{Item, Origin};
+use builder::ground::error::Error;
+use builder::ground::hash::Hash;
+use builder::ground::progress::Progress;
+use builder::ground::repro::sha256_hex;
 use builder::store::Store;
 use fs_err as fs;
 

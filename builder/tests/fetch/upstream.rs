@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 
 use builder::fetch::Origin;
-use builder::lock::format::Hash;
+use builder::ground::hash::Hash;
 use fs_err as fs;
 
 use super::server::{CONTENT, Case, Server, answer, cut, not_there, rest, whole, wrong};

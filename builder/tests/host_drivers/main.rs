@@ -7,7 +7,7 @@ mod multipass;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use builder::report::cluster::ClusterJson;
+use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 
 /// A built cluster of a control plane `a` and a worker `b`, and a folder of programs.

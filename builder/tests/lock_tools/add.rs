@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use builder::lock::Lock;
-use builder::lock::format::{Arch, Component};
-use builder::repro::sha256_hex;
+use builder::ground::arch::Arch;
+use builder::ground::repro::sha256_hex;
+use builder::lockfile::Lock;
+use builder::lockfile::format::Component;
 use fs_err as fs;
 
 use super::project::Project;

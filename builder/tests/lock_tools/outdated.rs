@@ -1,7 +1,7 @@
 //! What `builder lock outdated` asks upstream. What it asks the archive is what `lock update` asks, and needs one.
 
-use builder::lock::Lock;
 use builder::lock::upstream::{Newer, newer};
+use builder::lockfile::Lock;
 use builder::mirror::Mirrors;
 
 use super::project::Project;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};

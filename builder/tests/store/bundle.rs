@@ -5,8 +5,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use assert_cmd::Command;
-use builder::lock::Lock;
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
+use builder::lockfile::Lock;
 use fs_err as fs;
 
 use super::project::Project;

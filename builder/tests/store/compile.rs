@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use builder::deb;
-use builder::error::Error;
-use builder::lock::Lock;
-use builder::lock::format::Arch;
-use builder::progress::Progress;
-use builder::repro::sha256_hex;
+use builder::deb::roots;
+use builder::ground::arch::Arch;
+use builder::ground::error::Error;
+use builder::ground::progress::Progress;
+use builder::ground::repro::sha256_hex;
+use builder::lockfile::Lock;
 use builder::sandbox::{LAUNCHER, probe};
-use builder::stage::{roots, source};
+use builder::stage::source;
 use builder::store::Store;
 use fs_err as fs;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
 use builder::store::{StepKey, Store};
 use fs_err as fs;
 use nix::mount::{MsFlags, mount};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use builder::lock::Lock;
-use builder::lock::format::Arch;
-use builder::progress::Progress;
+use builder::deb::roots;
+use builder::ground::arch::Arch;
+use builder::ground::progress::Progress;
+use builder::lockfile::Lock;
 use builder::reach;
-use builder::stage::{base, roots, source};
+use builder::stage::{base, source};
 use builder::store::{StepKey, Store};
 use fs_err as fs;
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use builder::embedded;
-use builder::lock::Lock;
-use builder::lock::format::Arch;
-use builder::repro::sha256_hex;
+use builder::ground::arch::Arch;
+use builder::ground::repro::sha256_hex;
+use builder::lockfile::Lock;
 use builder::stage::source;
 use builder::store::{StepKey, Store};
 use fs_err as fs;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
 use fs_err as fs;
 
 use super::project::Project;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use builder::repro::sha256_hex;
+use builder::ground::repro::sha256_hex;
 use builder::store::{StepKey, Store};
 use fs_err as fs;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use builder::disk;
-use builder::report::cluster::{ClusterJson, NodeJson};
+use builder::results::cluster::{ClusterJson, NodeJson};
 use builder::sandbox::Sandbox;
 use fs_err as fs;
 use nix::unistd::Uid;

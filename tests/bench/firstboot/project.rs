@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use builder::lock::Lock;
-use builder::report::cluster::ClusterJson;
+use builder::lockfile::Lock;
+use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 
 use crate::support::{self, BUILDER, run, secret, text, tools};

@@ -7,19 +7,20 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Args};
 use fs_err as fs;
 
-use super::super::{Global, complain, say};
-use crate::error::Result;
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
 use crate::fetch::local::{self, LocalFile};
 use crate::fetch::{self, shown};
-use crate::lock::Lock;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::hash::of_file;
+use crate::ground::hash::{Digest, Sha256Hex};
+use crate::ground::progress::Progress;
 use crate::lock::add::{AddError, Addition, Found, Take, add, add_image, published};
-use crate::lock::component::with_arch;
-use crate::lock::format::{Arch, Digest, Sha256Hex};
-use crate::lock::hash::of_file;
+use crate::lockfile::Lock;
+use crate::lockfile::component::with_arch;
 use crate::mirror::Mirrors;
 use crate::oci::{self, Wanted};
-use crate::plan;
-use crate::progress::Progress;
 use crate::store::Store;
 
 /// What is taken, and who vouches.
@@ -74,7 +75,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 impl Add {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let lockfile = self.lockfile.clone().unwrap_or_else(|| plan::lockfile(&global.project));
+        let lockfile = self.lockfile.clone().unwrap_or_else(|| crate::lockfile::path(&global.project));
         let text = Lock::read(&lockfile)?;
         let architectures = if self.arch.is_empty() { &[Arch::Amd64][..] } else { &self.arch };
         if let Some(reference) = self.url.strip_prefix("oci://") {

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::{Global, complain, say};
-use crate::error::Result;
-use crate::lock::Lock;
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
+use crate::ground::error::Result;
 use crate::lock::audit::{Audit as Report, Finding, audit};
 use crate::lock::osv;
+use crate::lockfile::Lock;
 use crate::plan;
 
 /// What is looked at, and the exit code.
@@ -39,15 +40,15 @@ pub(in crate::cli) struct Audit {
 
 impl Audit {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let lockfile = self.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
+        let lockfile = self.lockfile.unwrap_or_else(|| crate::lockfile::path(&global.project));
         let lock = Lock::load(&lockfile)?;
         if let Some(name) = &self.release
             && !lock.release.contains_key(name)
         {
-            return Err(plan::unknown_release(&lock, name.clone(), None));
+            return Err(plan::roles::unknown_release(&lock, name.clone(), None));
         }
         let feed = osv::load(&self.osv)?;
-        let report = audit(&lock, self.release.as_deref(), &feed, &crate::progress::today());
+        let report = audit(&lock, self.release.as_deref(), &feed, &crate::ground::progress::today());
         say(&if self.json { json(&report) } else { report.findings.iter().map(line).collect() })?;
         for component in &report.unknown {
             complain(&format!("note: no feed can know what `{component}` is"));

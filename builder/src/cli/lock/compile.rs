@@ -5,13 +5,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::{Global, complain, say};
-use crate::error::Result;
-use crate::go::{self, GoBuild};
-use crate::lock::format::Arch;
-use crate::lock::{Lock, expect};
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
+use crate::go;
+use crate::go::GoBuild;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::lock::expect;
+use crate::lockfile::Lock;
 use crate::plan;
-use crate::progress::Progress;
 use crate::stage::source;
 use crate::store::Store;
 
@@ -31,7 +34,7 @@ pub(in crate::cli) struct Compile {
 
 impl Compile {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let lockfile = self.lockfile.unwrap_or_else(|| plan::lockfile(&global.project));
+        let lockfile = self.lockfile.unwrap_or_else(|| crate::lockfile::path(&global.project));
         let arch = self.arch.unwrap_or(Arch::HOST);
         let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
         let mirrors = global.mirrors(false)?;
@@ -42,7 +45,12 @@ impl Compile {
             // Whatever it made before: it is asked for anew.
             let mut build = build.clone();
             build.output.remove(&arch);
-            crate::fetch::fetch(&store, plan::build_items(&lock, &build, &mirrors, arch), false, &progress)?;
+            crate::fetch::fetch(
+                &store,
+                plan::inputs::build_items(&lock, &build, &mirrors, arch),
+                false,
+                &progress,
+            )?;
             if let Some(go) = build.go() {
                 let builds = [GoBuild { name, build: &build, go }];
                 go::fetch(&global.project, &store, &lock, &builds, false, &progress)?;

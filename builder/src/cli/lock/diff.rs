@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::{Global, say};
-use crate::error::Result;
+use crate::cli::global::Global;
+use crate::cli::screen::say;
+use crate::ground::error::Result;
+use crate::lock::Changes;
 use crate::lock::images::{Affected, affected};
-use crate::lock::{Changes, Lock};
-use crate::plan;
+use crate::lockfile::Lock;
 
 /// How to compare with what was committed, and the exit code.
 const NOTES: &str = "\
@@ -34,7 +35,7 @@ pub(in crate::cli) struct Diff {
 impl Diff {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let old = load(&self.old)?;
-        let new = load(&self.new.unwrap_or_else(|| plan::lockfile(&global.project)))?;
+        let new = load(&self.new.unwrap_or_else(|| crate::lockfile::path(&global.project)))?;
         let (changes, images) = (Changes::between(&old, &new), affected(&global.project, &old, &new)?);
         let sizes = [old.bytes(), new.bytes()];
         say(&if self.json { json(&changes, &images, sizes) } else { text(&changes, &images, sizes) })?;

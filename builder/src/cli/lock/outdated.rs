@@ -3,19 +3,21 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::super::{Global, complain, say};
-use super::with_tools;
-use crate::error::Result;
+use crate::cli::lock::tools::with_tools;
+use crate::cli::global::Global;
+use crate::cli::screen::{complain, say};
 use crate::fetch::fetch;
 use crate::go::GoBuild;
 use crate::go::resolve::Resolver;
-use crate::lock::format::Arch;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
+use crate::lock::changes;
 use crate::lock::osv::semantic;
 use crate::lock::upstream::{self, Newer};
-use crate::lock::{Lock, changes};
+use crate::lockfile::Lock;
 use crate::mirror::Mirrors;
-use crate::plan::root_items;
-use crate::progress::Progress;
+use crate::plan::inputs::root_items;
 use crate::store::Store;
 
 /// What the archive and upstream have by now: a line each, and exit code 1 when there is any.

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::super::{Global, Target, complain, say};
-use crate::error::Result;
+use crate::cli::global::{Global, Target};
+use crate::cli::screen::{complain, say};
+use crate::ground::error::Result;
+use crate::ground::progress::Progress;
 use crate::plan::Plan;
-use crate::progress::Progress;
 use crate::share::{self, Remote, ShareError, Shared};
 use crate::store::Store;
 
@@ -57,7 +58,7 @@ impl Share {
 
     fn open(&self, global: &Global) -> Result<(Plan, Store, Remote)> {
         if self.offline {
-            crate::offline::enforce();
+            crate::ground::offline::enforce();
         }
         let plan = Plan::resolve(&global.request(&self.target))?;
         let remote = Remote::open(&self.url)?;

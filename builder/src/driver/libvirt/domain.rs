@@ -1,12 +1,12 @@
 //! A node's domain: the words for virt-install, and its end. <https://libvirt.org/formatdomain.html>
 
-use super::Libvirt;
 use crate::driver::error::DriverError;
 use crate::driver::host::Program;
+use crate::driver::libvirt::Libvirt;
 use crate::driver::names;
 use crate::driver::qemu::DATA_SERIAL;
 use crate::driver::{Accelerator, Firmware};
-use crate::report::cluster::NodeJson;
+use crate::results::cluster::NodeJson;
 
 pub(super) const VIRT_INSTALL: Program =
     Program { name: "virt-install", hint: "install it: Debian's package is virtinst" };
@@ -99,8 +99,8 @@ fn emulated_cpu(version: &str) -> &'static str {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::Libvirt;
     use super::{MAXIMUM, emulated_cpu};
+    use crate::driver::libvirt::Libvirt;
     use crate::driver::tests::{cluster, lines};
     use crate::driver::{Accelerator, Firmware};
 

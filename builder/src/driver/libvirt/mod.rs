@@ -13,12 +13,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use super::error::DriverError;
-use super::host::{self, Program};
-use super::machines::Machines;
-use super::names;
-use super::state::State;
-use crate::report::cluster::NodeJson;
+use crate::driver::error::DriverError;
+use crate::driver::host;
+use crate::driver::host::Program;
+use crate::driver::machines::Machines;
+use crate::driver::names;
+use crate::driver::state::State;
+use crate::results::cluster::NodeJson;
 pub(super) use start::start;
 
 const VIRSH: Program = Program { name: "virsh", hint: "install it: Debian's package is libvirt-clients" };

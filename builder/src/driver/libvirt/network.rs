@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 
 use fs_err as fs;
 
-use super::Libvirt;
 use crate::driver::Folders;
 use crate::driver::error::DriverError;
-use crate::report::cluster::ClusterJson;
+use crate::driver::libvirt::Libvirt;
+use crate::results::cluster::ClusterJson;
 
 /// The folder below `run` of what libvirt reads; the underscore keeps it apart from every host name.
 pub(super) const FOLDER: &str = "_libvirt";
@@ -21,7 +21,7 @@ impl Libvirt {
         }
         self.end_network(true)?;
         let folder = folders.run.join(FOLDER);
-        crate::driver::make_private(&folder)?;
+        crate::ground::durable::private_folder(&folder)?;
         let file = folder.join("network.xml");
         fs::write(&file, definition)?;
         self.virsh(&["net-define", &file.to_string_lossy()])?;

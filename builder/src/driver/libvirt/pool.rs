@@ -1,13 +1,13 @@
 //! The machines' disks in libvirt: a storage pool, so that libvirt may read them wherever the results are, and nobody
 //! needs to be root. A role's image is uploaded once; a node's disk lies over it. <https://libvirt.org/storage.html>
 
-use super::Libvirt;
 use crate::disk::virtual_size;
 use crate::driver::error::DriverError;
+use crate::driver::libvirt::Libvirt;
 use crate::driver::names::{self, disk, seed};
 use crate::driver::state::LibvirtState;
 use crate::driver::{Folders, disk as sizes};
-use crate::report::cluster::{ClusterJson, ImageJson, NodeJson};
+use crate::results::cluster::{ClusterJson, ImageJson, NodeJson};
 
 /// Where libvirt's system instance has its disks, as all distributions have it.
 const SYSTEM_FOLDER: &str = "/var/lib/libvirt/images";

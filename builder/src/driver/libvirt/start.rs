@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use fs_err as fs;
 
-use super::domain::VIRT_INSTALL;
-use super::{Libvirt, network, pool};
 use crate::driver::error::DriverError;
+use crate::driver::libvirt::domain::VIRT_INSTALL;
+use crate::driver::libvirt::{Libvirt, network, pool};
 use crate::driver::machines::Machines;
 use crate::driver::poll::Stopwatch;
 use crate::driver::state::{LibvirtState, NodeState, State};
 use crate::driver::up::{Started, UpRequest, image_of};
 use crate::driver::{Accel, Accelerator, Firmware, Folders};
 use crate::driver::{host, names, serial};
-use crate::progress::Progress;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::ground::progress::Progress;
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// Starts the machines that do not run.
 pub(in crate::driver) fn start(
@@ -89,7 +89,7 @@ impl Starter<'_> {
             return Err(DriverError::Taken { name: domain, program: "libvirt" });
         }
         let folder = folders.node(&node.name);
-        crate::driver::make_private(&folder)?;
+        crate::ground::durable::private_folder(&folder)?;
         let firmware = self.request.firmware.unwrap_or(Firmware::Bios);
         let entry = NodeState {
             pid: None,

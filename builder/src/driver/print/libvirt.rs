@@ -1,9 +1,9 @@
 //! Commands for virt-install (virt-install(1)) and virsh (`net-update`, `net-define`).
 
-use super::{command, quote, size};
 use crate::driver::names;
+use crate::driver::print::{command, quote, size};
 use crate::driver::qemu::DATA_SERIAL;
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// Where libvirt's system instance may read images.
 const POOL: &str = "/var/lib/libvirt/images";

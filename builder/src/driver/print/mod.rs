@@ -5,9 +5,9 @@ mod libvirt;
 mod multipass;
 mod qemu;
 
-use super::up::refuse_foreign;
-use super::{Driver, DriverError};
-use crate::report::cluster::{ClusterJson, NodeJson};
+use crate::driver::up::refuse_foreign;
+use crate::driver::{Driver, DriverError};
+use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// A shell script that runs every node of a cluster; its working directory is the folder of results. It is for QEMU 7.2
 /// or newer, virt-install with libvirt's system instance, or multipass.
@@ -59,7 +59,7 @@ mod tests {
     use super::{print, quote};
     use crate::driver::Driver;
     use crate::driver::tests::cluster;
-    use crate::lock::format::Arch;
+    use crate::ground::arch::Arch;
 
     #[test]
     fn words_are_quoted_when_they_must_be() {

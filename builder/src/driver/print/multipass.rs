@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::driver::multipass::{launch, user_data};
 use crate::driver::names;
-use crate::report::cluster::ClusterJson;
+use crate::results::cluster::ClusterJson;
 
 /// Seconds that multipass waits for each machine.
 const PATIENCE: &str = "900";

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{command, size};
 use crate::driver::network::{GATEWAY, SWITCH, gateway};
 use crate::driver::ports;
+use crate::driver::print::{command, size};
 use crate::driver::qemu::{DATA_DISK, DISK, Places, machine};
 use crate::driver::{Accelerator, Firmware, vde};
-use crate::publish::image_path;
-use crate::report::cluster::ClusterJson;
+use crate::results::cluster::ClusterJson;
+use crate::results::publish::image_path;
 
 /// Where the machines' files go, relative to the results; not the driver's own folder.
 const FOLDER: &str = "qemu";

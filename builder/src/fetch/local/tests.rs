@@ -2,8 +2,8 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 
-use super::{LocalFile, admit};
-use crate::repro::sha256_hex;
+use crate::fetch::local::{LocalFile, admit};
+use crate::ground::repro::sha256_hex;
 use crate::store::Store;
 
 /// A folder with `bin/tool`, and a store.

@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Contents, contents};
-use crate::error::Error;
-use crate::lock::format::{Arch, Digest};
-use crate::repro::sha256_hex;
+use crate::ground::arch::Arch;
+use crate::ground::error::Error;
+use crate::ground::hash::Digest;
+use crate::ground::repro::sha256_hex;
+use crate::oci::layout::{Contents, contents};
 
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -7,10 +7,11 @@ use std::path::Path;
 use firstboot::schema::Duty;
 use fs_err as fs;
 
-use super::{ComponentFile, Components, overlay};
+use crate::ground::tree::{Content, Node, Tree};
 use crate::profile::{Profile, Slots};
-use crate::role::{Context, Role};
-use crate::tree::{Content, Node, Tree};
+use crate::role::Context;
+use crate::role::overlay::{ComponentFile, Components, overlay};
+use crate::role::stack::Role;
 
 const PROFILE: &str = include_str!("../../../tests/fixtures/good-profiles/everything.toml");
 
@@ -54,7 +55,7 @@ impl Recipes {
         let of = Some("two".to_owned());
         files.insert("second".to_owned(), ComponentFile { of, ..files["two"].clone() });
         let components = Components::from([("tools".to_owned(), files)]);
-        let shorten = |error: crate::error::Error| {
+        let shorten = |error: crate::ground::error::Error| {
             error.to_string().replace(&format!("{}/", self.0.path().display()), "")
         };
         overlay(&role, &context, &components).map_err(shorten)

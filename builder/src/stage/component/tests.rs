@@ -5,12 +5,14 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use fs_err as fs;
 
-use super::from_urls;
-use crate::error::Error;
-use crate::fetch::{self, Item, Origin};
-use crate::lock::format::{Arch, Download};
-use crate::progress::Progress;
-use crate::repro::sha256_hex;
+use crate::fetch;
+use crate::fetch::{Item, Origin};
+use crate::ground::arch::Arch;
+use crate::ground::error::Error;
+use crate::ground::progress::Progress;
+use crate::ground::repro::sha256_hex;
+use crate::lockfile::format::Download;
+use crate::stage::component::from_urls;
 use crate::store::Store;
 
 /// A store, and a folder in which something is published.

@@ -13,10 +13,10 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use tar::{Builder, EntryType};
 use walkdir::{DirEntry, WalkDir};
 
-use super::put;
-use crate::error::{Class, Explain, Result};
-use crate::lock::format::{ContainerImage, Program};
-use crate::tree::header;
+use crate::ground::error::{Class, Explain, Result};
+use crate::ground::tree::header;
+use crate::lockfile::format::{ContainerImage, Program};
+use crate::stage::container::layout::put;
 
 /// A program of a container image needs what the image has not.
 #[derive(Debug, thiserror::Error)]

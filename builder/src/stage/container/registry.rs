@@ -8,13 +8,14 @@ use fs_err as fs;
 use serde_json::json;
 use tar::{Builder, EntryType};
 
-use super::{LAYOUT, index, put};
-use crate::error::{InputError, Result};
-use crate::lock::format::{Arch, Digest};
+use crate::ground::arch::Arch;
+use crate::ground::error::{InputError, Result};
+use crate::ground::hash::Digest;
+use crate::ground::tree::header;
 use crate::mirror::Mirrors;
 use crate::oci::{Wanted, stored};
+use crate::stage::container::layout::{LAYOUT, index, put};
 use crate::store::{StepKey, Store};
-use crate::tree::header;
 
 /// Raised when what this stage makes of the same image changes.
 const VERSION: u32 = 1;

@@ -2,9 +2,11 @@
 
 use fs_err as fs;
 
-use super::{BuildError, Workplace, released, unpack};
-use crate::error::Result;
 use crate::fetch::causes;
+use crate::ground::error::Result;
+use crate::stage::source::error::BuildError;
+use crate::stage::source::workplace::Workplace;
+use crate::stage::source::{released, unpack};
 
 /// Runs the recipe; what it makes lies in the workplace's `out`.
 pub(super) fn compile(place: &Workplace<'_>, source: &str) -> Result<()> {

@@ -9,12 +9,13 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::Workplace;
-use crate::error::Result;
 use crate::go;
-use crate::lock::format::{Arch, Go};
-use crate::progress::Task;
+use crate::ground::arch::Arch;
+use crate::ground::error::Result;
+use crate::ground::progress::Task;
+use crate::lockfile::format::Go;
 use crate::sandbox::Sandbox;
+use crate::stage::source::workplace::Workplace;
 use crate::store::Store;
 
 /// The scratch folder with Go's build cache.

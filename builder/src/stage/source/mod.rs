@@ -2,9 +2,11 @@
 //! of Debian by its recipe's script, or Go modules. What they make must be what the lock expects.
 
 mod debian;
+mod error;
 pub mod go;
 mod released;
 mod unpack;
+mod workplace;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -13,90 +15,26 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use walkdir::WalkDir;
 
-use super::roots;
-use crate::error::{Class, Explain, InputError, Result};
-use crate::lock::format::{Arch, Build, BuildFrom, Go, Lock, Sha256Hex};
-use crate::progress::Progress;
-use crate::repro::sha256_hex;
+use crate::deb::roots;
+use crate::ground::arch::Arch;
+use crate::ground::error::{InputError, Result};
+use crate::ground::hash::Sha256Hex;
+use crate::ground::hash::sha256_of_file;
+use crate::ground::progress::Progress;
+use crate::ground::repro::sha256_hex;
+use crate::lockfile::Lock;
+use crate::lockfile::build::RECIPES;
+use crate::lockfile::format::{Build, BuildFrom, Go};
 use crate::role::ComponentFile;
-use crate::sandbox::Sandbox;
 use crate::store::{StepKey, Store};
-
-/// The folder of a project's recipes of source builds.
-pub const RECIPES: &str = "recipes";
+pub use error::BuildError;
+use workplace::Workplace;
 
 /// Raised when what this stage gives a recipe changes.
 const VERSION: u32 = 1;
 
 /// The hashes of a build's files, beside them.
 const SUMS: &str = ".sha256.json";
-
-/// The result is not the lock's.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A recipe made other bytes than the lock expects.
-    #[error(
-        "the source build `{build}` made another `{file}`\n  expected sha256:{expected}\n  found    sha256:{found}"
-    )]
-    Mismatch {
-        /// Name of the build.
-        build: String,
-        /// Its output.
-        file: String,
-        /// The lock's hash.
-        expected: Sha256Hex,
-        /// The hash of what it made.
-        found: String,
-        /// Where an earlier build's result stays.
-        kept: Option<PathBuf>,
-    },
-    /// A recipe did not make what the lock names.
-    #[error("the source build `{build}` made no `{file}`")]
-    NoOutput {
-        /// Name of the build.
-        build: String,
-        /// Its output.
-        file: String,
-        /// Where an earlier build's result stays.
-        kept: Option<PathBuf>,
-    },
-    /// Nobody wrote down yet what it makes.
-    #[error("the lockfile does not say what the source build `{build}` makes for {arch}")]
-    Unexpected {
-        /// Name of the build.
-        build: String,
-        /// The architecture.
-        arch: Arch,
-    },
-    /// A source archive is not one.
-    #[error("unpacking the source of `{build}`: {message}")]
-    Source {
-        /// Name of the build.
-        build: String,
-        /// The fact.
-        message: String,
-    },
-}
-
-impl Explain for BuildError {
-    fn class(&self) -> Class {
-        Class::Host
-    }
-
-    fn hint(&self) -> Option<String> {
-        const MEANT: &str = "if the recipe was changed on purpose, write the found hash into the lockfile";
-        let again = |folder: &Path| format!("remove `{}`, and the next build compiles it", folder.display());
-        match self {
-            Self::Mismatch { kept: None, .. } => {
-                Some(format!("{MEANT}; the next build compiles once more, and compares"))
-            }
-            Self::Mismatch { kept: Some(folder), .. } => Some(format!("{MEANT}; else {}", again(folder))),
-            Self::NoOutput { kept, .. } => kept.as_deref().map(again),
-            Self::Unexpected { build, .. } => Some(format!("builder lock compile {build}")),
-            Self::Source { .. } => None,
-        }
-    }
-}
 
 /// The key of a build: its inputs. What it should make is not one of them: it is compared before a result is kept.
 ///
@@ -139,39 +77,6 @@ fn recipe(project: &Path, build: &Build) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(files)
-}
-
-/// Where a build happens.
-struct Workplace<'a> {
-    project: &'a Path,
-    store: &'a Store,
-    lock: &'a Lock,
-    name: &'a str,
-    build: &'a Build,
-    arch: Arch,
-    progress: &'a Progress,
-    /// The root that it runs in.
-    root: PathBuf,
-    /// For what nobody keeps.
-    work: PathBuf,
-    /// For what it makes.
-    out: PathBuf,
-}
-
-impl Workplace<'_> {
-    /// A sandbox with the recipe, a place for what is made and the recipe's environment.
-    fn sandbox(&self) -> Sandbox {
-        let mut sandbox = Sandbox::new(&self.root)
-            .show(&self.project.join(RECIPES).join(&self.build.recipe), "/kiln/recipe")
-            .lend(&self.out, "/kiln/out")
-            .lend(&self.work.join("tmp"), "/kiln/tmp")
-            .env("HOME", "/kiln/tmp")
-            .env("TMPDIR", "/kiln/tmp");
-        for (variable, value) in &self.build.env {
-            sandbox = sandbox.env(variable, value);
-        }
-        sandbox
-    }
 }
 
 /// Runs a build, or finds its result in the store. Returns the folder of its outputs, which are what the lock expects.
@@ -298,7 +203,7 @@ fn compare(
 pub(crate) fn verify(name: &str, build: &Build, arch: Arch, folder: &Path) -> Result<()> {
     check(name, build, arch, folder)?;
     for (file, expected) in build.output.get(&arch).into_iter().flatten() {
-        let found = super::image::hash(&folder.join(file))?;
+        let found = sha256_of_file(&folder.join(file))?;
         if found != expected.as_str() {
             let (build, file, expected) = (name.to_owned(), file.clone(), expected.clone());
             let kept = Some(folder.to_owned());

@@ -6,9 +6,9 @@ use std::path::Path;
 use fs_err as fs;
 use tar::{Archive, EntryType};
 
-use super::{check_loader, of_program, of_root};
-use crate::error::Error;
-use crate::lock::format::{ContainerImage, Content, Made, Program};
+use crate::ground::error::Error;
+use crate::lockfile::format::{ContainerImage, Content, Made, Program};
+use crate::stage::container::layer::{check_loader, of_program, of_root};
 
 /// The entries of a layer by name: kind, mode and bytes, or where a link leads.
 fn read(layer: &[u8]) -> BTreeMap<String, (EntryType, u32, String)> {

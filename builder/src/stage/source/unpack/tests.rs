@@ -10,8 +10,8 @@ use fs_err as fs;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use tar::EntryType::{self, Directory, Link, Regular, Symlink};
 
-use super::lay_out;
-use crate::archive::hostile::{Entry, tarball};
+use crate::ground::archive::hostile::{Entry, tarball};
+use crate::stage::source::unpack::lay_out;
 
 /// A folder for the source, beside things that must stay as they are.
 struct Place(tempfile::TempDir);

@@ -1,0 +1,18 @@
+//! Standard output for data, standard error for people.
+
+use crate::ground::error::Result;
+
+/// Data for standard output. A reader that went away ends the program quietly.
+pub(super) fn say(text: &str) -> Result<()> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// A line for the person, on standard error.
+pub(super) fn complain(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

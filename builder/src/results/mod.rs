@@ -1,0 +1,8 @@
+//! What a build leaves: images and their set, cluster.json, checksums, and the memory by which the next build knows that nothing
+//! changed. How images are made is not known here.
+
+pub mod cluster;
+pub mod image;
+pub mod publish;
+pub mod report;
+pub mod unchanged;
