@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::vm::Machines;
 use crate::cli::global::Global;
 use crate::cli::screen::{complain, say};
+use crate::cli::vm::Machines;
 use crate::driver;
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;

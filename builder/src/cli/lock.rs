@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::lock::tools::with_tools;
 use crate::cli::global::Global;
+use crate::cli::lock::tools::with_tools;
 use crate::cli::screen::{complain, say};
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;

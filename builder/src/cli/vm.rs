@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::cli::global::Global;
 use crate::cli::screen::{complain, say};
 use crate::deb::roots;
-use crate::driver::{self, Accel, Delete, DownRequest, Driver, Firmware, Runner, UpRequest, Wait};
+use crate::driver::{self, Accel, Delete, DownRequest, Driver, Firmware, UpRequest, Wait};
 use crate::ground::arch::Arch;
 use crate::ground::durable::private;
 use crate::ground::error::Result;
@@ -19,6 +20,12 @@ use crate::plan;
 use crate::profile::Profile;
 use crate::results::cluster::ClusterJson;
 use crate::store::Store;
+
+/// Takes the names of the drivers.
+fn driver_parser() -> impl TypedValueParser<Value = &'static dyn Driver> {
+    let names = driver::DRIVERS.map(|driver| PossibleValue::new(driver.name()).aliases(driver.alias()));
+    PossibleValuesParser::new(names).try_map(|name| driver::named(&name).ok_or("there is no such driver"))
+}
 
 /// Which results.
 #[derive(Debug, Args)]
@@ -37,8 +44,8 @@ pub(super) struct Machines {
     #[command(flatten)]
     results: Results,
     /// qemu, libvirt or multipass; else what runs, or qemu
-    #[arg(long, value_enum, hide_possible_values = true)]
-    driver: Option<Driver>,
+    #[arg(long, value_parser = driver_parser(), hide_possible_values = true)]
+    driver: Option<&'static dyn Driver>,
 }
 
 impl Results {
@@ -56,7 +63,7 @@ impl Results {
 
 impl Machines {
     /// The profile's folder, and what runs its machines.
-    pub(super) fn folder(&self, global: &Global) -> Result<(PathBuf, Driver)> {
+    pub(super) fn folder(&self, global: &Global) -> Result<(PathBuf, &'static dyn Driver)> {
         let folder = self.results.folder(global)?;
         let driver = driver::expect(&folder, self.driver)?;
         Ok((folder, driver))
@@ -172,8 +179,8 @@ pub(super) struct Print {
     #[command(flatten)]
     results: Results,
     /// qemu, libvirt or multipass
-    #[arg(long, value_enum, hide_possible_values = true)]
-    driver: Driver,
+    #[arg(long, value_parser = driver_parser(), hide_possible_values = true)]
+    driver: &'static dyn Driver,
 }
 
 impl Up {
@@ -185,18 +192,13 @@ impl Up {
         let (results, driver) = self.machines.folder(global)?;
         let cluster = ClusterJson::load(&results)?;
         let progress = Progress::new();
-        let root;
-        let runner = match driver {
-            Driver::Qemu => {
-                root = self.qemu(global, cluster.arch, &progress)?;
-                Runner::Qemu(&root)
-            }
-            Driver::Libvirt => Runner::Libvirt,
-            Driver::Multipass => Runner::Multipass,
+        let root = match driver.takes_root() {
+            true => Some(self.qemu(global, cluster.arch, &progress)?),
+            false => None,
         };
         let request = UpRequest {
             results: &results,
-            runner,
+            root: root.as_deref(),
             node: self.replace.as_deref().or(self.node.as_deref()),
             replace: self.replace.is_some(),
             accel: self.accel,
@@ -207,8 +209,8 @@ impl Up {
             timeout: Duration::from_secs(self.timeout),
         };
         let report = match self.upgrade {
-            true => driver::upgrade(&request, &progress)?,
-            false => driver::up(&request, &progress)?,
+            true => driver::upgrade(driver, &request, &progress)?,
+            false => driver::up(driver, &request, &progress)?,
         };
         say(&report.to_string())?;
         complain(&format!(

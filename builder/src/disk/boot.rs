@@ -6,10 +6,10 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use crate::disk::work::file_system_id;
 use crate::disk::error::DiskError;
 use crate::disk::layout::{Layout, Partition, SECTOR};
 use crate::disk::platform::Platform;
+use crate::disk::work::file_system_id;
 use crate::disk::work::{DISK, Spec, WORK};
 use crate::ground::repro;
 use crate::sandbox::Sandbox;
@@ -68,8 +68,7 @@ pub(super) fn install(
     let platform = Platform::of(spec.arch);
     // GRUB sets `root` to the root partition of the disk that it was started from; as a hint this decides
     // between two disks with the same image.
-    let early =
-        format!("search.fs_uuid {} root $root\nset prefix=($root)/boot/grub\n", file_system_id(spec));
+    let early = format!("search.fs_uuid {} root $root\nset prefix=($root)/boot/grub\n", file_system_id(spec));
     fs::write(work.join(EARLY), early)?;
     make_esp(tools, layout, spec, platform)?;
     if let (Some(format), Some(partition)) = (platform.bios_format, &layout.bios_boot) {

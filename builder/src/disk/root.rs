@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
-use crate::disk::work::file_system_id;
 use crate::disk::boot;
 use crate::disk::error::DiskError;
 use crate::disk::layout::Layout;
+use crate::disk::work::file_system_id;
 use crate::disk::work::{DISK, Spec};
 use crate::ground::repro;
 use crate::sandbox::Sandbox;

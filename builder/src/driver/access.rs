@@ -6,9 +6,12 @@ use std::process::Output;
 
 use fs_err as fs;
 
+use crate::driver::api;
 use crate::driver::error::DriverError;
+use crate::driver::folders::Folders;
+use crate::driver::folders::select;
+use crate::driver::registry;
 use crate::driver::state::State;
-use crate::driver::{Folders, api, machines};
 use crate::results::cluster::ClusterJson;
 use crate::results::report::{KUBECONFIG, SSH_KEY};
 
@@ -54,8 +57,8 @@ fn run(ssh: duct::Expression) -> Result<Output, DriverError> {
 fn ssh_argv(results: &Path, node: &str, command: &[String]) -> Result<Vec<OsString>, DriverError> {
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
-    let machines = machines::of(&folders, &State::load(&folders.run)?);
-    let found = super::select(&cluster, Some(node))?;
+    let machines = registry::machines(&folders, &State::load(&folders.run)?)?;
+    let found = select(&cluster, Some(node))?;
     let running = machines.running()?;
     let found = found.first().filter(|node| running.contains(&node.name));
     let address = found.map(|node| machines.address(node, PORT)).transpose()?.flatten();
@@ -88,7 +91,7 @@ fn ssh_argv(results: &Path, node: &str, command: &[String]) -> Result<Vec<OsStri
 pub fn kubeconfig(results: &Path) -> Result<String, DriverError> {
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
-    let machines = machines::of(&folders, &State::load(&folders.run)?);
+    let machines = registry::machines(&folders, &State::load(&folders.run)?)?;
     let way = api::way(&folders.results, &cluster, &*machines)?;
     let not_running = || DriverError::NotRunning { results: folders.arguments(), node: cluster.name.clone() };
     let text = fs::read_to_string(folders.results.join(KUBECONFIG))?;

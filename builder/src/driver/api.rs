@@ -13,30 +13,19 @@ use fs_err as fs;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::DATE;
 use reqwest::{Certificate, Identity};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 use crate::driver::error::DriverError;
 use crate::driver::machines::Machines;
+use crate::driver::ready::Ready;
 use crate::profile::endpoint::PORT;
 use crate::results::cluster::ClusterJson;
 use crate::results::report::KUBECONFIG;
 
 /// How long an answer may take, as for wait-for-api in the images: on a busy host a healthy emulated server took more than ten seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What the API server says of a node: its condition `Ready`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Ready {
-    /// Whether it is `True`.
-    pub ready: bool,
-    /// Why it is not, in the kubelet's words.
-    pub reason: Option<String>,
-    /// When the kubelet last said so, by the API server.
-    #[serde(skip)]
-    heard: Option<OffsetDateTime>,
-}
 
 /// An answer of the API server.
 #[derive(Debug)]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use firstboot::schema::Duty;
 
-use crate::driver::api::{Api, Ready};
+use crate::driver::api::Api;
 use crate::driver::boot::Stage;
 use crate::driver::error::DriverError;
-use crate::driver::machines::Machines;
+use crate::driver::folders::Folders;
+use crate::driver::machines::{Machines, Started, look};
 use crate::driver::poll::Stopwatch;
+use crate::driver::ready::Ready;
 use crate::driver::serial::Console;
-use crate::driver::up::Started;
-use crate::driver::{Folders, wait};
 use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// The pauses between questions to the API server: an answer costs an emulated machine much, so it shall not spend
@@ -60,8 +60,7 @@ impl<'a> Asker<'a> {
     pub(super) fn ask(&mut self, running: &BTreeSet<String>) -> Result<(), DriverError> {
         if !self.booted {
             for (name, console) in &mut self.planes {
-                self.booted |=
-                    wait::look(self.machines, console, running.contains(*name))?.stage >= Stage::Login;
+                self.booted |= look(self.machines, console, running.contains(*name))?.stage >= Stage::Login;
             }
         }
         if !self.booted || self.asked.elapsed() < self.pause {

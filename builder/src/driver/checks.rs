@@ -7,9 +7,11 @@ use std::path::Path;
 use firstboot::schema::Duty;
 use serde::Serialize;
 
+use crate::driver::access;
 use crate::driver::error::DriverError;
+use crate::driver::folders::Folders;
+use crate::driver::registry;
 use crate::driver::state::State;
-use crate::driver::{Folders, access, machines};
 use crate::ground::parallel;
 use crate::ground::progress::Progress;
 use crate::results::cluster::ClusterJson;
@@ -55,7 +57,7 @@ impl Checks {
 pub fn checks(results: &Path, progress: &Progress) -> Result<Checks, DriverError> {
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
-    let running = machines::of(&folders, &State::load(&folders.run)?).running()?;
+    let running = registry::machines(&folders, &State::load(&folders.run)?)?.running()?;
     // What is looked at, the node that looks, its script.
     let mut looks: Vec<[&str; 3]> =
         cluster.nodes.iter().map(|node| [&*node.name, &*node.name, NODE]).collect();

@@ -6,9 +6,11 @@ use std::process::Output;
 
 use firstboot::schema::Duty;
 
+use crate::driver::access;
 use crate::driver::error::DriverError;
+use crate::driver::folders::Folders;
+use crate::driver::registry;
 use crate::driver::state::State;
-use crate::driver::{Folders, access, machines};
 use crate::results::cluster::ClusterJson;
 
 /// The administrator's kubeconfig on a control plane.
@@ -48,7 +50,7 @@ impl<'a> ControlPlane<'a> {
         cluster: &ClusterJson,
         folders: &Folders,
     ) -> Result<Self, DriverError> {
-        let running = machines::of(folders, &State::load(&folders.run)?).running()?;
+        let running = registry::machines(folders, &State::load(&folders.run)?)?.running()?;
         Self::of(results, cluster, &running, None).ok_or_else(|| DriverError::NotRunning {
             results: folders.arguments(),
             node: cluster.name.clone(),

@@ -7,38 +7,16 @@ use std::time::Duration;
 use fs_err as fs;
 
 use crate::driver::error::DriverError;
-use crate::driver::machines;
+use crate::driver::folders::{Folders, RUN, select};
 use crate::driver::machines::Machines;
+use crate::driver::names::DATA_DISK;
 use crate::driver::poll::until;
+use crate::driver::registry;
+use crate::driver::request::{Delete, DownRequest};
 use crate::driver::state::State;
-use crate::driver::{Folders, accel, qemu};
 use crate::ground::progress::Progress;
 use crate::results::cluster::ClusterJson;
 use crate::results::publish;
-
-/// What `builder down` was asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct DownRequest<'a> {
-    /// The folder of results, `<out>/<profile>`.
-    pub results: &'a Path,
-    /// One node instead of all.
-    pub node: Option<&'a str>,
-    /// How long a machine may take to power off; zero ends it at once.
-    pub grace: Duration,
-    /// What of it goes as well.
-    pub delete: Delete,
-}
-
-/// What goes of a machine that is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delete {
-    /// Nothing.
-    Nothing,
-    /// Its disk, logs and settings; its data disk stays.
-    AllButData,
-    /// Everything.
-    All,
-}
 
 /// Ends what runs. Afterwards there is no process and no socket left.
 ///
@@ -46,12 +24,12 @@ pub enum Delete {
 /// [`DriverError::StillRunning`] when not even killing helped.
 pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), DriverError> {
     if let Some(name) = request.node {
-        let known = State::load(&request.results.join(super::RUN))?.nodes.contains_key(name);
+        let known = State::load(&request.results.join(RUN))?.nodes.contains_key(name);
         if !known {
-            super::select(&ClusterJson::load(request.results)?, Some(name))?;
+            select(&ClusterJson::load(request.results)?, Some(name))?;
         }
     }
-    if !request.results.join(super::RUN).exists() {
+    if !request.results.join(RUN).exists() {
         return Ok(());
     }
     let folders = Folders::of(request.results)?;
@@ -59,8 +37,7 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
     let mut state = State::load(&folders.run)?;
     let names: Vec<String> =
         state.nodes.keys().filter(|name| request.node.is_none_or(|node| *name == node)).cloned().collect();
-    accel::clean(&folders)?;
-    let machines = machines::of(&folders, &state);
+    let machines = registry::machines(&folders, &state)?;
     let ran = power_off(&*machines, &names, request.grace)?;
     let left = machines.running()?;
     for name in &ran {
@@ -74,7 +51,7 @@ pub fn down(request: &DownRequest<'_>, progress: &Progress) -> Result<(), Driver
         progress.line(&format!("{name}: stopped"));
     }
     for name in &names {
-        folders.process(name).remove_sockets()?;
+        machines.tidy(name)?;
         state.nodes.entry(name.clone()).and_modify(|node| node.pid = None);
     }
     let delete = request.delete != Delete::Nothing;
@@ -104,12 +81,12 @@ fn remove(folder: &Path, keep_data: bool) -> std::io::Result<()> {
     if !folder.exists() {
         return Ok(());
     }
-    if !keep_data || !folder.join(qemu::DATA_DISK).exists() {
+    if !keep_data || !folder.join(DATA_DISK).exists() {
         return fs::remove_dir_all(folder);
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.file_name().is_some_and(|name| name != qemu::DATA_DISK) {
+        if path.file_name().is_some_and(|name| name != DATA_DISK) {
             fs::remove_file(path)?;
         }
     }

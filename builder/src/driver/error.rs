@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::driver::{Driver, libvirt};
 use crate::ground::arch::Arch;
 use crate::ground::error::{Class, Explain};
 use crate::results::cluster::ClusterJsonError;
@@ -39,7 +38,7 @@ pub enum DriverError {
         /// Its architecture.
         arch: Arch,
         /// What should run it.
-        driver: Driver,
+        driver: &'static str,
     },
     /// BIOS was asked for.
     #[error("machines of {0} have no BIOS")]
@@ -239,9 +238,9 @@ pub enum DriverError {
         /// What names the results on a command line, for the hint.
         results: String,
         /// The one that has.
-        runs: Driver,
+        runs: &'static str,
         /// The one that was asked for.
-        driver: Driver,
+        driver: &'static str,
     },
     /// The host lacks a program.
     #[error("this host has no `{name}`")]
@@ -258,6 +257,8 @@ pub enum DriverError {
         command: String,
         /// All that it said.
         said: String,
+        /// What mends it, if its driver knows.
+        hint: Option<String>,
     },
     /// Somebody else's machine has the name.
     #[error("{program} has a machine `{name}` that this profile did not start")]
@@ -266,6 +267,8 @@ pub enum DriverError {
         program: &'static str,
         /// Its name.
         name: String,
+        /// How it is given up.
+        hint: String,
     },
     /// A driver cannot do what was asked.
     #[error("{program} cannot {what}")]
@@ -374,12 +377,8 @@ impl Explain for DriverError {
                 "use `--driver {runs}`, or give its machines up: `builder down {results} --delete`"
             )),
             Self::NoProgram { hint, .. } => Some((*hint).to_owned()),
-            Self::Program { said, .. } => libvirt::advice(said),
-            Self::Taken { program: "multipass", name } => {
-                Some(format!("`multipass delete --purge {name}` gives it up"))
-            }
-            Self::Taken { name, .. } => Some(format!("`virsh undefine --nvram {name}` gives it up")),
-            Self::Cannot { hint, .. } => Some(hint.clone()),
+            Self::Program { hint, .. } => hint.clone(),
+            Self::Taken { hint, .. } | Self::Cannot { hint, .. } => Some(hint.clone()),
             Self::NoSsh => Some("install OpenSSH's client: Debian's package is openssh-client".to_owned()),
             Self::NoFile(_)
             | Self::Io(_)

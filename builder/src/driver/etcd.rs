@@ -11,8 +11,10 @@ use sha2::{Digest, Sha256};
 use crate::driver::api::Api;
 use crate::driver::control_plane::ControlPlane;
 use crate::driver::error::DriverError;
+use crate::driver::folders::Folders;
+use crate::driver::poll;
+use crate::driver::registry;
 use crate::driver::state::State;
-use crate::driver::{Folders, machines, poll};
 use crate::ground::durable::private;
 use crate::ground::progress::Progress;
 use crate::results::cluster::{ClusterJson, NodeJson};
@@ -53,7 +55,7 @@ pub(super) fn member<'a>(
     cluster: &ClusterJson,
     folders: &Folders,
 ) -> Result<ControlPlane<'a>, DriverError> {
-    let running = machines::of(folders, &State::load(&folders.run)?).running()?;
+    let running = registry::machines(folders, &State::load(&folders.run)?)?.running()?;
     let member = cluster.with(Duty::Etcd).find(|member| running.contains(&member.name));
     let member = member.map(|member| ControlPlane::at(results, &member.name));
     member.ok_or_else(|| DriverError::NotRunning { results: folders.arguments(), node: cluster.name.clone() })
@@ -79,7 +81,7 @@ pub fn restore(results: &Path, file: &Path, progress: &Progress) -> Result<(), D
     check(file, &bytes)?;
     let cluster = ClusterJson::load(results)?;
     let folders = Folders::of(results)?;
-    let machines = machines::of(&folders, &State::load(&folders.run)?);
+    let machines = registry::machines(&folders, &State::load(&folders.run)?)?;
     let running = machines.running()?;
     let planes = || cluster.nodes.iter().filter(|node| node.has(Duty::Etcd) || node.has(Duty::ApiServer));
     if let Some(stopped) = planes().find(|node| !running.contains(&node.name)) {

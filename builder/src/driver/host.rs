@@ -12,6 +12,8 @@ pub(super) struct Program {
     pub(super) name: &'static str,
     /// How one gets it.
     pub(super) hint: &'static str,
+    /// What mends what it complains of.
+    pub(super) advice: fn(&str) -> Option<String>,
 }
 
 /// Runs it with an empty standard input and returns its standard output.
@@ -28,7 +30,8 @@ pub(super) fn run_with(program: Program, argv: &[String], input: &str) -> Result
     // Some say what is wrong on standard output.
     let said = [stderr, stdout].concat();
     let said = String::from_utf8_lossy(&said).trim().to_owned();
-    Err(DriverError::Program { command: format!("{} {}", program.name, argv.join(" ")), said })
+    let hint = (program.advice)(&said);
+    Err(DriverError::Program { command: format!("{} {}", program.name, argv.join(" ")), said, hint })
 }
 
 fn output(program: Program, argv: &[String], input: &str) -> Result<Output, DriverError> {

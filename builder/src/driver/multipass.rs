@@ -4,33 +4,74 @@
 //! After multipass' source as of August 2026: the options of `launch` (src/client/cli/cmd/launch.cpp), the form of `list`
 //! (src/client/cli/formatter/json_formatter.cpp) and its states (format_utils.cpp).
 
+mod launch;
+mod print;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::driver::error::DriverError;
-use crate::driver::host;
-use crate::driver::host::Program;
-use crate::driver::machines::Machines;
+use crate::driver::folders::Folders;
+use crate::driver::hardware::{Accel, Firmware};
+use crate::driver::host::{self, Program};
+use crate::driver::machines::{
+    Driver, Launch, Machines, Started, image_of, refuse_foreign, refuse_what_is_for_qemu,
+};
+use crate::driver::names;
 use crate::driver::poll::Stopwatch;
+use crate::driver::request::UpRequest;
 use crate::driver::state::{NodeState, State};
-use crate::driver::up::{Started, UpRequest, image_of};
-use crate::driver::{Accel, Firmware, Folders, names};
 use crate::ground::durable::private_folder;
-use crate::ground::progress::Progress;
 use crate::results::cluster::{ClusterJson, NodeJson};
 
-const MULTIPASS: Program = Program {
+const PROGRAM: Program = Program {
     name: "multipass",
     hint: "install it: `snap install multipass`, or see https://canonical.com/multipass",
+    advice: |_| None,
 };
+
+/// multipass of this machine.
+#[derive(Debug)]
+pub(super) struct Driven;
+
+/// The driver.
+pub(super) const MULTIPASS: Driven = Driven;
+
+impl Driver for Driven {
+    fn name(&self) -> &'static str {
+        "multipass"
+    }
+
+    fn check(&self, request: &UpRequest<'_>, cluster: &ClusterJson) -> Result<(), DriverError> {
+        refuse_foreign(cluster, self.name())?;
+        refuse_what_is_for_qemu(request, self.name())?;
+        refuse(request, cluster)
+    }
+
+    fn start(
+        &self,
+        launch: &Launch<'_>,
+        nodes: &[&NodeJson],
+        state: &mut State,
+    ) -> Result<Started, DriverError> {
+        start(launch, nodes, state)
+    }
+
+    fn machines<'a>(&self, _folders: &'a Folders, state: &State) -> Box<dyn Machines + 'a> {
+        Box::new(Multipass::of(state))
+    }
+
+    fn script(&self, cluster: &ClusterJson) -> String {
+        print::script(cluster)
+    }
+}
 
 /// A cluster's part of multipass.
 #[derive(Debug, Clone)]
-pub(super) struct Multipass {
+struct Multipass {
     /// Beginning of the instances' names.
     prefix: String,
     /// The machines that were ever started.
@@ -65,17 +106,18 @@ impl Multipass {
 
     /// The instances that there are, by name.
     fn list(&self) -> Result<BTreeMap<String, Instance>, DriverError> {
-        let text = host::run(MULTIPASS, &["list", "--format", "json"].map(str::to_owned))?;
+        let text = host::run(PROGRAM, &["list", "--format", "json"].map(str::to_owned))?;
         let list: List = serde_json::from_str(&text).map_err(|error| DriverError::Program {
             command: "multipass list --format json".to_owned(),
             said: format!("{error}: {text}"),
+            hint: None,
         })?;
         Ok(list.list.into_iter().map(|instance| (instance.name.clone(), instance)).collect())
     }
 
     fn run(&self, verb: &[&str], node: &str) -> Result<(), DriverError> {
         let argv = verb.iter().map(|word| (*word).to_owned()).chain([self.instance(node)]);
-        host::run(MULTIPASS, &argv.collect::<Vec<_>>()).map(drop)
+        host::run(PROGRAM, &argv.collect::<Vec<_>>()).map(drop)
     }
 }
 
@@ -141,15 +183,8 @@ impl Instance {
 }
 
 /// Starts the machines that do not run. multipass waits for each until it has booted.
-pub(super) fn start(
-    request: &UpRequest<'_>,
-    cluster: &ClusterJson,
-    folders: &Folders,
-    nodes: &[&NodeJson],
-    state: &mut State,
-    progress: &Progress,
-) -> Result<Started, DriverError> {
-    refuse(request, cluster)?;
+fn start(of: &Launch<'_>, nodes: &[&NodeJson], state: &mut State) -> Result<Started, DriverError> {
+    let Launch { request, cluster, folders, progress, .. } = *of;
     let mut begun = Started::new();
     let multipass = Multipass::of(state);
     let there = multipass.list()?;
@@ -158,7 +193,8 @@ pub(super) fn start(
         let instance = there.get(&multipass.instance(&node.name));
         if known.is_none() && instance.is_some() {
             let name = multipass.instance(&node.name);
-            return Err(DriverError::Taken { name, program: "multipass" });
+            let hint = format!("`multipass delete --purge {name}` gives it up");
+            return Err(DriverError::Taken { name, program: "multipass", hint });
         }
         if instance.is_some_and(Instance::is_running) {
             progress.line(&format!("{}: runs already", node.name));
@@ -178,8 +214,8 @@ pub(super) fn start(
             Some(_) => multipass.run(&["start", "--timeout", &timeout], &node.name),
             None => {
                 let path = folders.results.join(&image.path);
-                let argv = launch(&multipass.prefix, node, &path, &timeout);
-                host::run_with(MULTIPASS, &argv, &user_data(node)).map(drop)
+                let argv = launch::launch(&multipass.prefix, node, &path, &timeout);
+                host::run_with(PROGRAM, &argv, &launch::user_data(node)).map(drop)
             }
         };
         match started {
@@ -213,24 +249,4 @@ fn refuse(request: &UpRequest<'_>, cluster: &ClusterJson) -> Result<(), DriverEr
         ),
         None => Ok(()),
     }
-}
-
-/// The words after `multipass`; [`user_data`] goes to its standard input.
-pub(super) fn launch(prefix: &str, node: &NodeJson, image: &Path, timeout: &str) -> Vec<String> {
-    let mut argv = vec!["launch".to_owned(), format!("file://{}", image.display())];
-    let mut add = |option: &str, value: String| argv.extend([option.to_owned(), value]);
-    add("--name", names::machine(prefix, &node.name));
-    add("--cpus", node.cpus.to_string());
-    add("--memory", format!("{}M", node.memory_mib));
-    if let Some(disk_mib) = node.disk_mib {
-        add("--disk", format!("{disk_mib}M"));
-    }
-    add("--cloud-init", "-".to_owned());
-    add("--timeout", timeout.to_owned());
-    argv
-}
-
-/// Which node it is: multipass calls the machine otherwise.
-pub(super) fn user_data(node: &NodeJson) -> String {
-    format!("#cloud-config\nkiln:\n  node: \"{0}\"\n  hostname: \"{0}\"\n", node.name)
 }

@@ -34,6 +34,12 @@ pub(super) fn image(role: &str, sha256: &Sha256Hex) -> String {
     format!("_{role}-{}.qcow2", sha256.get(..16).unwrap_or(sha256))
 }
 
+/// The node's data disk in its folder.
+pub(super) const DATA_DISK: &str = "data.qcow2";
+
+/// The serial number by which the node knows that disk, as `images/data-disk` looks for it.
+pub(super) const DATA_SERIAL: &str = "kiln-data";
+
 #[cfg(test)]
 mod tests {
     use super::{data_disk, disk, image, machine, prefix, seed};

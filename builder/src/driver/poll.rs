@@ -20,7 +20,7 @@ impl Deadline {
 
 /// The time since a moment, for what is said to people and for pauses.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stopwatch(Instant);
+pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// From now on.

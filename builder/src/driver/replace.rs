@@ -7,10 +7,12 @@ use firstboot::schema::Duty;
 
 use crate::driver::control_plane::ControlPlane;
 use crate::driver::error::DriverError;
-use crate::driver::machines;
+use crate::driver::folders::Folders;
+use crate::driver::registry;
+use crate::driver::request::UpRequest;
+use crate::driver::request::{Delete, DownRequest};
 use crate::driver::state::State;
-use crate::driver::up::UpRequest;
-use crate::driver::{Delete, DownRequest, Folders, access, down, etcd};
+use crate::driver::{access, down, etcd};
 use crate::ground::progress::Progress;
 use crate::results::cluster::{ClusterJson, NodeJson};
 
@@ -45,7 +47,7 @@ impl<'a> Replacement<'a> {
         let (results, name) = (request.results, &node.name);
         let keeps =
             |what: String| DriverError::Keeps { results: folders.arguments(), node: name.clone(), what };
-        let running = machines::of(folders, &State::load(&folders.run)?).running()?;
+        let running = registry::machines(folders, &State::load(&folders.run)?)?.running()?;
         // The profile may ask for a data disk since: the machine itself knows whether its data is on one.
         let asks = [format!("mountpoint -q {DATA}")];
         let has_data = node.data_disk_mib.is_some()

@@ -179,7 +179,7 @@ mod tests {
     use fs_err as fs;
 
     use super::{Console, Filter, LOG, copy, tail};
-    use crate::driver::Stage;
+    use crate::driver::boot::Stage;
 
     #[test]
     fn control_sequences_go_even_when_they_arrive_in_pieces() {

@@ -9,7 +9,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::error::DriverError;
-use crate::driver::{Accelerator, Driver, Firmware, Folders, names};
+use crate::driver::hardware::{Accelerator, Firmware};
 use crate::ground::hash::Sha256Hex;
 
 /// The file's name; it has a dot, so no node's folder is called so.
@@ -22,11 +22,11 @@ pub(super) type Forwards = BTreeMap<u16, u16>;
 
 /// What the driver did in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct State {
+pub struct State {
     version: u32,
     /// What runs the machines.
-    #[serde(default)]
-    pub(super) driver: Driver,
+    #[serde(default = "first")]
+    pub(super) driver: String,
     /// What they are called outside of this folder, before a hyphen and the node's name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) prefix: String,
@@ -109,7 +109,7 @@ impl State {
     fn empty() -> Self {
         Self {
             version: VERSION,
-            driver: Driver::default(),
+            driver: first(),
             prefix: String::new(),
             libvirt: None,
             network: None,
@@ -119,43 +119,14 @@ impl State {
     }
 
     /// Whether there is anything to be deleted.
-    fn has_machines(&self) -> bool {
+    pub(super) fn has_machines(&self) -> bool {
         !self.nodes.is_empty() || self.libvirt.is_some()
-    }
-
-    /// From now on `driver` runs the machines of the cluster. Those of another one must have been deleted.
-    pub(super) fn adopt(
-        &mut self,
-        driver: Driver,
-        folders: &Folders,
-        cluster: &str,
-    ) -> Result<(), DriverError> {
-        if self.driver == driver && !self.prefix.is_empty() {
-            return Ok(());
-        }
-        if self.driver != driver && self.has_machines() {
-            return Err(DriverError::OtherDriver { results: folders.arguments(), runs: self.driver, driver });
-        }
-        self.driver = driver;
-        self.prefix = names::prefix(cluster);
-        Ok(())
     }
 }
 
-/// The driver of a folder of results: the one that has machines of it, else `wanted`, else QEMU.
-///
-/// # Errors
-/// [`DriverError::OtherDriver`] when that is not the one that was asked for.
-pub fn expect(results: &Path, wanted: Option<Driver>) -> Result<Driver, DriverError> {
-    let state = State::load(&results.join(super::RUN))?;
-    match wanted {
-        Some(driver) if !state.has_machines() => Ok(driver),
-        Some(driver) if driver != state.driver => {
-            let results = super::arguments(results);
-            Err(DriverError::OtherDriver { results, runs: state.driver, driver })
-        }
-        _ => Ok(state.driver),
-    }
+/// What ran the machines before others could.
+fn first() -> String {
+    "qemu".to_owned()
 }
 
 #[cfg(test)]
@@ -165,7 +136,7 @@ mod tests {
     use fs_err as fs;
 
     use super::{NetworkState, NodeState, State};
-    use crate::driver::{Accelerator, Firmware};
+    use crate::driver::hardware::{Accelerator, Firmware};
 
     #[test]
     fn the_file_is_read_as_written() {

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use firstboot::schema::Duty;
 use serde::Serialize;
 
-use crate::driver::api::{Api, Ready};
+use crate::driver::access::ssh;
+use crate::driver::api::Api;
 use crate::driver::boot::{Seen, Stage};
 use crate::driver::checks::Checks;
 use crate::driver::error::DriverError;
-use crate::driver::machines;
-use crate::driver::machines::Machines;
-use crate::driver::rescue;
-use crate::driver::serial;
-use crate::driver::serial::Console;
+use crate::driver::folders::{Folders, select};
+use crate::driver::hardware::{Accelerator, Firmware};
+use crate::driver::machines::{Machines, look};
+use crate::driver::ready::Ready;
+use crate::driver::registry;
+use crate::driver::serial::{self, Console};
 use crate::driver::state::State;
-use crate::driver::{Accelerator, Driver, Firmware, Folders, wait};
 use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// A cluster's machines.
@@ -28,7 +29,10 @@ pub struct StatusReport {
     /// Cluster name.
     pub name: String,
     /// What runs its machines.
-    pub driver: Driver,
+    pub driver: String,
+    /// Whether their ports are reached at ports of 127.0.0.1.
+    #[serde(skip)]
+    pub forwards: bool,
     /// Whether the machines' network is up.
     pub network: Running,
     /// The day on which the first of its certificates ends.
@@ -98,15 +102,15 @@ pub fn status(results: &Path) -> Result<StatusReport, DriverError> {
 /// [`DriverError::NeverStarted`] when there is none.
 pub fn logs(results: &Path, node: &str, follow: bool, out: &mut dyn Write) -> Result<(), DriverError> {
     let cluster = ClusterJson::load(results)?;
-    super::select(&cluster, Some(node))?;
+    select(&cluster, Some(node))?;
     let folders = Folders::of(results)?;
     let state = State::load(&folders.run)?;
-    let machines = machines::of(&folders, &state);
+    let machines = registry::machines(&folders, &state)?;
     if state.nodes.contains_key(node) && !machines.has_console() {
         let mut journal = vec!["journalctl", "--boot", "--no-pager"];
         journal.extend(follow.then_some("--follow"));
         let journal: Vec<String> = journal.into_iter().map(str::to_owned).collect();
-        return super::ssh(results, node, &journal).map(drop);
+        return ssh(results, node, &journal).map(drop);
     }
     let is_running = || machines.running().map(|running| running.contains(node));
     match serial::copy(&folders.node(node), follow, is_running, out)? {
@@ -117,7 +121,7 @@ pub fn logs(results: &Path, node: &str, follow: bool, out: &mut dyn Write) -> Re
 
 pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusReport, DriverError> {
     let state = State::load(&folders.run)?;
-    let machines = machines::of(folders, &state);
+    let machines = registry::machines(folders, &state)?;
     let running = machines.running()?;
     let nodes = ready(cluster, folders, &*machines, &running)?;
     let node = |node: &NodeJson| {
@@ -131,10 +135,9 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
                 reached_at = Some(*address.ip());
             }
         }
-        let mut boot = wait::look(&*machines, &mut Console::of(&folders.node(&node.name)), runs)?;
-        let process = folders.process(&node.name);
-        if state.driver == Driver::Qemu && known.is_some_and(|known| rescue::is_broken(&process, known)) {
-            boot.trouble = Some(process.kvm_error()?);
+        let mut boot = look(&*machines, &mut Console::of(&folders.node(&node.name)), runs)?;
+        if let Some(trouble) = machines.trouble(&node.name)? {
+            boot.trouble = Some(trouble);
         }
         Ok(NodeStatus {
             name: node.name.clone(),
@@ -159,7 +162,8 @@ pub(super) fn report(cluster: &ClusterJson, folders: &Folders) -> Result<StatusR
     };
     Ok(StatusReport {
         name: cluster.name.clone(),
-        driver: state.driver,
+        driver: state.driver.clone(),
+        forwards: machines.forwards(),
         network: Running::of(machines.network_is_up()?),
         certificates_end: cluster.certificates_end.clone(),
         nodes: cluster.nodes.iter().map(node).collect::<Result<_, DriverError>>()?,
@@ -177,7 +181,7 @@ fn ready(
     for plane in cluster.with(Duty::ApiServer) {
         let runs = running.contains(&plane.name);
         let mut console = Console::of(&folders.node(&plane.name));
-        if runs && wait::look(machines, &mut console, runs)?.stage >= Stage::Login {
+        if runs && look(machines, &mut console, runs)?.stage >= Stage::Login {
             // Whichever answers. Without a kubeconfig that works, the machines still have a status.
             let api = Api::of(&folders.results, cluster, machines).ok().flatten();
             return Ok(api.and_then(|api| api.nodes()).map(|nodes| nodes.known).unwrap_or_default());
@@ -205,7 +209,7 @@ impl fmt::Display for StatusReport {
     /// A table, a line for each node.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.nodes.iter().map(|node| node.name.len()).max().unwrap_or(0).max(4);
-        let reached = if self.driver == Driver::Qemu { "PORTS ON 127.0.0.1" } else { "REACHED AT" };
+        let reached = if self.forwards { "PORTS ON 127.0.0.1" } else { "REACHED AT" };
         writeln!(f, "{:width$}  {:15}  {:7}  {:18}  {reached}", "NODE", "ADDRESS", "STATE", "BOOT")?;
         for node in &self.nodes {
             let boot = match (node.state, &node.boot.trouble, &node.kubernetes) {
@@ -217,7 +221,7 @@ impl fmt::Display for StatusReport {
             };
             let ports = node.ports.iter().map(|(guest, host)| format!("{guest} at {host}"));
             let ports = match node.reached_at {
-                Some(address) if self.driver != Driver::Qemu => address.to_string(),
+                Some(address) if !self.forwards => address.to_string(),
                 _ => ports.collect::<Vec<_>>().join(", "),
             };
             let ip = node.ip.map_or_else(|| "by DHCP".to_owned(), |ip| ip.to_string());

@@ -8,9 +8,12 @@ use firstboot::schema::Duty;
 
 use crate::driver::control_plane::ControlPlane;
 use crate::driver::error::DriverError;
+use crate::driver::etcd;
+use crate::driver::folders::Folders;
+use crate::driver::machines::Driver;
+use crate::driver::request::UpRequest;
 use crate::driver::status::{StatusReport, report};
-use crate::driver::up::{UpRequest, up};
-use crate::driver::{Folders, etcd};
+use crate::driver::up::up;
 use crate::ground::progress::Progress;
 use crate::results::cluster::{ClusterJson, NodeJson};
 
@@ -21,7 +24,11 @@ const KUBELETS: u32 = 3;
 ///
 /// # Errors
 /// [`DriverError::Skew`] before anything was changed; else what stopped at the first node that does not become Ready.
-pub fn upgrade(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusReport, DriverError> {
+pub fn upgrade(
+    driver: &dyn Driver,
+    request: &UpRequest<'_>,
+    progress: &Progress,
+) -> Result<StatusReport, DriverError> {
     let cluster = ClusterJson::load(request.results)?;
     let folders = Folders::of(request.results)?;
     let before = report(&cluster, &folders)?;
@@ -39,7 +46,7 @@ pub fn upgrade(request: &UpRequest<'_>, progress: &Progress) -> Result<StatusRep
     progress.line(&format!("etcd's data of before: {}", file.display()));
     for node in nodes {
         let one = UpRequest { node: Some(&node.name), replace: true, ..*request };
-        up(&one, progress).map_err(|error| DriverError::Upgrade {
+        up(driver, &one, progress).map_err(|error| DriverError::Upgrade {
             results: folders.arguments(),
             node: node.name.clone(),
             error: Box::new(error),

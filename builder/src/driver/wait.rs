@@ -1,63 +1,23 @@
 //! What `builder up` waits for, and what it says meanwhile: each step of each node with its time since the start, and
 //! in the end why a node is not Ready.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use firstboot::schema::Duty;
 
-use crate::driver::Folders;
-use crate::driver::api::Ready;
 use crate::driver::asker::{Asker, PAUSES};
-use crate::driver::boot::{Seen, Stage};
+use crate::driver::boot::Seen;
 use crate::driver::error::DriverError;
-use crate::driver::machines;
-use crate::driver::machines::Machines;
-use crate::driver::poll;
-use crate::driver::poll::Stopwatch;
-use crate::driver::rescue::Rescue;
-use crate::driver::serial;
-use crate::driver::serial::Console;
+use crate::driver::folders::Folders;
+use crate::driver::machines::{Driver, Launch, Started, look};
+use crate::driver::poll::{self, Stopwatch};
+use crate::driver::ready::Ready;
+use crate::driver::registry;
+use crate::driver::request::{UpRequest, Wait};
+use crate::driver::serial::{self, Console};
 use crate::driver::state::State;
-use crate::driver::up::{Started, UpRequest};
 use crate::ground::progress::{Progress, Task};
 use crate::results::cluster::{ClusterJson, NodeJson};
-
-/// What `up` waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Wait {
-    /// Nothing: the machines run.
-    None,
-    /// firstboot has given each node its values.
-    Firstboot,
-    /// Each node shows its login prompt.
-    Login,
-    /// The API server calls each node Ready.
-    Ready,
-}
-
-impl Wait {
-    /// For people.
-    fn name(self) -> &'static str {
-        match self {
-            Self::None => "its start",
-            Self::Firstboot => Stage::Firstboot.name(),
-            Self::Login => Stage::Login.name(),
-            Self::Ready => "Ready",
-        }
-    }
-
-    /// A node without a kubelet has no Node object to be Ready: its login prompt is enough.
-    fn is_reached(self, node: &NodeJson, seen: &Seen, ready: Option<&Ready>) -> bool {
-        match self {
-            Self::None => true,
-            Self::Firstboot => seen.stage >= Stage::Firstboot,
-            Self::Login => seen.stage >= Stage::Login,
-            Self::Ready if !node.has(Duty::Kubelet) => seen.stage >= Stage::Login,
-            Self::Ready => ready.is_some_and(|ready| ready.ready),
-        }
-    }
-}
 
 /// Ready takes a control plane.
 pub(super) fn check(
@@ -69,7 +29,7 @@ pub(super) fn check(
     if !asks(wait, nodes) {
         return Ok(());
     }
-    let running = machines::of(folders, &State::load(&folders.run)?).running()?;
+    let running = registry::machines(folders, &State::load(&folders.run)?)?.running()?;
     if cluster.with(Duty::ApiServer).any(|plane| nodes.contains(&plane) || running.contains(&plane.name)) {
         return Ok(());
     }
@@ -103,26 +63,24 @@ impl<'a> Waiting<'a> {
 
 /// Waits until every node is as far as was asked; `started` says which machines were not running before.
 pub(super) fn wait<'a>(
-    request: &UpRequest<'_>,
-    cluster: &ClusterJson,
-    folders: &Folders,
+    driver: &dyn Driver,
+    launch: &Launch<'a>,
     nodes: &[&'a NodeJson],
     started: Started,
-    rescue: Option<&Rescue<'_>>,
-    progress: &'a Progress,
 ) -> Result<(), DriverError> {
+    let Launch { request, cluster, folders, progress, .. } = *launch;
     if request.wait == Wait::None {
         return Ok(());
     }
     let wanted = request.wait.name();
     let since = Stopwatch::start();
-    let machines = machines::of(folders, &State::load(&folders.run)?);
+    let machines = registry::machines(folders, &State::load(&folders.run)?)?;
     let asker = || Asker::new(cluster, folders, &*machines, started);
     let mut asker = asks(request.wait, nodes).then(asker).transpose()?;
     let begin = |node: &&'a NodeJson| Waiting::new(node, folders, request.wait, progress);
     let mut waiting: Vec<Waiting<'_>> = nodes.iter().map(begin).collect();
     let all = poll::until(request.timeout, machines.pause(), || {
-        let again = rescue.map_or_else(|| Ok(BTreeSet::new()), Rescue::look)?;
+        let again = driver.revive(launch)?;
         if !again.is_empty() {
             waiting.retain(|node| !again.contains(&node.node.name));
             waiting.extend(nodes.iter().filter(|node| again.contains(&node.name)).map(begin));
@@ -157,21 +115,20 @@ pub(super) fn wait<'a>(
         return Err(late(request, folders, &node.node.name, &node.said)?);
     }
     let left = request.timeout.saturating_sub(since.elapsed());
-    asker.map_or(Ok(()), |asker| wait_for_pods(request, folders, &asker, left, rescue, progress))
+    asker.map_or(Ok(()), |asker| wait_for_pods(driver, launch, &asker, left))
 }
 
 /// Ready nodes that nobody may give a pod yet are of little use.
 fn wait_for_pods(
-    request: &UpRequest<'_>,
-    folders: &Folders,
+    driver: &dyn Driver,
+    launch: &Launch<'_>,
     asker: &Asker<'_>,
     left: Duration,
-    rescue: Option<&Rescue<'_>>,
-    progress: &Progress,
 ) -> Result<(), DriverError> {
+    let Launch { request, folders, progress, .. } = *launch;
     let task = progress.task("the cluster: up to its first pod");
     let takes_pods = || {
-        rescue.map_or_else(|| Ok(BTreeSet::new()), Rescue::look)?;
+        driver.revive(launch)?;
         Ok::<_, DriverError>(asker.takes_pods().then_some(()))
     };
     if poll::until(left, PAUSES.0, takes_pods)?.is_none() {
@@ -198,19 +155,6 @@ fn late(
         after: request.timeout,
         log: serial::tail(&folders.node(node))?,
     })
-}
-
-/// What a machine shows. One without a console is taken to have booted when it runs: multipass says so only then.
-pub(super) fn look(
-    machines: &dyn Machines,
-    console: &mut Console,
-    running: bool,
-) -> Result<Seen, DriverError> {
-    match (machines.has_console(), running) {
-        (true, _) => Ok(console.look()?),
-        (false, true) => Ok(Seen { stage: Stage::Login, trouble: None }),
-        (false, false) => Ok(Seen { stage: Stage::Silent, trouble: None }),
-    }
 }
 
 /// How far a node is, in words.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use builder::driver::{Accel, Accelerator, DriverError, Running, UpRequest, Wait, status, up};
+use builder::driver::{Accel, Accelerator, DriverError, Running, UpRequest, Wait, named, status, up};
 use builder::ground::progress::Progress;
 
 use crate::lab::{Lab, boot_sector};
@@ -52,7 +52,7 @@ fn a_machine_that_kvm_gives_up_is_started_again_emulated() {
     let texts = ["firstboot: tiny: applied 1 files in 1 ms, 0 unchanged\r\n", "tiny login: "];
     let lab = Lab::of(&boot_sector(&CODE, texts));
     let request = UpRequest { options: &plain, ..lab.request() };
-    let report = up(&request, &progress).unwrap();
+    let report = up(named("qemu").unwrap(), &request, &progress).unwrap();
     // The console of a start before: there is a KVM that runs firmware at least.
     let kvm = lab.path("run/a/serial.log.1").exists();
     for node in report.nodes {
@@ -62,20 +62,21 @@ fn a_machine_that_kvm_gives_up_is_started_again_emulated() {
     lab.down(None, 0, true).unwrap();
 
     let request = UpRequest { node: Some("a"), accel: Accel::Kvm, ..request };
-    let error = up(&request, &progress).unwrap_err();
+    let error = up(named("qemu").unwrap(), &request, &progress).unwrap_err();
     assert!(matches!(error, DriverError::NoKvm(_)), "{error}");
     assert_eq!(error.to_string().contains("it gave up `a` (KVM internal error"), kvm, "{error}");
     assert_ne!(status(lab.folder.path()).unwrap().nodes[0].state, Running::Running);
 
     // Where nobody waits, it is `status` that tells, and the next `up` that helps.
     if kvm {
-        up(&UpRequest { wait: Wait::None, ..request }, &progress).unwrap();
+        up(named("qemu").unwrap(), &UpRequest { wait: Wait::None, ..request }, &progress).unwrap();
         let trouble = (0..300).find_map(|_| {
             std::thread::sleep(Duration::from_millis(100));
             status(lab.folder.path()).unwrap().nodes[0].boot.trouble.clone()
         });
         assert!(trouble.is_some_and(|trouble| trouble.starts_with("KVM internal error")));
-        let report = up(&UpRequest { accel: Accel::Auto, ..request }, &progress).unwrap();
+        let report =
+            up(named("qemu").unwrap(), &UpRequest { accel: Accel::Auto, ..request }, &progress).unwrap();
         assert_eq!(report.nodes[0].accelerator, Some(Accelerator::Tcg));
     }
     lab.down(None, 0, true).unwrap();

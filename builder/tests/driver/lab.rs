@@ -6,7 +6,7 @@ use std::time::Duration;
 use builder::deb::roots;
 use builder::deb::roots::QEMU;
 use builder::driver::{
-    Accel, Delete, DownRequest, DriverError, Runner, Running, StatusReport, UpRequest, Wait, down, logs,
+    Accel, Delete, DownRequest, DriverError, Running, StatusReport, UpRequest, Wait, down, logs, named,
     status, up,
 };
 use builder::ground::arch::Arch;
@@ -133,14 +133,14 @@ impl Lab {
     }
 
     pub(super) fn up_with(&self, node: Option<&str>, capture: bool) -> Result<StatusReport, DriverError> {
-        up(&UpRequest { node, capture, ..self.request() }, &Progress::new())
+        up(named("qemu").unwrap(), &UpRequest { node, capture, ..self.request() }, &Progress::new())
     }
 
     /// All machines, up to their prompts.
     pub(super) fn request(&self) -> UpRequest<'_> {
         UpRequest {
             results: self.folder.path(),
-            runner: Runner::Qemu(&self.root),
+            root: Some(&self.root),
             node: None,
             replace: false,
             accel: Accel::Auto,

@@ -8,7 +8,7 @@ mod lab;
 use std::net::TcpStream;
 use std::path::Path;
 
-use builder::driver::{Driver, DriverError, Running, Stage, StatusReport, UpRequest, print, status, up};
+use builder::driver::{DriverError, Running, Stage, StatusReport, UpRequest, named, print, status, up};
 use builder::ground::progress::Progress;
 use builder::results::cluster::ClusterJson;
 use builder::sandbox::{LAUNCHER, Sandbox};
@@ -96,8 +96,13 @@ fn machines_come_up_and_leave_nothing_behind() {
     assert_eq!((older(&lab.up(None).unwrap()), images()), (vec![false, false], 1));
     // A control plane's disk holds what is nowhere else; a worker gets a new one when it is asked for.
     lab.describe('c', "22,6443");
-    let replace =
-        |node| up(&UpRequest { node: Some(node), replace: true, ..lab.request() }, &Progress::new());
+    let replace = |node| {
+        up(
+            named("qemu").unwrap(),
+            &UpRequest { node: Some(node), replace: true, ..lab.request() },
+            &Progress::new(),
+        )
+    };
     let error = replace("a").unwrap_err();
     assert!(error.to_string().contains("its member of etcd"), "{error}");
     lab.down(Some("a"), 0, false).unwrap();
@@ -189,7 +194,7 @@ fn the_printed_commands_for_qemu_run_the_machines() {
     let text = fs::read_to_string(lab.path("cluster.json")).unwrap().replace("22\n", "");
     let cluster = ClusterJson::parse(Path::new("cluster.json"), &text).unwrap();
     // A host may have a KVM that does not work; `up` finds out, a script cannot.
-    let script = print(&cluster, Driver::Qemu).unwrap().replace("  -accel kvm \\\n", "");
+    let script = print(&cluster, named("qemu").unwrap()).unwrap().replace("  -accel kvm \\\n", "");
     let until = "for i in $(seq 100); do grep -q login: qemu/b/serial.log && break; sleep 0.1; done; cat qemu/*/serial.log";
     let sandbox = Sandbox::new(&lab.root).lend(lab.folder.path(), "/kiln/lab").cwd("/kiln/lab");
     let said = sandbox.run(["sh", "-ec", &format!("{script}\n{until}")]).unwrap();

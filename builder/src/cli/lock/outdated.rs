@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::lock::tools::with_tools;
 use crate::cli::global::Global;
+use crate::cli::lock::tools::with_tools;
 use crate::cli::screen::{complain, say};
 use crate::fetch::fetch;
 use crate::go::GoBuild;

@@ -1,15 +1,16 @@
 //! A node's domain: the words for virt-install, and its end. <https://libvirt.org/formatdomain.html>
 
 use crate::driver::error::DriverError;
+use crate::driver::hardware::{Accelerator, Firmware};
 use crate::driver::host::Program;
-use crate::driver::libvirt::Libvirt;
+use crate::driver::libvirt::client::Libvirt;
+use crate::driver::libvirt::client::advice;
 use crate::driver::names;
-use crate::driver::qemu::DATA_SERIAL;
-use crate::driver::{Accelerator, Firmware};
+use crate::driver::names::DATA_SERIAL;
 use crate::results::cluster::NodeJson;
 
 pub(super) const VIRT_INSTALL: Program =
-    Program { name: "virt-install", hint: "install it: Debian's package is virtinst" };
+    Program { name: "virt-install", hint: "install it: Debian's package is virtinst", advice };
 
 /// What QEMU can emulate, but for a fifth level of page tables: that costs time at every miss, and serves terabytes.
 const MAXIMUM: &str = "mode=maximum,disable=la57";
@@ -100,9 +101,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{MAXIMUM, emulated_cpu};
-    use crate::driver::libvirt::Libvirt;
+    use crate::driver::hardware::{Accelerator, Firmware};
+    use crate::driver::libvirt::client::Libvirt;
     use crate::driver::tests::{cluster, lines};
-    use crate::driver::{Accelerator, Firmware};
 
     #[test]
     fn the_words_for_virt_install() {

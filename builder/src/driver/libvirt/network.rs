@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 
 use fs_err as fs;
 
-use crate::driver::Folders;
 use crate::driver::error::DriverError;
-use crate::driver::libvirt::Libvirt;
+use crate::driver::folders::Folders;
+use crate::driver::libvirt::client::Libvirt;
 use crate::results::cluster::ClusterJson;
 
 /// The folder below `run` of what libvirt reads; the underscore keeps it apart from every host name.

@@ -3,10 +3,12 @@
 
 use crate::disk::virtual_size;
 use crate::driver::error::DriverError;
-use crate::driver::libvirt::Libvirt;
+use crate::driver::folders::Folders;
+use crate::driver::libvirt::client::Libvirt;
+use crate::driver::libvirt::network;
+use crate::driver::machines::disk_size;
 use crate::driver::names::{self, disk, seed};
 use crate::driver::state::LibvirtState;
-use crate::driver::{Folders, disk as sizes};
 use crate::results::cluster::{ClusterJson, ImageJson, NodeJson};
 
 /// Where libvirt's system instance has its disks, as all distributions have it.
@@ -27,7 +29,7 @@ impl Libvirt {
     pub(super) fn ensure_pool(&self, folders: &Folders) -> Result<(), DriverError> {
         let pool = self.prefix.as_str();
         if !self.names(&["pool-list", "--all", "--name"])?.contains(pool) {
-            let own = folders.run.join(super::network::FOLDER).join("pool").to_string_lossy().into_owned();
+            let own = folders.run.join(network::FOLDER).join("pool").to_string_lossy().into_owned();
             let folder = if self.is_session() { own } else { format!("{SYSTEM_FOLDER}/{pool}") };
             self.virsh(&["pool-define-as", pool, "dir", "--target", &folder])?;
             self.virsh(&["pool-build", pool])?;
@@ -99,7 +101,7 @@ impl Libvirt {
         node: &NodeJson,
     ) -> Result<(), DriverError> {
         let Some(image) = cluster.image_of(node) else { return Ok(()) };
-        let size = sizes::of(node, virtual_size(&folders.results.join(&image.path))?)?;
+        let size = disk_size(node, virtual_size(&folders.results.join(&image.path))?)?;
         let (disk, base, size) = (disk(&node.name), base(image), format!("{size}B"));
         let over = ["--format", "qcow2", "--backing-vol", &base, "--backing-vol-format", "qcow2"];
         self.virsh(&[&["vol-create-as", &self.prefix, &disk, &size], &over[..]].concat())?;

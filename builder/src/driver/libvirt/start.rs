@@ -5,28 +5,27 @@ use std::collections::BTreeSet;
 use fs_err as fs;
 
 use crate::driver::error::DriverError;
+use crate::driver::folders::Folders;
+use crate::driver::hardware::{Accel, Accelerator, Firmware};
+use crate::driver::libvirt::client::Libvirt;
 use crate::driver::libvirt::domain::VIRT_INSTALL;
-use crate::driver::libvirt::{Libvirt, network, pool};
-use crate::driver::machines::Machines;
+use crate::driver::libvirt::{network, pool};
+use crate::driver::machines::{Launch, Machines, Started, image_of};
 use crate::driver::poll::Stopwatch;
 use crate::driver::state::{LibvirtState, NodeState, State};
-use crate::driver::up::{Started, UpRequest, image_of};
-use crate::driver::{Accel, Accelerator, Firmware, Folders};
 use crate::driver::{host, names, serial};
 use crate::ground::progress::Progress;
 use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// Starts the machines that do not run.
-pub(in crate::driver) fn start(
-    request: &UpRequest<'_>,
-    cluster: &ClusterJson,
-    folders: &Folders,
+pub(super) fn start(
+    launch: &Launch<'_>,
     nodes: &[&NodeJson],
     state: &mut State,
-    progress: &Progress,
 ) -> Result<Started, DriverError> {
+    let Launch { request, cluster, folders, firmware, progress } = *launch;
     let mut started = Started::new();
-    let mut starter = Starter { libvirt: Libvirt::of(state), request, cluster, folders, state, progress };
+    let mut starter = Starter { libvirt: Libvirt::of(state), firmware, cluster, folders, state, progress };
     let running = starter.libvirt.running()?;
     starter.network(running.is_empty())?;
     starter.libvirt.ensure_pool(folders)?;
@@ -49,7 +48,7 @@ pub(in crate::driver) fn start(
 
 struct Starter<'a> {
     libvirt: Libvirt,
-    request: &'a UpRequest<'a>,
+    firmware: Firmware,
     cluster: &'a ClusterJson,
     folders: &'a Folders,
     state: &'a mut State,
@@ -86,11 +85,12 @@ impl Starter<'_> {
         let is_known = known.is_some();
         let domain = libvirt.domain(&node.name);
         if !is_known && libvirt.names(&["list", "--all", "--name"])?.contains(&domain) {
-            return Err(DriverError::Taken { name: domain, program: "libvirt" });
+            let hint = format!("`virsh undefine --nvram {domain}` gives it up");
+            return Err(DriverError::Taken { name: domain, program: "libvirt", hint });
         }
         let folder = folders.node(&node.name);
         crate::ground::durable::private_folder(&folder)?;
-        let firmware = self.request.firmware.unwrap_or(Firmware::Bios);
+        let firmware = self.firmware;
         let entry = NodeState {
             pid: None,
             image_sha256: below.unwrap_or_else(|| image.sha256.clone()),

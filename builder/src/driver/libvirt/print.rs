@@ -1,8 +1,8 @@
 //! Commands for virt-install (virt-install(1)) and virsh (`net-update`, `net-define`).
 
 use crate::driver::names;
-use crate::driver::print::{command, quote, size};
-use crate::driver::qemu::DATA_SERIAL;
+use crate::driver::names::DATA_SERIAL;
+use crate::driver::shell::{command, quote, size};
 use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// Where libvirt's system instance may read images.

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::driver::network::{GATEWAY, SWITCH, gateway};
-use crate::driver::ports;
-use crate::driver::print::{command, size};
-use crate::driver::qemu::{DATA_DISK, DISK, Places, machine};
-use crate::driver::{Accelerator, Firmware, vde};
+use crate::driver::hardware::{Accelerator, Firmware};
+use crate::driver::names::DATA_DISK;
+use crate::driver::qemu::machine::machine;
+use crate::driver::qemu::network::gateway;
+use crate::driver::qemu::places::{DISK, Places};
+use crate::driver::qemu::places::{GATEWAY, SWITCH};
+use crate::driver::qemu::ports;
+use crate::driver::qemu::vde;
+use crate::driver::shell::{command, quote, size};
 use crate::results::cluster::ClusterJson;
 use crate::results::publish::image_path;
 
@@ -38,7 +42,7 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
         text += &format!("\nmkdir -p -m 700 {FOLDER}/{name}\n");
         // By its content: a disk that is there already lies over what it was made from, whatever is built meanwhile.
         let image = cluster.image_of(node).map(|image| image_path(&image.sha256)).unwrap_or_default();
-        let image = super::quote(&format!("../../{}", image.display()));
+        let image = quote(&format!("../../{}", image.display()));
         text += &format!(
             "[ -e {FOLDER}/{name}/{DISK} ] || qemu-img create -f qcow2 -F qcow2 -b {image} {FOLDER}/{name}/{DISK}{}\n",
             size(node)

@@ -7,14 +7,19 @@ use std::time::Duration;
 
 use fs_err as fs;
 
+use crate::driver::error::DriverError;
+use crate::driver::folders::Folders;
+use crate::driver::hardware::{Accel, Accelerator, Firmware};
+use crate::driver::machines::{Launch, image_of};
 use crate::driver::poll::until;
-use crate::driver::process::{Control, Process};
-use crate::driver::up::{UpRequest, image_of};
-use crate::driver::{Accel, Accelerator, DriverError, Firmware, Folders, disk, qemu, serial};
+use crate::driver::qemu::places::{controlled, places};
+use crate::driver::qemu::process::{Control, Process};
+use crate::driver::qemu::{disk, machine};
+use crate::driver::serial;
 use crate::ground::arch::Arch;
 use crate::ground::durable::private_folder;
 use crate::ground::progress::Progress;
-use crate::results::cluster::{ClusterJson, NodeJson};
+use crate::results::cluster::NodeJson;
 use crate::sandbox::Sandbox;
 
 /// The test machine's name and folder below `run`, which no node has: a fixed one, so that `down` finds what an
@@ -69,12 +74,11 @@ pub(super) fn clean(folders: &Folders) -> Result<(), DriverError> {
 
 /// Starts a node's machine under KVM, on a disk that is thrown away, until its kernel speaks. Says why it does not.
 pub(super) fn try_node(
-    request: &UpRequest<'_>,
-    (cluster, folders): (&ClusterJson, &Folders),
+    launch: &Launch<'_>,
     node: &NodeJson,
-    firmware: Firmware,
     root: &Path,
 ) -> Result<Option<String>, DriverError> {
+    let Launch { request, cluster, folders, firmware, .. } = *launch;
     if let Err(error) = open_kvm() {
         return Ok(Some(error.to_string()));
     }
@@ -88,7 +92,7 @@ pub(super) fn try_node(
     if firmware == Firmware::Uefi {
         disk::ensure_firmware(folders, cluster.arch, &node, root)?;
     }
-    let mut argv = qemu::machine(cluster.arch, &node, Accelerator::Kvm, firmware, &super::places());
+    let mut argv = machine::machine(cluster.arch, &node, Accelerator::Kvm, firmware, &places());
     // A kernel that a fault resets has failed.
     argv.push("-no-reboot".to_owned());
     argv.extend_from_slice(request.options);
@@ -109,8 +113,8 @@ pub fn try_kernel(root: &Path, kernel: &Path) -> Result<Option<String>, DriverEr
     const KERNEL: &str = "/kiln/vmlinuz";
     let folder = tempfile::tempdir()?;
     let process = Process { name: PROBE.to_owned(), folder: folder.path().to_owned(), control: Control::Qmp };
-    let mut argv = qemu::kernel(KERNEL, INSIDE);
-    argv.extend(qemu::controlled(INSIDE));
+    let mut argv = machine::kernel(KERNEL, INSIDE);
+    argv.extend(controlled(INSIDE));
     let sandbox = Sandbox::new(root).show(kernel, KERNEL).lend(&process.folder, INSIDE);
     let pid = process.start(&sandbox, &argv)?;
     let reason = watch(&process, PATIENCE);
@@ -146,8 +150,9 @@ mod tests {
     use fs_err as fs;
 
     use super::{choose, watch};
-    use crate::driver::tests::Machine;
-    use crate::driver::{Accel, Accelerator, DriverError};
+    use crate::driver::error::DriverError;
+    use crate::driver::hardware::{Accel, Accelerator};
+    use crate::driver::qemu::tests::Machine;
     use crate::ground::arch::Arch;
     use crate::ground::error::Explain;
     use crate::ground::progress::Progress;

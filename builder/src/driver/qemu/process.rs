@@ -4,7 +4,7 @@
 //! as long as one of them lives, so a recycled process id never matters. It does not know what the machine is for.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
@@ -13,10 +13,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::driver::error::DriverError;
+use crate::driver::folders::Folders;
 use crate::driver::poll::until;
-use crate::driver::qemu::{QMP_SOCKET, controlled};
-use crate::driver::qmp::Qmp;
-use crate::driver::vde;
+use crate::driver::qemu::places::{QMP_SOCKET, RESULTS_INSIDE, RUN_INSIDE, controlled};
+use crate::driver::qemu::qmp::Qmp;
+use crate::driver::qemu::vde;
 use crate::sandbox::Sandbox;
 
 /// QEMU's own words.
@@ -102,7 +103,7 @@ impl Process {
         mut argv: Vec<String>,
         folder: &str,
     ) -> Result<u32, DriverError> {
-        argv.extend(controlled(&format!("{}/{folder}", super::RUN_INSIDE)));
+        argv.extend(controlled(&format!("{}/{folder}", RUN_INSIDE)));
         self.start(sandbox, &argv)
     }
 
@@ -178,6 +179,17 @@ impl Process {
             }
         }
         Ok(())
+    }
+}
+
+impl Folders {
+    pub(super) fn process(&self, name: &str) -> Process {
+        Process { name: name.to_owned(), folder: self.node(name), control: Control::Qmp }
+    }
+
+    /// A sandbox that sees the results and may write below [`RUN`].
+    pub(super) fn sandbox(&self, root: &Path) -> Sandbox {
+        Sandbox::new(root).show(&self.results, RESULTS_INSIDE).lend(&self.run, RUN_INSIDE)
     }
 }
 

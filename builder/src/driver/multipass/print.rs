@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use crate::driver::multipass::{launch, user_data};
+use crate::driver::multipass::launch::{launch, user_data};
 use crate::driver::names;
+use crate::driver::shell::quote;
 use crate::results::cluster::ClusterJson;
 
 /// Seconds that multipass waits for each machine.
@@ -18,8 +19,8 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
         text += &format!("\n# {} ({}), {}\n", node.name, node.role, node.address());
         let argv = launch(&prefix, node, Path::new("$PWD").join(&node.image).as_path(), PATIENCE);
         let words = argv.iter().map(|word| match word.strip_prefix("file://$PWD/") {
-            Some(image) => format!("\"file://$PWD\"/{}", super::quote(image)),
-            None => super::quote(word),
+            Some(image) => format!("\"file://$PWD\"/{}", quote(image)),
+            None => quote(word),
         });
         let words: Vec<String> = words.collect();
         text += &format!("multipass {} <<'END'\n{}END\n", words.join(" "), user_data(node));

@@ -1,7 +1,10 @@
 //! QEMU's command lines: pure functions from a node to arguments. The options are those of QEMU
 //! 10 ("Invocation" in QEMU's documentation); it starts nothing.
 
-use crate::driver::{Accelerator, Firmware, network, vde};
+use crate::driver::hardware::{Accelerator, Firmware};
+use crate::driver::names::{DATA_DISK, DATA_SERIAL};
+use crate::driver::qemu::places::{DISK, FIRMWARE_VARIABLES, Places};
+use crate::driver::serial;
 use crate::ground::arch::Arch;
 use crate::results::cluster::NodeJson;
 
@@ -56,31 +59,6 @@ impl Board {
     }
 }
 
-/// Where a machine's files are, as QEMU sees them.
-#[derive(Debug, Clone)]
-pub(super) struct Places {
-    /// The folder of results, `<out>/<profile>`.
-    pub(super) results: String,
-    /// The folder of everything that runs; the node's own is below it.
-    pub(super) run: String,
-}
-
-impl Places {
-    /// The folder of sockets through which everything reaches the switch.
-    pub(super) fn switch(&self) -> String {
-        format!("{}/{}/{}", self.run, network::SWITCH, vde::SOCKETS)
-    }
-}
-
-/// Options that `builder up` gives to every QEMU: no default devices, no screen, and a control socket.
-pub(super) fn controlled(folder: &str) -> Vec<String> {
-    let socket = format!("unix:{folder}/{QMP_SOCKET},server=on,wait=off");
-    ["-no-user-config", "-display", "none", "-monitor", "none", "-qmp", &socket].map(str::to_owned).to_vec()
-}
-
-/// The control socket's name in a machine's folder.
-pub(super) const QMP_SOCKET: &str = "qmp.sock";
-
 /// A node's machine: virtio disk, network card and random numbers, the serial port to a file.
 pub(super) fn machine(
     arch: Arch,
@@ -119,14 +97,14 @@ pub(super) fn machine(
     // Without the boot ROM: it never boots from the network.
     add("-device", format!("virtio-net-pci,netdev=net,mac={},romfile=", node.mac));
     add("-device", "virtio-rng-pci".to_owned());
-    add("-serial", format!("file:{folder}/{}", super::serial::LOG));
+    add("-serial", format!("file:{folder}/{}", serial::LOG));
     argv
 }
 
 /// A machine of this host's architecture that starts a kernel alone under KVM, with its console in `folder`.
 pub(super) fn kernel(kernel: &str, folder: &str) -> Vec<String> {
     let board = Board::of(Arch::HOST);
-    let serial = format!("file:{folder}/{}", super::serial::LOG);
+    let serial = format!("file:{folder}/{}", serial::LOG);
     let mut argv = vec![board.program, "-machine", board.machine, "-nodefaults"];
     argv.extend(board.processors(Accelerator::Kvm));
     // Without a root file system it panics, which ends the machine.
@@ -134,18 +112,6 @@ pub(super) fn kernel(kernel: &str, folder: &str) -> Vec<String> {
     argv.extend(["-serial", &serial]);
     argv.into_iter().map(str::to_owned).collect()
 }
-
-/// The node's disk in its folder.
-pub(super) const DISK: &str = "disk.qcow2";
-
-/// The node's data disk in its folder.
-pub(super) const DATA_DISK: &str = "data.qcow2";
-
-/// The serial number by which the node knows that disk, as `images/data-disk` looks for it.
-pub(super) const DATA_SERIAL: &str = "kiln-data";
-
-/// UEFI's settings in the node's folder.
-pub(super) const FIRMWARE_VARIABLES: &str = "efivars.fd";
 
 /// A comma in a path is doubled inside an option.
 fn escape(path: &str) -> String {
@@ -157,8 +123,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::machine;
+    use crate::driver::hardware::{Accelerator, Firmware};
+    use crate::driver::qemu::places::places;
     use crate::driver::tests::{cluster, lines};
-    use crate::driver::{Accelerator, Firmware, places};
     use crate::ground::arch::Arch;
 
     #[test]
@@ -187,6 +154,8 @@ mod tests {
     fn the_longest_host_name_still_fits_a_socket_path() {
         let longest = "n".repeat(63);
         // sockaddr_un holds 107 bytes and a zero.
-        assert!(format!("/kiln/cluster/run/{longest}/{}", super::QMP_SOCKET).len() <= 107);
+        assert!(
+            format!("/kiln/cluster/run/{longest}/{}", crate::driver::qemu::places::QMP_SOCKET).len() <= 107
+        );
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use crate::driver::qmp;
+use crate::driver::qemu::qmp;
 
 /// The folder of sockets that machines connect to, in the switch's folder.
 pub(super) const SOCKETS: &str = "vde";

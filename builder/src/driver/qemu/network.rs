@@ -10,18 +10,16 @@ use std::path::Path;
 use fs_err as fs;
 
 use crate::driver::error::DriverError;
-use crate::driver::process::{Control, Process};
+use crate::driver::folders::Folders;
+use crate::driver::machines::Launch;
+use crate::driver::qemu::machine::Board;
+use crate::driver::qemu::places::{GATEWAY, Places, RUN_INSIDE, SWITCH, places};
+use crate::driver::qemu::process::{Control, Process};
+use crate::driver::qemu::{ports, vde};
 use crate::driver::state::{Forwards, NetworkState, State};
-use crate::driver::{Folders, ports, qemu, vde};
 use crate::ground::durable::private_folder;
 use crate::results::cluster::ClusterJson;
 use crate::sandbox::Sandbox;
-
-/// The switch's folder below `run`; the underscore keeps it apart from every host name.
-pub(super) const SWITCH: &str = "_switch";
-
-/// The gateway's folder.
-pub(super) const GATEWAY: &str = "_gateway";
 
 /// Ethernet frames that reached the gateway, as Wireshark reads them.
 pub(super) const CAPTURE: &str = "gateway.pcap";
@@ -30,14 +28,9 @@ pub(super) const CAPTURE: &str = "gateway.pcap";
 const STAYING: [&str; 4] = ["sh", "-c", r#"mkfifo /tmp/input && exec "$@" 0<>/tmp/input"#, "sh"];
 
 /// Starts what does not run yet. The chosen ports stand in the state afterwards.
-pub(super) fn ensure(
-    cluster: &ClusterJson,
-    folders: &Folders,
-    root: &Path,
-    capture: bool,
-    state: &mut State,
-) -> Result<(), DriverError> {
-    let network = Network { cluster, folders, root, capture };
+pub(super) fn ensure(launch: &Launch<'_>, root: &Path, state: &mut State) -> Result<(), DriverError> {
+    let Launch { request, cluster, folders, .. } = *launch;
+    let network = Network { cluster, folders, root, capture: request.capture };
     network.switch(state)?;
     network.gateway(state)
 }
@@ -74,7 +67,7 @@ impl Network<'_> {
         state.network = Some(NetworkState::default());
         state.save(&self.folders.run)?;
         let mut argv = STAYING.map(str::to_owned).to_vec();
-        let folder = format!("{}/{SWITCH}", super::RUN_INSIDE);
+        let folder = format!("{}/{SWITCH}", RUN_INSIDE);
         argv.extend(vde::switch(&folder));
         argv.extend(vde::controlled(&folder));
         let pid = process.start(&self.folders.sandbox(self.root), &argv)?;
@@ -100,7 +93,7 @@ impl Network<'_> {
         let running = process.is_running()?;
         let ours = |port| running && state.ports.values().any(|ports| ports.values().any(|p| *p == port));
         let chosen = ports::choose(self.cluster, &state.ports, |port| ours(port) || ports::is_free(port))?;
-        let argv = |capture| gateway(self.cluster, &chosen, &super::places(), capture);
+        let argv = |capture| gateway(self.cluster, &chosen, &places(), capture);
         let known = state.network.clone().unwrap_or_default();
         if running {
             // One that captures does all that one that does not would do.
@@ -139,7 +132,7 @@ impl Network<'_> {
 pub(super) fn gateway(
     cluster: &ClusterJson,
     ports: &BTreeMap<String, Forwards>,
-    places: &qemu::Places,
+    places: &Places,
     capture: bool,
 ) -> Vec<String> {
     let mut user = "user,id=host,ipv6=off,restrict=on".to_owned();
@@ -157,7 +150,7 @@ pub(super) fn gateway(
         }
     }
     let switch = format!("vde,id=switch,sock={}", places.switch());
-    let program = qemu::Board::of(cluster.arch).program;
+    let program = Board::of(cluster.arch).program;
     let mut argv = vec![program, "-name", "kiln-gateway", "-machine", "none", "-nodefaults"];
     argv.extend(["-netdev", &user, "-netdev", "hubport,id=hub-host,hubid=0,netdev=host"]);
     argv.extend(["-netdev", &switch, "-netdev", "hubport,id=hub-switch,hubid=0,netdev=switch"]);
@@ -183,7 +176,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::gateway;
-    use crate::driver::places;
+    use crate::driver::qemu::places::places;
     use crate::driver::tests::{cluster, lines};
 
     #[test]

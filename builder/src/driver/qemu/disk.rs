@@ -7,7 +7,11 @@ use fs_err as fs;
 
 use crate::disk::{backing_file, virtual_size};
 use crate::driver::error::DriverError;
-use crate::driver::{Folders, qemu};
+use crate::driver::folders::Folders;
+use crate::driver::machines::disk_size;
+use crate::driver::names::DATA_DISK;
+use crate::driver::qemu::machine::Board;
+use crate::driver::qemu::places::{DISK, FIRMWARE_VARIABLES, RUN_INSIDE};
 use crate::ground::arch::Arch;
 use crate::ground::hash::Sha256Hex;
 use crate::results::cluster::{ImageJson, NodeJson};
@@ -21,36 +25,36 @@ pub(super) fn ensure(
     qemu_root: &Path,
 ) -> Result<(), DriverError> {
     let folder = folders.node(&node.name);
-    if folder.join(qemu::DISK).exists() {
+    if folder.join(DISK).exists() {
         return Ok(());
     }
     let image = image_path(&image.sha256);
-    let size = of(node, virtual_size(&folders.results.join(&image))?)?.to_string();
+    let size = disk_size(node, virtual_size(&folders.results.join(&image))?)?.to_string();
     // Relative, so that the disk works for the host's tools as well.
     let image = Path::new("../..").join(image).display().to_string();
-    let unfinished = format!("{}.new", qemu::DISK);
+    let unfinished = format!("{}.new", DISK);
     let argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", &image, &unfinished, &size];
-    folders.sandbox(qemu_root).cwd(format!("{}/{}", super::RUN_INSIDE, node.name)).run(argv)?;
-    Ok(fs::rename(folder.join(&unfinished), folder.join(qemu::DISK))?)
+    folders.sandbox(qemu_root).cwd(format!("{}/{}", RUN_INSIDE, node.name)).run(argv)?;
+    Ok(fs::rename(folder.join(&unfinished), folder.join(DISK))?)
 }
 
 /// Makes the node's data disk when it has to have one and has none. It is empty: the node formats it.
 pub(super) fn ensure_data(folders: &Folders, node: &NodeJson, qemu_root: &Path) -> Result<(), DriverError> {
     let Some(mib) = node.data_disk_mib else { return Ok(()) };
     let folder = folders.node(&node.name);
-    if folder.join(qemu::DATA_DISK).exists() {
+    if folder.join(DATA_DISK).exists() {
         return Ok(());
     }
-    let (unfinished, size) = (format!("{}.new", qemu::DATA_DISK), format!("{mib}M"));
+    let (unfinished, size) = (format!("{}.new", DATA_DISK), format!("{mib}M"));
     let argv = ["qemu-img", "create", "-q", "-f", "qcow2", &unfinished, &size];
-    folders.sandbox(qemu_root).cwd(format!("{}/{}", super::RUN_INSIDE, node.name)).run(argv)?;
-    Ok(fs::rename(folder.join(&unfinished), folder.join(qemu::DATA_DISK))?)
+    folders.sandbox(qemu_root).cwd(format!("{}/{}", RUN_INSIDE, node.name)).run(argv)?;
+    Ok(fs::rename(folder.join(&unfinished), folder.join(DATA_DISK))?)
 }
 
 /// Content of the image that a node's disk lies over, as the name of that says; none when it has no disk.
 pub(super) fn below(folders: &Folders, node: &str) -> Result<Option<Sha256Hex>, DriverError> {
     let folder = folders.node(node);
-    let disk = folder.join(qemu::DISK);
+    let disk = folder.join(DISK);
     if !disk.exists() {
         return Ok(None);
     }
@@ -75,21 +79,11 @@ pub(super) fn ensure_firmware(
     node: &NodeJson,
     root: &Path,
 ) -> Result<(), DriverError> {
-    let settings = folders.node(&node.name).join(qemu::FIRMWARE_VARIABLES);
+    let settings = folders.node(&node.name).join(FIRMWARE_VARIABLES);
     if settings.exists() {
         return Ok(());
     }
     let unfinished = settings.with_extension("new");
-    fs::copy(root.join(qemu::Board::of(arch).firmware_template), &unfinished)?;
+    fs::copy(root.join(Board::of(arch).firmware_template), &unfinished)?;
     Ok(fs::rename(unfinished, settings)?)
-}
-
-/// Bytes of a node's disk over an image of that size.
-pub(super) fn of(node: &NodeJson, image: u64) -> Result<u64, DriverError> {
-    let image_mib = image.div_ceil(1 << 20);
-    match node.disk_mib {
-        None => Ok(image),
-        Some(disk_mib) if disk_mib >= image_mib => Ok(disk_mib << 20),
-        Some(disk_mib) => Err(DriverError::DiskTooSmall { node: node.name.clone(), disk_mib, image_mib }),
-    }
 }
