@@ -11,10 +11,11 @@ use fs_err as fs;
 use fs_err::os::unix::fs::FileExt;
 
 use crate::accounts::missing;
+use crate::content::Content;
 use crate::identity::is_zero;
 use crate::image::Owner;
 use crate::ops::Ops;
-use crate::plan::{Action, Content};
+use crate::plan::Action;
 
 /// Bytes of a device that are looked at and overwritten at once.
 const CHUNK: u64 = 64 << 10;

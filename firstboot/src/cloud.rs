@@ -6,11 +6,11 @@ use std::io;
 use crate::apply::{Change, apply, remove};
 use crate::args::Args;
 use crate::console::Console;
-use crate::files::HEADER;
+use crate::error::Error;
+use crate::header::HEADER;
 use crate::image::Image;
 use crate::ops::Ops;
 use crate::plan::public;
-use crate::run::Error;
 use crate::schema::Cloud;
 use crate::source::{Settings, metadata};
 

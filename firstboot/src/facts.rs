@@ -2,20 +2,22 @@
 //! and checks that they fit together. It neither reads sources nor knows which files the values end up in.
 
 mod cards;
-mod check;
+pub mod check;
+mod error;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
-use serde::{Deserialize, Serialize};
 
 pub use cards::list_cards;
-pub use check::check_network;
 
-use crate::machine::Card;
+use crate::card::Card;
+use crate::record::Value;
 use crate::resolved::instance;
 use crate::schema::{Cluster, Mac, Node};
 use crate::source::{Account, Interface, Settings, Sourced};
+pub use error::FactsError;
+use error::list;
 
 /// Every value of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,61 +63,6 @@ pub struct Peer {
     pub ip: Option<Ipv4Addr>,
     /// Range of its pods.
     pub pod_cidr: Ipv4Net,
-}
-
-/// A value for the record: what it is, what it is called and where it came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Value {
-    /// Name of the value.
-    pub key: String,
-    /// The value as text.
-    pub value: String,
-    /// Where it came from.
-    pub source: String,
-}
-
-/// The values do not fit together or not this image.
-#[derive(Debug, thiserror::Error)]
-pub enum FactsError {
-    /// The node belongs to another image.
-    #[error(
-        "{origin}: node `{node}` has the role `{role}`, and this is the image of the role `{image}`; boot it from `{role}.qcow2`"
-    )]
-    Role {
-        /// What picked the node.
-        origin: String,
-        /// The node.
-        node: String,
-        /// Its role.
-        role: String,
-        /// The image's.
-        image: String,
-    },
-    /// The node was picked by name, and it is not clear which card is meant.
-    #[error(
-        "{origin}: node `{node}` has the network card {mac} in the node table, and this machine has {cards}; \
-         give it one card, or one with that address"
-    )]
-    Card {
-        /// What picked the node.
-        origin: String,
-        /// The node.
-        node: String,
-        /// The card that the table gives it.
-        mac: Mac,
-        /// The cards of the machine.
-        cards: String,
-    },
-    /// A source overrides a value with one that does not fit.
-    #[error("{origin}: {value} {reason}")]
-    Misfit {
-        /// Source and key.
-        origin: String,
-        /// The value.
-        value: String,
-        /// What it conflicts with.
-        reason: String,
-    },
 }
 
 impl Facts {
@@ -241,9 +188,4 @@ impl Facts {
         }
         values
     }
-}
-
-/// Values as a message or the record shows them.
-fn list<T: ToString>(values: &[T]) -> String {
-    values.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }

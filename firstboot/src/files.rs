@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use crate::facts::Facts;
+use crate::header::HEADER;
 use crate::networkd;
 use crate::resolved::SERVICE;
 use crate::schema::{Cluster, Duty, Node};
@@ -18,10 +19,6 @@ pub const HOSTS_FILE: &str = "etc/hosts";
 
 /// What a node serves to the others, whatever its role: its kubelet.
 const KUBELET_PORT: u16 = 10250;
-
-/// First line of each file, for whoever opens it.
-pub const HEADER: &str =
-    "# Written by Kiln's firstboot; it writes this again when the node's values change.\n";
 
 /// Keys of users, a file each. The images' sshd reads them besides those of the home folder and of the identity.
 const KEYS_DIR: &str = "etc/ssh/authorized_keys.seed";

@@ -12,6 +12,7 @@ use ipnet::Ipv4Net;
 use nix::sys::stat::{major, minor};
 
 use crate::args::Args;
+use crate::card::Card;
 use crate::schema::Mac;
 use crate::source::Settings;
 
@@ -30,15 +31,6 @@ const NO_DISKS: [&str; 5] = ["fd", "loop", "nbd", "ram", "zram"];
 
 /// What udev's record of a card has while the card may get another name.
 const NAMING: [&str; 2] = ["E:ID_RENAMING=1", "E:ID_PROCESSING=1"];
-
-/// An Ethernet card.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Card {
-    /// The kernel's name for it, for people: it may change from boot to boot.
-    pub name: String,
-    /// Its address.
-    pub mac: Mac,
-}
 
 /// The machine seen through directories and files that tests can make up.
 #[derive(Debug, Clone)]

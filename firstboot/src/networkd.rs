@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use crate::facts::{Facts, Peer};
-use crate::files::HEADER;
+use crate::header::HEADER;
 use crate::source::{Interface, Route};
 
 /// The card of the cluster.

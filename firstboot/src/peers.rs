@@ -15,15 +15,16 @@ use ipnet::Ipv4Net;
 use crate::apply::{Change, apply};
 use crate::args::Args;
 use crate::console::Console;
-use crate::facts::check_network;
-use crate::files::{HEADER, HOSTS_FILE, hosts, hosts_known};
+use crate::error::Error;
+use crate::facts::check::check_network;
+use crate::files::{HOSTS_FILE, hosts, hosts_known};
+use crate::header::HEADER;
 use crate::image::Image;
 use crate::machine::Machine;
 use crate::ops::Ops;
 use crate::plan::public;
 use crate::record::Record;
 use crate::resolved::{self, instance};
-use crate::run::Error;
 use crate::schema::Mac;
 
 /// The node's own address for units, of this boot only; relative to the root.

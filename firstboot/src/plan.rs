@@ -8,6 +8,7 @@ use std::fmt::{self, Write};
 use sha2::{Digest, Sha256};
 
 use crate::accounts::NewAccount;
+use crate::content::Content;
 use crate::facts::Facts;
 use crate::files::generated;
 use crate::identity::Identity;
@@ -62,25 +63,6 @@ pub fn public(path: &str, bytes: Vec<u8>, owner: Owner) -> Vec<Action> {
     let content = Content { bytes, secret: false };
     actions.push(Action::WriteFile { path: path.to_owned(), mode: 0o644, owner, content });
     actions
-}
-
-/// The bytes of a file.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Content {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// Whether they are never to be shown.
-    pub secret: bool,
-}
-
-/// Without the bytes when they are secret.
-impl fmt::Debug for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.secret {
-            return write!(f, "{} secret bytes", self.bytes.len());
-        }
-        write!(f, "{:?}", String::from_utf8_lossy(&self.bytes))
-    }
 }
 
 /// Everything to be done, in order.

@@ -8,7 +8,6 @@ use std::path::Path;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Value;
 use crate::schema::Mac;
 
 /// Where the record lies, relative to the root.
@@ -16,6 +15,17 @@ pub const RECORD_FILE: &str = "var/lib/kiln/firstboot.json";
 
 /// The newest version of the record that this program understands.
 pub const VERSION: u32 = 1;
+
+/// A value for the record: what it is, what it is called and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Value {
+    /// Name of the value.
+    pub key: String,
+    /// The value as text.
+    pub value: String,
+    /// Where it came from.
+    pub source: String,
+}
 
 /// What was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

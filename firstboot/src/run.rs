@@ -1,108 +1,27 @@
 //! The whole of one run, a line per stage: sources → facts → plan → apply → record → wipe. Everything is read and
 //! checked before anything is written. It owns what is said on the console and nothing of how things are done.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::apply::{Change, apply, wipe};
 use crate::args::Args;
+use crate::card::Card;
 use crate::cloud;
 use crate::console::Console;
-use crate::facts::{self, Facts, FactsError};
-use crate::identity::{self, IdentityError};
-use crate::image::{Image, ImageError};
-use crate::machine::{Card, DeviceError, Machine};
+use crate::error::Error;
+use crate::facts;
+use crate::facts::Facts;
+use crate::identity::origin;
+use crate::identity::{self};
+use crate::image::Image;
+use crate::machine::Machine;
 use crate::ops::Ops;
-use crate::plan::{Action, Plan, PlanError, public};
-use crate::record::{RECORD_FILE, Record, RecordError, State, VERSION};
-use crate::schema::Mac;
-use crate::seed::IDENTITY_FILE;
-use crate::source::{Settings, SourceError};
-use crate::taking;
+use crate::plan::{Action, Plan, public};
+use crate::record::{RECORD_FILE, Record, State, VERSION};
+use crate::source::Settings;
 use crate::wait::{self, Found};
-
-/// The node was not configured.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A source is wrong.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The values do not fit.
-    #[error(transparent)]
-    Facts(#[from] FactsError),
-    /// The identity cannot be used.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The identity that a seed carries cannot be used.
-    #[error("NoCloud, {IDENTITY_FILE}: {0}")]
-    SeedIdentity(IdentityError),
-    /// It is not clear where the identity is.
-    #[error("identity: {0}")]
-    Device(#[from] DeviceError),
-    /// The image is wrong.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The image's parts do not fit.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The record of an earlier run is wrong.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// A source has values, and nothing says which node they are for.
-    #[error(
-        "{0}: nothing says which node this is for; say it with `kiln.node=NAME` on the kernel command line, or \
-         with a host name or network card of the node table"
-    )]
-    NoNode(String),
-    /// This disk has been another node, and the identity went with it.
-    #[error(
-        "this disk was set up as node `{before}`, and `{now}` has no identity on it any more; \
-         boot `{now}` from a fresh copy of the image"
-    )]
-    OtherNode {
-        /// The node of the record.
-        before: String,
-        /// The node that it is to be.
-        now: String,
-    },
-    /// firstboot has not configured this machine.
-    #[error("this machine is no node yet; see `journalctl --unit kiln-firstboot`")]
-    NotConfigured,
-    /// DHCP gives no address.
-    #[error("the network card {card} has no IPv4 address after {seconds} s; is there a DHCP server?")]
-    NoAddress {
-        /// The cluster's card.
-        card: Mac,
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// Writing failed.
-    #[error("applying: {0}")]
-    Apply(io::Error),
-    /// Reading the machine failed.
-    #[error("reading the machine: {0}")]
-    Machine(io::Error),
-}
-
-impl Error {
-    /// 1: what the caller gave; 2: the machine or the disk.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Apply(_) | Self::Machine(_) | Self::NoAddress { .. } => 2,
-            _ => 1,
-        }
-    }
-
-    /// What is known about the disk, and what to do.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::NotConfigured | Self::NoAddress { .. } => "it is tried again in a moment",
-            Self::Apply(_) => "the node is not complete; the next boot starts again where this one stopped",
-            _ => "nothing was written; correct this and boot again",
-        }
-    }
-}
 
 /// What the console says of a key that is not applied.
 const IGNORED: &str = "ignored, Kiln's images do nothing with it";
@@ -147,7 +66,7 @@ pub fn run(
     let Some(node) = node else { return no_node(&image, &settings, &cards, console) };
     let facts = Facts::resolve(&image.cluster, &image.role, &settings, &node, &cards)?;
     let name = facts.node_name.value.as_str();
-    let found = taking::find(settings.identity.as_ref(), device, before.as_ref(), name)?;
+    let found = origin::find(settings.identity.as_ref(), device, before.as_ref(), name)?;
     let identity = found.identity.as_ref();
     if let Some(record) = before.as_ref().filter(|record| record.node != name)
         && record.identity.state != State::None

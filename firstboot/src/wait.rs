@@ -4,12 +4,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::card::Card;
 use crate::cloud;
 use crate::console::Console;
+use crate::error::Error;
 use crate::image::Image;
-use crate::machine::{Card, Machine};
+use crate::machine::Machine;
 use crate::record::{Record, State};
-use crate::run::Error;
 use crate::schema::Node;
 use crate::source::nocloud::KEPT_FILE;
 use crate::source::{self, Settings, Sourced, table};

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{FactsError, list};
-use crate::machine::Card;
+use crate::card::Card;
+use crate::facts::error::{FactsError, list};
 use crate::schema::{Mac, Node};
 use crate::source::{Interface, Route, Sourced};
 

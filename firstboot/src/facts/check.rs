@@ -2,8 +2,9 @@
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Facts, FactsError};
 use crate::cluster::is_host_in;
+use crate::facts::Facts;
+use crate::facts::error::FactsError;
 use crate::schema::Cluster;
 use crate::source::{Interface, Sourced};
 

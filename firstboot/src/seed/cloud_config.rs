@@ -1,9 +1,10 @@
 //! `user-data` and `vendor-data`: cloud-config of cloud-init, of which Kiln's images need a part, and the mapping
 //! `kiln`, which is ours. <https://cloudinit.readthedocs.io/en/latest/reference/modules.html>
 
-use super::reader::{At, Keys};
-use super::{SeedError, users, yaml};
 use crate::console::shown;
+use crate::seed::error::SeedError;
+use crate::seed::reader::{At, Keys};
+use crate::seed::{users, yaml};
 use crate::source::{Account, Settings, Sourced};
 
 /// The keys of cloud-config. Those that are ignored are every other key of its schema: what they ask for is the

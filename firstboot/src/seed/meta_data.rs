@@ -1,7 +1,8 @@
 //! `meta-data`: which data these are, the host name and keys.
 
-use super::reader::{At, Keys};
-use super::{SeedError, users, yaml};
+use crate::seed::error::SeedError;
+use crate::seed::reader::{At, Keys};
+use crate::seed::{users, yaml};
 use crate::source::{Settings, Sourced};
 
 const KEYS: Keys = Keys {

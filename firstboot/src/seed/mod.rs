@@ -2,7 +2,10 @@
 //! name and left alone; what nobody knows is an error. It does not find or read the disk.
 //! <https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html>
 
+mod accounts;
+mod card;
 mod cloud_config;
+mod error;
 mod meta_data;
 mod network;
 mod network_v1;
@@ -13,28 +16,12 @@ pub mod yaml;
 use cloud_config::CloudConfig;
 
 use crate::source::Settings;
+pub use error::SeedError;
 
 /// Names of the files that a seed may have, as [`Texts`] has them.
 pub const FILES: [&str; 4] = ["meta-data", "user-data", "vendor-data", "network-config"];
 /// Name of the file with the node's identity, a tar stream as in the identity partition.
 pub const IDENTITY_FILE: &str = "kiln-identity.tar";
-
-/// What is wrong with one of the texts.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {message}")]
-pub struct SeedError {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong, with the key.
-    pub message: String,
-}
-
-impl SeedError {
-    /// An error at a line.
-    pub fn new(line: usize, message: impl Into<String>) -> Self {
-        Self { line, message: message.into() }
-    }
-}
 
 /// The texts of a seed, in the order of [`FILES`].
 pub type Texts = [Option<Vec<u8>>; 4];
@@ -64,7 +51,7 @@ pub fn parse(source: &str, texts: &Texts) -> Result<Settings, (&'static str, See
     let vendor = CloudConfig::parse(text, &name).map_err(wrong(2))?;
     let (text, name) = at(3);
     let network = network::parse(text, &name).map_err(wrong(3))?;
-    let accounts = users::accounts(&user, &vendor, &meta.keys);
+    let accounts = accounts::accounts(&user, &vendor, &meta.keys);
     let texts = user.settings.or(vendor.settings).or(meta.settings).or(network);
     Ok(Settings { accounts, ..texts })
 }

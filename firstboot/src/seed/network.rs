@@ -4,13 +4,19 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use super::reader::{At, Keys};
-use super::{SeedError, network_v1, yaml};
 use crate::console::shown;
-use crate::schema::Mac;
-use crate::source::{Interface, Route, Selector, Settings, Sourced};
+use crate::seed::card::add;
+use crate::seed::card::address;
+use crate::seed::card::domain;
+use crate::seed::card::id;
+use crate::seed::card::mac;
+use crate::seed::card::mtu;
+use crate::seed::card::range;
+use crate::seed::card::router;
+use crate::seed::error::SeedError;
+use crate::seed::reader::{At, Keys};
+use crate::seed::{network_v1, yaml};
+use crate::source::{Interface, Route, Selector, Settings};
 
 const KEYS: Keys = Keys { applied: &["config", "ethernets", "version"], ignored: &["renderer"] };
 const CARD: Keys = Keys {
@@ -36,7 +42,6 @@ const OVERRIDES: Keys = Keys {
 };
 const ROUTE: Keys = Keys { applied: &["metric", "on-link", "to", "via"], ignored: &[] };
 const NONE: &[&str] = &[];
-const LARGEST_MTU: u32 = 65535;
 
 /// Reads it; `origin` names it in the record.
 pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
@@ -77,15 +82,6 @@ fn ethernets(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Set
         add(&mut settings, ethernet(name, &at, ignored)?, &at, origin)?;
     }
     Ok(settings)
-}
-
-/// Adds a card: its name is that of a file.
-pub fn add(settings: &mut Settings, card: Interface, at: &At<'_>, origin: &str) -> Result<(), SeedError> {
-    if settings.interfaces.iter().any(|known| known.value.id == card.id) {
-        return Err(at.error(format!("`{}` is a second card `{}`; give each its own name", at.path, card.id)));
-    }
-    settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
-    Ok(())
 }
 
 fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
@@ -174,15 +170,6 @@ fn route(at: &At<'_>) -> Result<Route, SeedError> {
     Ok(Route { to, ..route })
 }
 
-/// A name that is fit for a file of systemd-networkd.
-pub fn id(name: &str, at: &At<'_>) -> Result<String, SeedError> {
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
-    if (1..=32).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('.') {
-        return Ok(name.replace(':', "_"));
-    }
-    Err(at.error(format!("`{}` is no name of a network card", shown(name))))
-}
-
 /// The kernel's name of a card, or a pattern with `*`.
 fn card_name(at: &At<'_>) -> Result<String, SeedError> {
     let name = at.text()?;
@@ -191,49 +178,4 @@ fn card_name(at: &At<'_>) -> Result<String, SeedError> {
         return Ok(name.to_owned());
     }
     Err(at.wrong("the name of a network card, like `enp1s0` or `en*`"))
-}
-
-/// An Ethernet address.
-pub fn mac(at: &At<'_>) -> Result<Mac, SeedError> {
-    at.parse("six pairs of hexadecimal digits in quotes, like `\"52:54:00:12:34:56\"`")
-}
-
-/// An address with the length of its prefix.
-pub fn address(at: &At<'_>) -> Result<IpNet, SeedError> {
-    let net: Option<IpNet> = at.as_text().and_then(|text| text.trim().parse().ok());
-    net.filter(|net| net.prefix_len() > 0 && is_usable(net.addr()))
-        .ok_or_else(|| at.wrong("an address with the length of its prefix, like `192.168.122.11/24`"))
-}
-
-/// The address of a router or resolver.
-pub fn router(at: &At<'_>) -> Result<IpAddr, SeedError> {
-    let ip: Option<IpAddr> = at.as_text().and_then(|text| text.trim().parse().ok());
-    ip.filter(|ip| is_usable(*ip)).ok_or_else(|| at.wrong("an address, like `192.168.122.1`"))
-}
-
-/// A range of addresses.
-pub fn range(at: &At<'_>) -> Result<IpNet, SeedError> {
-    let net: Option<IpNet> = at.as_text().and_then(|text| text.trim().parse().ok());
-    net.filter(|net| *net == net.trunc()).ok_or_else(|| at.wrong("a range of addresses, like `10.0.0.0/8`"))
-}
-
-/// A domain to look short names up in.
-pub fn domain(at: &At<'_>) -> Result<String, SeedError> {
-    let domain = at.text()?;
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    if (1..=253).contains(&domain.len()) && domain.bytes().all(inner) {
-        return Ok(domain.to_owned());
-    }
-    Err(at.wrong("a domain, like `example.org`"))
-}
-
-/// The size of a packet: what IPv4 asks of every link at least.
-pub fn mtu(at: &At<'_>) -> Result<u32, SeedError> {
-    let expected = "a number of bytes from 576 to 65535";
-    let mtu = at.parse(expected)?;
-    if (576..=LARGEST_MTU).contains(&mtu) { Ok(mtu) } else { Err(at.wrong(expected)) }
-}
-
-fn is_usable(ip: IpAddr) -> bool {
-    !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast())
 }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::SeedError;
-use super::network::{add, address, domain, id, mac, mtu, range, router};
-use super::reader::{At, Keys};
+use crate::seed::card::{add, address, domain, id, mac, mtu, range, router};
+use crate::seed::error::SeedError;
+use crate::seed::reader::{At, Keys};
 use crate::source::{Interface, Route, Selector, Settings, Sourced};
 
 const ENTRY: Keys = Keys {

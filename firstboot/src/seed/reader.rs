@@ -1,9 +1,9 @@
 //! Typed reading of a seed's values: each accessor names the key and its line when the value has another form. It
 //! does not know which keys there are.
 
-use super::SeedError;
-use super::yaml::{Node, Value};
 use crate::console::shown;
+use crate::seed::error::SeedError;
+use crate::seed::yaml::{Node, Value};
 
 /// The most users or network cards of a seed.
 pub const MOST: usize = 64;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::SeedError;
 use crate::console::shown;
+use crate::seed::error::SeedError;
 
 /// The largest text, in bytes.
 pub const LARGEST: usize = 256 << 10;

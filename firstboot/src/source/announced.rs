@@ -2,9 +2,9 @@
 //! of the machine have them: they give the host name, and say that a seed is to come.
 //! <https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html>
 
-use super::keys::first_label;
-use super::{SettingError, Settings, Sourced};
 use crate::console::shown;
+use crate::source::keys::first_label;
+use crate::source::{SettingError, Settings, Sourced};
 
 const FORMS: [&str; 2] = ["ds=nocloud", "ds=nocloud-net"];
 

@@ -1,8 +1,10 @@
 //! The kernel command line: `kiln.KEY=VALUE` words, and cloud-init's `ds=nocloud`. Everything else belongs to others and
 //! is skipped.
 
-use super::{Settings, Source, SourceError, announced, bounded, pairs};
 use crate::machine::Machine;
+use crate::source::error::SourceError;
+use crate::source::form::{Source, bounded, pairs};
+use crate::source::{Settings, announced};
 
 const NAME: &str = "kernel command line";
 const PREFIX: &str = "kiln.";

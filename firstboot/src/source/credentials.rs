@@ -1,8 +1,10 @@
 //! systemd's credentials: files `kiln.KEY` in the folder that the service manager hands over. How they got there, by
 //! SMBIOS, fw_cfg or a container manager, is systemd's matter; see systemd.exec(5), `ImportCredential=`.
 
-use super::{Settings, Source, SourceError, folder};
 use crate::machine::Machine;
+use crate::source::Settings;
+use crate::source::error::SourceError;
+use crate::source::form::{Source, folder};
 
 const NAME: &str = "systemd credentials";
 const PREFIX: &str = "kiln.";

@@ -1,8 +1,10 @@
 //! QEMU's firmware configuration: `-fw_cfg name=opt/kiln/KEY,string=VALUE`. What other names hold belongs to others.
 //! systemd loads the kernel's module for it before it starts anything.
 
-use super::{Settings, Source, SourceError, folder};
 use crate::machine::Machine;
+use crate::source::Settings;
+use crate::source::error::SourceError;
+use crate::source::form::{Source, folder};
 
 const NAME: &str = "QEMU fw_cfg";
 const PREFIX: &str = "opt/kiln/";

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Card;
+use crate::card::Card;
 use crate::schema::Mac;
 
 /// A user account. One that the image has already stays as it is, but for its keys.

@@ -6,8 +6,8 @@ use std::path::Path;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::Settings;
 use crate::schema;
+use crate::source::Settings;
 
 /// It cannot be kept, or what is kept is wrong.
 #[derive(Debug, thiserror::Error)]

@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
-use super::Settings;
-use super::settings::Sourced;
 use crate::cluster::{is_host_in, is_label};
 use crate::console::shown;
 use crate::schema::Cloud;
+use crate::source::Settings;
+use crate::source::settings::Sourced;
 
 /// A key of [`Settings`], as sources write it behind their prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

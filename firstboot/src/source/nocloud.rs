@@ -4,46 +4,26 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::kept::{keep, kept};
-use super::{LARGEST, Settings, Source, SourceError};
+use crate::content::Content;
 use crate::identity;
 use crate::machine::Machine;
-use crate::plan::Content;
-use crate::seed::{self, FILES, IDENTITY_FILE, SeedError, Texts};
-use crate::volume::{Device, Volume};
+use crate::seed;
+use crate::seed::{FILES, IDENTITY_FILE, Texts};
+use crate::source::Settings;
+use crate::source::error::LABEL;
+use crate::source::error::NAME;
+use crate::source::error::NoCloudError;
+use crate::source::error::SourceError;
+use crate::source::form::{LARGEST, Source};
+use crate::source::kept::{keep, kept};
+use crate::volume::Device;
+use crate::volume::Volume;
 
-const NAME: &str = "NoCloud";
-/// The label of the volume, in whatever case.
-const LABEL: &str = "cidata";
 /// Where a node keeps what its seed said, relative to the root.
 pub const KEPT_FILE: &str = "var/lib/kiln/seed.json";
 
 /// Reads the NoCloud disk, or what is kept of it.
 pub struct NoCloud;
-
-/// The seed is there and cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum NoCloudError {
-    /// There are several.
-    #[error("{NAME}: {0} all have the label {LABEL}; detach those that are not this node's")]
-    Ambiguous(String),
-    /// The disk cannot be read.
-    #[error("{NAME}, {device}: {error}")]
-    Disk {
-        /// The disk.
-        device: String,
-        /// What is wrong with it.
-        error: io::Error,
-    },
-    /// One of its texts is wrong.
-    #[error("{NAME}, {file}, {error}")]
-    Text {
-        /// The text.
-        file: &'static str,
-        /// What is wrong with it.
-        error: SeedError,
-    },
-}
 
 impl Source for NoCloud {
     fn read(&self, machine: &Machine) -> Result<Option<Settings>, SourceError> {

@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::interface::{Account, Interface};
-use crate::plan::Content;
+use crate::content::Content;
 use crate::schema::Cloud;
+use crate::source::interface::{Account, Interface};
 
 /// A value and where it came from, in words for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use super::{Settings, Source, SourceError, announced, bounded, pairs};
 use crate::machine::{Machine, names};
+use crate::source::error::SourceError;
+use crate::source::form::{Source, bounded, pairs};
+use crate::source::{Settings, announced};
 
 const NAME: &str = "SMBIOS";
 const PREFIX: &str = "kiln.";

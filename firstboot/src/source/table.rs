@@ -1,9 +1,10 @@
 //! The node table as a source: which of its nodes is this machine? The rest of a node's values stand beside its
 //! name, so that choosing is all there is to do. It does not read the table from the image.
 
-use super::{Settings, SourceError, Sourced};
-use crate::machine::Card;
+use crate::card::Card;
 use crate::schema::{Cluster, Node};
+use crate::source::error::SourceError;
+use crate::source::{Settings, Sourced};
 
 /// Name of this source in the record.
 pub const NAME: &str = "node table";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::{Device, allowed, damaged, u16_at, u32_at};
+use crate::volume::device::{Device, allowed, damaged, u16_at, u32_at};
 
 /// Bytes of a folder's entry.
 const ENTRY: usize = 32;

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::{Device, allowed, damaged, u32_at};
+use crate::volume::device::{Device, allowed, damaged, u32_at};
 
 /// Bytes of a sector, and of a logical block: nobody makes others.
 const SECTOR: u64 = 2048;

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use firstboot::console::Console;
+use firstboot::error::Error;
 use firstboot::ops::{Ops, Real};
 use firstboot::peers::{Node, System, peers};
 use firstboot::resolved::SOCKET;
-use firstboot::run::Error;
 use fs_err as fs;
 use ipnet::Ipv4Net;
 

@@ -2,9 +2,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use firstboot::args::Args;
+use firstboot::card::Card;
 use firstboot::facts::Facts;
-use firstboot::machine::{Card, Machine};
-use firstboot::source::{NoCloud, Settings, Source, table};
+use firstboot::machine::Machine;
+use firstboot::source::Source;
+use firstboot::source::{NoCloud, Settings, table};
 use fs_err as fs;
 
 use crate::identity::seed::{texts, volume, write};

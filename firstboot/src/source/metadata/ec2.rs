@@ -1,8 +1,9 @@
 //! Amazon EC2's instance metadata service, version 2: a token first, then a path a value.
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>
 
-use super::{Client, MetadataError, Said};
 use crate::http::Request;
+use crate::source::error::MetadataError;
+use crate::source::metadata::client::{Client, Said};
 
 const TOKEN: &str = "/latest/api/token";
 const META: &str = "/latest/meta-data/";

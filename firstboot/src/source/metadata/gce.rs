@@ -3,8 +3,9 @@
 
 use serde::Deserialize;
 
-use super::{Client, MetadataError, Said};
 use crate::http::Request;
+use crate::source::error::MetadataError;
+use crate::source::metadata::client::{Client, Said};
 
 const PATH: &str = "/computeMetadata/v1/instance/?recursive=true";
 /// What every request has, and every answer of the real server.

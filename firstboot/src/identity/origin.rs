@@ -6,10 +6,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::content::Content;
+use crate::error::Error;
 use crate::identity::{self, Identity};
-use crate::plan::Content;
 use crate::record::{Record, State, Taken};
-use crate::run::Error;
 use crate::seed::IDENTITY_FILE;
 
 /// The identity to take at this boot, if there is one.

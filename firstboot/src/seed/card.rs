@@ -1,0 +1,76 @@
+//! The values of network cards, whichever version of network-config has them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::console::shown;
+use crate::schema::Mac;
+use crate::seed::error::SeedError;
+use crate::seed::reader::At;
+use crate::source::{Interface, Settings, Sourced};
+
+const LARGEST_MTU: u32 = 65535;
+
+/// Adds a card: its name is that of a file.
+pub fn add(settings: &mut Settings, card: Interface, at: &At<'_>, origin: &str) -> Result<(), SeedError> {
+    if settings.interfaces.iter().any(|known| known.value.id == card.id) {
+        return Err(at.error(format!("`{}` is a second card `{}`; give each its own name", at.path, card.id)));
+    }
+    settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
+    Ok(())
+}
+
+/// A name that is fit for a file of systemd-networkd.
+pub fn id(name: &str, at: &At<'_>) -> Result<String, SeedError> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    if (1..=32).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('.') {
+        return Ok(name.replace(':', "_"));
+    }
+    Err(at.error(format!("`{}` is no name of a network card", shown(name))))
+}
+
+/// An Ethernet address.
+pub fn mac(at: &At<'_>) -> Result<Mac, SeedError> {
+    at.parse("six pairs of hexadecimal digits in quotes, like `\"52:54:00:12:34:56\"`")
+}
+
+/// An address with the length of its prefix.
+pub fn address(at: &At<'_>) -> Result<IpNet, SeedError> {
+    let net: Option<IpNet> = at.as_text().and_then(|text| text.trim().parse().ok());
+    net.filter(|net| net.prefix_len() > 0 && is_usable(net.addr()))
+        .ok_or_else(|| at.wrong("an address with the length of its prefix, like `192.168.122.11/24`"))
+}
+
+/// The address of a router or resolver.
+pub fn router(at: &At<'_>) -> Result<IpAddr, SeedError> {
+    let ip: Option<IpAddr> = at.as_text().and_then(|text| text.trim().parse().ok());
+    ip.filter(|ip| is_usable(*ip)).ok_or_else(|| at.wrong("an address, like `192.168.122.1`"))
+}
+
+/// A range of addresses.
+pub fn range(at: &At<'_>) -> Result<IpNet, SeedError> {
+    let net: Option<IpNet> = at.as_text().and_then(|text| text.trim().parse().ok());
+    net.filter(|net| *net == net.trunc()).ok_or_else(|| at.wrong("a range of addresses, like `10.0.0.0/8`"))
+}
+
+/// A domain to look short names up in.
+pub fn domain(at: &At<'_>) -> Result<String, SeedError> {
+    let domain = at.text()?;
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if (1..=253).contains(&domain.len()) && domain.bytes().all(inner) {
+        return Ok(domain.to_owned());
+    }
+    Err(at.wrong("a domain, like `example.org`"))
+}
+
+/// The size of a packet: what IPv4 asks of every link at least.
+pub fn mtu(at: &At<'_>) -> Result<u32, SeedError> {
+    let expected = "a number of bytes from 576 to 65535";
+    let mtu = at.parse(expected)?;
+    if (576..=LARGEST_MTU).contains(&mtu) { Ok(mtu) } else { Err(at.wrong(expected)) }
+}
+
+fn is_usable(ip: IpAddr) -> bool {
+    !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast())
+}
