@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use walkdir::WalkDir;
 
+use crate::archive::inner_path;
 use crate::fetch::Item;
 use crate::go;
 use crate::ground::arch::Arch;
-use crate::ground::archive::inner_path;
 use crate::ground::error::Result;
 use crate::ground::tree::{Content, Tree, merge};
 use crate::lockfile::format::Component;

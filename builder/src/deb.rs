@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::ground::archive::{Member, inner_path, read_members};
+use crate::archive::{Member, inner_path, read_members};
 use crate::ground::error::{Class, Explain};
 
 /// As many links are followed as Linux follows.

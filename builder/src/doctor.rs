@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 
+use crate::archive;
 use crate::deb::roots;
 use crate::driver;
 use crate::ground::arch::Arch;
-use crate::ground::archive;
 use crate::ground::error::Result;
 use crate::lockfile::Lock;
 use crate::mirror::Mirrors;

@@ -1,5 +1,6 @@
 //! `builder` bakes a Kubernetes cluster into bit-for-bit reproducible disk images.
 
+pub mod archive;
 pub mod bundle;
 pub mod cli;
 pub mod deb;

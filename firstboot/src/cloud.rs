@@ -12,7 +12,8 @@ use crate::image::Image;
 use crate::ops::Ops;
 use crate::plan::public;
 use crate::schema::Cloud;
-use crate::source::{Settings, metadata};
+use crate::settings::Settings;
+use crate::source::metadata;
 
 /// Any Ethernet card asks for an address, until the node's own file is there. Relative to the root, of this boot only.
 const NETWORK_FILE: &str = "run/systemd/network/80-kiln-metadata.network";

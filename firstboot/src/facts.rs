@@ -15,7 +15,8 @@ use crate::card::Card;
 use crate::record::Value;
 use crate::resolved::instance;
 use crate::schema::{Cluster, Mac, Node};
-use crate::source::{Account, Interface, Settings, Sourced};
+use crate::settings::interface::{Account, Interface};
+use crate::settings::{Settings, Sourced};
 pub use error::FactsError;
 use error::list;
 

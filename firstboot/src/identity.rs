@@ -2,8 +2,6 @@
 //! checked before anything is believed, also what belongs to other nodes; only the own node's part is kept. It
 //! neither writes files nor wipes the partition.
 
-pub mod origin;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read};

@@ -14,7 +14,7 @@ use nix::sys::stat::{major, minor};
 use crate::args::Args;
 use crate::card::Card;
 use crate::schema::Mac;
-use crate::source::Settings;
+use crate::settings::Settings;
 
 /// Name of the partition in the partition table.
 pub const IDENTITY_PARTITION: &str = "kiln-identity";

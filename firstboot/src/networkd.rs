@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::facts::{Facts, Peer};
 use crate::header::HEADER;
-use crate::source::{Interface, Route};
+use crate::settings::interface::{Interface, Route};
 
 /// The card of the cluster.
 pub fn own(facts: &Facts) -> String {

@@ -14,7 +14,7 @@ use crate::files::generated;
 use crate::identity::Identity;
 use crate::image::{Image, Owner};
 use crate::record::RECORD_FILE;
-use crate::source::Account;
+use crate::settings::interface::Account;
 use crate::template::{TemplateError, complete};
 
 /// One change of the machine. Paths are relative to the root.

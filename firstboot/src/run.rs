@@ -13,14 +13,14 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::facts;
 use crate::facts::Facts;
-use crate::identity::origin;
 use crate::identity::{self};
+use crate::identity_origin;
 use crate::image::Image;
 use crate::machine::Machine;
 use crate::ops::Ops;
 use crate::plan::{Action, Plan, public};
 use crate::record::{RECORD_FILE, Record, State, VERSION};
-use crate::source::Settings;
+use crate::settings::Settings;
 use crate::wait::{self, Found};
 
 /// What the console says of a key that is not applied.
@@ -66,7 +66,7 @@ pub fn run(
     let Some(node) = node else { return no_node(&image, &settings, &cards, console) };
     let facts = Facts::resolve(&image.cluster, &image.role, &settings, &node, &cards)?;
     let name = facts.node_name.value.as_str();
-    let found = origin::find(settings.identity.as_ref(), device, before.as_ref(), name)?;
+    let found = identity_origin::find(settings.identity.as_ref(), device, before.as_ref(), name)?;
     let identity = found.identity.as_ref();
     if let Some(record) = before.as_ref().filter(|record| record.node != name)
         && record.identity.state != State::None

@@ -12,8 +12,10 @@ use crate::image::Image;
 use crate::machine::Machine;
 use crate::record::{Record, State};
 use crate::schema::Node;
+use crate::settings::{Settings, Sourced};
+use crate::source;
 use crate::source::nocloud::KEPT_FILE;
-use crate::source::{self, Settings, Sourced, table};
+use crate::source::table;
 
 /// How often it looks again.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -8,8 +8,8 @@ use fs_err as fs;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use tar::EntryType::{Char, Directory, Fifo, Link, Regular, Symlink};
 
+use crate::archive::hostile::{Entry, tarball};
 use crate::deb::{DebError, control, read_files, resolve, unpack};
-use crate::ground::archive::hostile::{Entry, tarball};
 
 /// A package whose data.tar has these entries.
 fn package(entries: &[Entry<'_>]) -> Vec<u8> {

@@ -2,7 +2,6 @@
 //! keeps a result from depending on the machine.
 
 pub mod arch;
-pub mod archive;
 pub(crate) mod durable;
 pub mod error;
 pub mod hash;

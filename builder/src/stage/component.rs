@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::archive::{ArchiveError, listing, read_tar_gz};
 use crate::deb::roots;
 use crate::deb::{self, DebError};
 use crate::ground::arch::Arch;
-use crate::ground::archive::{ArchiveError, listing, read_tar_gz};
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;
 use crate::lockfile::format::{Chosen, Component, Deb, Download};

@@ -7,7 +7,8 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::card::Card;
 use crate::facts::error::{FactsError, list};
 use crate::schema::{Mac, Node};
-use crate::source::{Interface, Route, Sourced};
+use crate::settings::Sourced;
+use crate::settings::interface::{Interface, Route};
 
 /// What a source says of the cluster's card.
 #[derive(Debug, Default)]

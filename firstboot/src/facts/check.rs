@@ -6,7 +6,8 @@ use crate::cluster::is_host_in;
 use crate::facts::Facts;
 use crate::facts::error::FactsError;
 use crate::schema::Cluster;
-use crate::source::{Interface, Sourced};
+use crate::settings::Sourced;
+use crate::settings::interface::Interface;
 
 impl Facts {
     pub(super) fn check(&self, cluster: &Cluster) -> Result<(), FactsError> {

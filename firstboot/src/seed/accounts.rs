@@ -1,7 +1,8 @@
 //! Users and their keys, as user-data, vendor-data and meta-data say it together.
 
 use crate::seed::cloud_config::{CloudConfig, User};
-use crate::source::{Account, Sourced, add_account};
+use crate::settings::interface::Account;
+use crate::settings::{Sourced, add_account};
 
 /// Who gets keys that name nobody, when no seed says another name.
 const DEFAULT_USER: &str = "root";

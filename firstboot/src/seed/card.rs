@@ -8,7 +8,8 @@ use crate::console::shown;
 use crate::schema::Mac;
 use crate::seed::error::SeedError;
 use crate::seed::reader::At;
-use crate::source::{Interface, Settings, Sourced};
+use crate::settings::interface::Interface;
+use crate::settings::{Settings, Sourced};
 
 const LARGEST_MTU: u32 = 65535;
 

@@ -5,7 +5,8 @@ use crate::console::shown;
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
 use crate::seed::{users, yaml};
-use crate::source::{Account, Settings, Sourced};
+use crate::settings::interface::Account;
+use crate::settings::{Settings, Sourced};
 
 /// The keys of cloud-config. Those that are ignored are every other key of its schema: what they ask for is the
 /// image's own matter (packages, disks, time), or nothing that Kiln does (scripts).

@@ -3,7 +3,7 @@
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
 use crate::seed::{users, yaml};
-use crate::source::{Settings, Sourced};
+use crate::settings::{Settings, Sourced};
 
 const KEYS: Keys = Keys {
     applied: &["instance-id", "local-hostname", "hostname", "public-keys", "public_keys"],

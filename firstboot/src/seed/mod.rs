@@ -15,7 +15,7 @@ pub mod yaml;
 
 use cloud_config::CloudConfig;
 
-use crate::source::Settings;
+use crate::settings::Settings;
 pub use error::SeedError;
 
 /// Names of the files that a seed may have, as [`Texts`] has them.

@@ -16,7 +16,8 @@ use crate::seed::card::router;
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
 use crate::seed::{network_v1, yaml};
-use crate::source::{Interface, Route, Selector, Settings};
+use crate::settings::Settings;
+use crate::settings::interface::{Interface, Route, Selector};
 
 const KEYS: Keys = Keys { applied: &["config", "ethernets", "version"], ignored: &["renderer"] };
 const CARD: Keys = Keys {

@@ -8,7 +8,8 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::seed::card::{add, address, domain, id, mac, mtu, range, router};
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
-use crate::source::{Interface, Route, Selector, Settings, Sourced};
+use crate::settings::interface::{Interface, Route, Selector};
+use crate::settings::{Settings, Sourced};
 
 const ENTRY: Keys = Keys {
     applied: &[

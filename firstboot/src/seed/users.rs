@@ -2,7 +2,8 @@
 
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
-use crate::source::{Account, first_label};
+use crate::settings::interface::Account;
+use crate::settings::keys::first_label;
 
 /// The longest key that is taken, in bytes: RSA with 16384 bits has 2.8 KB.
 const LONGEST_KEY: usize = 16 << 10;

@@ -2,9 +2,10 @@
 //! is skipped.
 
 use crate::machine::Machine;
+use crate::settings::Settings;
+use crate::source::announced;
 use crate::source::error::SourceError;
 use crate::source::form::{Source, bounded, pairs};
-use crate::source::{Settings, announced};
 
 const NAME: &str = "kernel command line";
 const PREFIX: &str = "kiln.";
@@ -59,7 +60,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::words;
-    use crate::source::Settings;
+    use crate::settings::Settings;
 
     #[test]
     fn quotes_hold_a_word_together() {

@@ -2,7 +2,7 @@
 //! SMBIOS, fw_cfg or a container manager, is systemd's matter; see systemd.exec(5), `ImportCredential=`.
 
 use crate::machine::Machine;
-use crate::source::Settings;
+use crate::settings::Settings;
 use crate::source::error::SourceError;
 use crate::source::form::{Source, folder};
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use crate::schema::Cloud;
 use crate::seed::SeedError;
+use crate::settings::keys::SettingError;
 use crate::source::kept::KeptError;
-use crate::source::keys::SettingError;
 
 /// A source is there and cannot be used.
 #[derive(Debug, thiserror::Error)]

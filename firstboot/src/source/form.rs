@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::machine::{Machine, names};
+use crate::settings::Settings;
 use crate::source::error::SourceError;
-use crate::source::settings::Settings;
 
 /// The most bytes that are read of one file of a source.
 pub(super) const LARGEST: u64 = 256 << 10;

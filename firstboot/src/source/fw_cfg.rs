@@ -2,7 +2,7 @@
 //! systemd loads the kernel's module for it before it starts anything.
 
 use crate::machine::Machine;
-use crate::source::Settings;
+use crate::settings::Settings;
 use crate::source::error::SourceError;
 use crate::source::form::{Source, folder};
 

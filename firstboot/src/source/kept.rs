@@ -7,7 +7,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
-use crate::source::Settings;
+use crate::settings::Settings;
 
 /// It cannot be kept, or what is kept is wrong.
 #[derive(Debug, thiserror::Error)]

@@ -7,12 +7,9 @@ mod credentials;
 mod error;
 mod form;
 mod fw_cfg;
-mod interface;
 mod kept;
-mod keys;
 pub mod metadata;
 pub mod nocloud;
-mod settings;
 mod smbios;
 pub mod table;
 
@@ -21,15 +18,13 @@ pub use credentials::Credentials;
 pub use error::{MetadataError, NoCloudError, SourceError};
 pub use form::Source;
 pub use fw_cfg::FwCfg;
-pub use interface::{Account, Interface, Route, Selector};
 pub use kept::KeptError;
-pub use keys::{Key, SettingError, first_label};
 pub use metadata::Metadata;
 pub use nocloud::NoCloud;
-pub use settings::{Settings, Sourced, add_account};
 pub use smbios::Smbios;
 
 use crate::machine::Machine;
+use crate::settings::Settings;
 
 /// Every source in the order of precedence: a value of an earlier one wins.
 pub const ORDER: [&dyn Source; 6] = [&Cmdline, &Smbios, &FwCfg, &Credentials, &NoCloud, &Metadata];

@@ -9,7 +9,7 @@ use crate::identity;
 use crate::machine::Machine;
 use crate::seed;
 use crate::seed::{FILES, IDENTITY_FILE, Texts};
-use crate::source::Settings;
+use crate::settings::Settings;
 use crate::source::error::LABEL;
 use crate::source::error::NAME;
 use crate::source::error::NoCloudError;

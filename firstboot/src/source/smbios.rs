@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use crate::machine::{Machine, names};
+use crate::settings::Settings;
+use crate::source::announced;
 use crate::source::error::SourceError;
 use crate::source::form::{Source, bounded, pairs};
-use crate::source::{Settings, announced};
 
 const NAME: &str = "SMBIOS";
 const PREFIX: &str = "kiln.";

@@ -3,8 +3,8 @@
 
 use crate::card::Card;
 use crate::schema::{Cluster, Node};
+use crate::settings::{Settings, Sourced};
 use crate::source::error::SourceError;
-use crate::source::{Settings, Sourced};
 
 /// Name of this source in the record.
 pub const NAME: &str = "node table";

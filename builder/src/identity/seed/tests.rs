@@ -5,8 +5,9 @@ use firstboot::args::Args;
 use firstboot::card::Card;
 use firstboot::facts::Facts;
 use firstboot::machine::Machine;
+use firstboot::settings::Settings;
 use firstboot::source::Source;
-use firstboot::source::{NoCloud, Settings, table};
+use firstboot::source::{NoCloud, table};
 use fs_err as fs;
 
 use crate::identity::seed::{texts, volume, write};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::archive::inner_path;
 use crate::deb::resolve;
-use crate::ground::archive::inner_path;
 use crate::store::remove_tree;
 
 /// What a tarball is to its package, in the order of unpacking.

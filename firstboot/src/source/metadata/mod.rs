@@ -14,7 +14,8 @@ use serde::Serialize;
 use crate::machine::Machine;
 use crate::schema::{Cloud, Cluster};
 use crate::seed::{self, Texts};
-use crate::source::Settings;
+use crate::settings::Settings;
+use crate::settings::keys::SettingError;
 use crate::source::error::MetadataError;
 use crate::source::error::SourceError;
 use crate::source::form::Source;
@@ -84,7 +85,7 @@ pub fn fetch(
     {
         let prefix = network.prefix_len();
         let one = Settings::from_pairs(&source, "", [("address", &*format!("{address}/{prefix}"))]);
-        let wrong = |error: super::SettingError| client.wrong("address", error.to_string());
+        let wrong = |error: SettingError| client.wrong("address", error.to_string());
         settings.address = one.map_err(wrong)?.address;
     }
     settings.ignored.extend(ignored);

@@ -10,7 +10,7 @@ use fs_err as fs;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use tar::EntryType::{self, Directory, Link, Regular, Symlink};
 
-use crate::ground::archive::hostile::{Entry, tarball};
+use crate::archive::hostile::{Entry, tarball};
 use crate::stage::source::unpack::lay_out;
 
 /// A folder for the source, beside things that must stay as they are.

@@ -9,8 +9,8 @@ use ipnet::Ipv4Net;
 use crate::cluster::{is_host_in, is_label};
 use crate::console::shown;
 use crate::schema::Cloud;
-use crate::source::Settings;
-use crate::source::settings::Sourced;
+use crate::settings::Settings;
+use crate::settings::Sourced;
 
 /// A key of [`Settings`], as sources write it behind their prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! What the sources say of a node, as plain data: each value with the place that it came from. It does not know how a
 //! source is written, nor what the values are used for.
 
+pub mod interface;
+pub mod keys;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
 use crate::schema::Cloud;
-use crate::source::interface::{Account, Interface};
+use crate::settings::interface::{Account, Interface};
 
 /// A value and where it came from, in words for the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
