@@ -4,6 +4,7 @@
 //! It owns modes and the stream. It does not own paths (the recipes), what the files hold ([`pki`](crate::pki)), nor how a node
 //! reads the stream (the crate `firstboot`).
 
+pub mod cluster;
 pub mod seed;
 
 use std::collections::BTreeSet;

@@ -1,33 +1,26 @@
 //! The pipeline of `builder build`: one line per stage, in the only order that compiles.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use firstboot::schema::Node;
 use fs_err as fs;
 
 use crate::deb::roots;
-use crate::go;
-use crate::go::GoBuild;
 use crate::ground::error::Result;
 use crate::ground::parallel;
 use crate::ground::progress::Progress;
+use crate::identity::cluster::{self, Identities};
 use crate::identity::seed;
-use crate::identity::seed::SeedError;
-use crate::identity::{self, IdentityFile};
 use crate::mirror::Mirrors;
-use crate::pki::PkiOptions;
-use crate::pki::secret::{self, ClusterSecret};
-use crate::pki::{Encryption as PkiEncryption, Issued, Pki};
+use crate::pki::Pki;
+use crate::pki::secret::{self, ClusterSecret, SecretError};
 use crate::plan::Plan;
-use crate::profile::{Encryption, Identity};
+use crate::profile::Identity;
 use crate::results::image::Image;
 use crate::results::publish::FreshSet;
-use crate::results::report;
-use crate::results::report::Admin;
-use crate::results::unchanged;
-use crate::stage::{base, component, disk, image, source, stock, tree};
+use crate::results::{report, unchanged};
+use crate::stage::fetched::Fetched;
+use crate::stage::{base, component, disk, image, stock, tree};
 use crate::store::Store;
 
 /// Where a build reads and writes besides its plan.
@@ -68,43 +61,29 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     if let Some(images) = unchanged::since(&folder, &looks) {
         return Ok(Built { folder, images });
     }
-    // The caller's secret is input: it is read before anything is written.
-    let given = settings.secret.as_deref().map(ClusterSecret::load).transpose()?;
+    // What is wrong with identities is told before anything is fetched, and a secret is made when all else is.
+    let known = known(plan, settings.secret.as_deref())?;
+    let stand_in = ClusterSecret::from_bytes([0; 32]);
+    let early = Identities::of(plan, settings.identity, known.as_ref().unwrap_or(&stand_in))?;
     let store = Store::open(&settings.store)?;
-    crate::fetch::local::admit(&store, &plan.local_files())?;
-    crate::fetch::fetch(&store, plan.items(&settings.mirrors), settings.offline, progress)?;
-    crate::oci::fetch(&store, &plan.registry_images(&settings.mirrors), settings.offline, progress)?;
-    go::fetch(&plan.project, &store, &plan.lock, &go_builds(plan, &store)?, settings.offline, progress)?;
+    let fetched = Fetched::all(plan, &store, &settings.mirrors, settings.offline, progress)?;
     let tools = roots::tools(&store, &plan.lock, plan.arch, progress)?;
-    let (components, bases) = parallel::both(
-        || component::gather(plan, &store, progress),
-        || base::all(plan, &store, &tools, progress),
-    )?;
+    let (components, bases) = parallel::both(|| component::gather(fetched), || base::all(fetched, &tools))?;
     let trees = tree::trees(plan, &components)?;
-    let stocks = stock::all(plan, &store, &tools, (&bases, &trees), progress)?;
-    let disks = disk::all(plan, &store, &tools, stocks, &trees, progress)?;
-    let identities = identities(plan, settings.identity, &pki(plan, given)?)?;
+    let stocks = stock::all(fetched, &tools, &bases, &trees)?;
+    let disks = disk::all(fetched, &tools, stocks, &trees)?;
+    let identities = match known {
+        Some(_) => early,
+        None => Identities::of(plan, settings.identity, &to_have(plan, settings.secret.as_deref())?)?,
+    };
     let _alone = alone(&folder)?;
     let set = FreshSet::begin(&folder)?;
-    let images = image::finish(&store, &tools, &disks, &identities.partitions, &set, progress)?;
+    let images = image::finish(fetched, &tools, &disks, &identities.partitions, &set)?;
     seed::write(set.folder(), &identities.seeds)?;
     report::write(plan, set.folder(), &images, settings.identity, &identities.admin)?;
     set.publish()?;
     unchanged::remember(&folder, looks, &images, identities.seeds.keys())?;
     Ok(Built { folder, images })
-}
-
-/// The builds of Go modules that were not made before: their modules are needed.
-fn go_builds<'a>(plan: &'a Plan, store: &Store) -> Result<Vec<GoBuild<'a>>> {
-    let mut builds = Vec::new();
-    for build in plan.go_builds() {
-        let key = source::key(&plan.project, &plan.lock, (build.name, build.build), plan.arch)?;
-        go::check_recipe(&plan.project, build)?;
-        if store.made(&key).is_none() {
-            builds.push(build);
-        }
-    }
-    Ok(builds)
 }
 
 /// Makes a folder of results, for this build alone until the lock is dropped: another one of the same profile waits.
@@ -120,12 +99,7 @@ fn alone(folder: &Path) -> std::io::Result<File> {
 /// # Errors
 /// When the profile has no such node, or the secret cannot be had.
 pub fn seed(plan: &Plan, secret: Option<&Path>, node: &str) -> Result<Vec<u8>> {
-    let Some(found) = plan.cluster.nodes.iter().find(|known| known.name == node) else {
-        let nodes = plan.cluster.nodes.iter().map(|node| node.name.clone()).collect();
-        return Err(SeedError { profile: plan.profile.name.clone(), node: node.to_owned(), nodes }.into());
-    };
-    let pki = pki(plan, secret.map(ClusterSecret::load).transpose()?)?;
-    volume(plan, &pki, found)
+    cluster::seed(plan, &to_have(plan, secret)?, node)
 }
 
 /// The certificates of a cluster that has its secret already.
@@ -134,67 +108,24 @@ pub fn seed(plan: &Plan, secret: Option<&Path>, node: &str) -> Result<Vec<u8>> {
 /// When there is no secret, or no certificates can be made.
 pub fn existing_pki(plan: &Plan, secret: Option<&Path>) -> Result<Pki> {
     let own = secret::path(&plan.project, &plan.cluster.name);
-    pki(plan, Some(ClusterSecret::load(secret.unwrap_or(&own))?))
+    cluster::pki(plan, &ClusterSecret::load(secret.unwrap_or(&own))?)
 }
 
-/// The cluster secret: the caller's, or the project's own, made by the first build.
-fn secret(plan: &Plan, given: Option<ClusterSecret>) -> Result<ClusterSecret> {
+/// The cluster secret: the caller's, or the project's own, made by whoever needs it first.
+fn to_have(plan: &Plan, given: Option<&Path>) -> Result<ClusterSecret> {
     Ok(match given {
-        Some(secret) => secret,
+        Some(path) => ClusterSecret::load(path)?,
         None => ClusterSecret::load_or_create(&secret::path(&plan.project, &plan.cluster.name))?,
     })
 }
 
-/// What only this cluster has.
-struct Identities {
-    /// The identity partition by role; none for seeds.
-    partitions: BTreeMap<String, Vec<u8>>,
-    /// The NoCloud volume by node; none when the images have the identities.
-    seeds: BTreeMap<String, Vec<u8>>,
-    admin: Admin,
-}
-
-fn pki(plan: &Plan, given: Option<ClusterSecret>) -> Result<Pki> {
-    let mut options = PkiOptions::new(plan.lock.epoch);
-    options.encryption = match plan.profile.options.encryption {
-        Encryption::Aescbc => PkiEncryption::Aescbc,
-        Encryption::Secretbox => PkiEncryption::Secretbox,
-    };
-    options.api_server_names.clone_from(&plan.profile.api.names);
-    Ok(Pki::derive(&secret(plan, given)?, &plan.cluster, plan.certificates(), &options)?)
-}
-
-fn identities(plan: &Plan, kind: Identity, pki: &Pki) -> Result<Identities> {
-    let (mut partitions, mut seeds) = (BTreeMap::new(), BTreeMap::new());
-    match kind {
-        Identity::Baked => {
-            for role in &plan.roles {
-                let nodes = plan.cluster.nodes.iter().filter(|node| node.role == role.name);
-                let files = nodes.map(|node| of_node(plan, pki, node)).collect::<Result<Vec<_>>>()?;
-                let room = crate::disk::layout::IDENTITY_SIZE;
-                partitions.insert(role.name.clone(), identity::partition(&files, plan.lock.epoch, room)?);
-            }
-        }
-        Identity::Seed => {
-            for node in &plan.cluster.nodes {
-                seeds.insert(node.name.clone(), volume(plan, pki, node)?);
-            }
-        }
+/// The same as far as it is there: the caller's has to be.
+fn known(plan: &Plan, given: Option<&Path>) -> Result<Option<ClusterSecret>> {
+    match given {
+        Some(path) => Ok(Some(ClusterSecret::load(path)?)),
+        None => match ClusterSecret::load(&secret::path(&plan.project, &plan.cluster.name)) {
+            Err(SecretError::Missing(_)) => Ok(None),
+            secret => Ok(Some(secret?)),
+        },
     }
-    let admin = Admin {
-        kubeconfig: identity::admin_kubeconfig(pki, &plan.profile.api.outside)?,
-        ssh_key: pki.ssh().private.clone(),
-        certificates_end: pki.first_to_end().map(Issued::ends),
-    };
-    Ok(Identities { partitions, seeds, admin })
-}
-
-fn of_node(plan: &Plan, pki: &Pki, node: &Node) -> Result<(String, Vec<IdentityFile>)> {
-    let files = plan.role_of(node).map(|role| identity::files(pki, &plan.profile.api.endpoint, node, role));
-    Ok((node.name.clone(), files.transpose()?.unwrap_or_default()))
-}
-
-fn volume(plan: &Plan, pki: &Pki, node: &Node) -> Result<Vec<u8>> {
-    let stream = identity::stream(&[of_node(plan, pki, node)?], plan.lock.epoch)?;
-    Ok(seed::volume(&plan.cluster, node, &stream, plan.lock.epoch)?)
 }

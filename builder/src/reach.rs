@@ -20,6 +20,7 @@ use crate::mirror::Mirrors;
 use crate::oci::{self, Contents, Wanted};
 use crate::plan::{Plan, Request};
 use crate::profile;
+use crate::stage::fetched::Fetched;
 use crate::stage::{base, component, disk, source, stock, tree};
 use crate::store::gc::Reach;
 use crate::store::{StepKey, Store};
@@ -81,7 +82,7 @@ fn late(plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<StepKey>>
     let bases = plan.roles.iter().map(key).collect::<Result<Vec<_>>>()?;
     let mut keys = bases.clone();
     // Something was not made yet, so what would be made of it was not either.
-    let Ok(components) = component::gather(plan, store, progress) else { return Ok(keys) };
+    let Ok(components) = component::gather(Fetched::asking(plan, store, progress)) else { return Ok(keys) };
     for (tree, base) in tree::trees(plan, &components)?.iter().zip(&bases) {
         let stock = stock::key(&tools, base, tree, (plan.arch, plan.lock.epoch))?;
         let disk = disk::key(&stock, tree)?;

@@ -8,24 +8,13 @@ use firstboot::schema::Duty;
 
 use crate::ground::durable::{private, public};
 use crate::ground::error::Result;
+use crate::identity::cluster::Admin;
 use crate::identity::seed;
-use crate::pki::SecretText;
 use crate::plan::Plan;
 use crate::profile::Identity;
 use crate::profile::endpoint::PORT;
 use crate::results::cluster::{self, ClusterJson, ImageFormat, ImageJson, NetworkJson, NodeJson};
 use crate::results::image::Image;
-
-/// What opens the cluster to its administrator.
-#[derive(Debug)]
-pub struct Admin {
-    /// For the API server.
-    pub kubeconfig: SecretText,
-    /// The private key for SSH.
-    pub ssh_key: SecretText,
-    /// The day on which the first certificate ends.
-    pub certificates_end: Option<String>,
-}
 
 /// The file of [`Admin::kubeconfig`].
 pub const KUBECONFIG: &str = "admin.kubeconfig";

@@ -22,6 +22,7 @@ use crate::plan::Plan;
 use crate::role::Role;
 use crate::role::packages::{self, BASE};
 use crate::sandbox::Sandbox;
+use crate::stage::fetched::Fetched;
 use crate::store::{StepKey, Store};
 
 /// Raised when what this stage makes of the same packages changes.
@@ -97,7 +98,7 @@ impl<'a> Packages<'a> {
 ///
 /// # Errors
 /// As [`make`].
-pub fn all(plan: &Plan, store: &Store, tools: &Tools, progress: &Progress) -> Result<Vec<Base>> {
+pub fn all(Fetched { plan, store, progress }: Fetched<'_>, tools: &Tools) -> Result<Vec<Base>> {
     let of = |role| make(&plan.project, store, &Packages::of(plan, role), tools, progress);
     plan.roles.iter().map(of).collect()
 }

@@ -9,11 +9,11 @@ use crate::deb::roots;
 use crate::deb::{self, DebError};
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
-use crate::ground::progress::Progress;
 use crate::lockfile::format::{Chosen, Component, Deb, Download};
 use crate::plan::Plan;
 use crate::role::IMAGES;
 use crate::role::{ComponentFile, Components};
+use crate::stage::fetched::Fetched;
 use crate::stage::{container, source};
 use crate::store::{StepKey, Store};
 
@@ -27,7 +27,7 @@ const ROOT: &str = "components";
 ///
 /// # Errors
 /// When a source build fails, or a package has not the files that the lock names.
-pub fn gather(plan: &Plan, store: &Store, progress: &Progress) -> Result<Components> {
+pub fn gather(Fetched { plan, store, progress }: Fetched<'_>) -> Result<Components> {
     let Plan { project, lock, arch, .. } = plan;
     let arch = *arch;
     let mut components = Components::new();

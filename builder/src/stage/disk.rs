@@ -10,8 +10,8 @@ use crate::ground::error::Result;
 use crate::ground::hash::Sha256Hex;
 use crate::ground::parallel;
 use crate::ground::progress::Progress;
-use crate::plan::Plan;
 use crate::sandbox::Sandbox;
+use crate::stage::fetched::Fetched;
 use crate::stage::stock::Stock;
 use crate::stage::tree::RoleTree;
 use crate::store::{StepKey, Store};
@@ -78,12 +78,10 @@ pub fn content_key(disk: &StepKey) -> StepKey {
 /// # Errors
 /// When a file does not fit or a tool fails.
 pub fn all(
-    plan: &Plan,
-    store: &Store,
+    Fetched { plan, store, progress }: Fetched<'_>,
     tools: &Tools,
     stocks: Vec<Stock>,
     trees: &[RoleTree],
-    progress: &Progress,
 ) -> Result<Vec<Disk>> {
     let parts: Vec<(&RoleTree, Stock)> = trees.iter().zip(stocks).collect();
     let make =

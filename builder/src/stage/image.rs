@@ -13,14 +13,13 @@ use crate::ground::error::Result;
 use crate::ground::hash::Sha256Hex;
 use crate::ground::hash::sha256_of_file;
 use crate::ground::parallel;
-use crate::ground::progress::Progress;
 use crate::ground::repro::sha256_hex;
 use crate::ground::stat::Stat;
 use crate::results::image::Image;
 use crate::results::publish::{FreshSet, image_path};
 use crate::sandbox::Sandbox;
 use crate::stage::disk::Disk;
-use crate::store::Store;
+use crate::stage::fetched::Fetched;
 use crate::store::room::Need;
 
 /// Remembers, beside the images, what they were made of, so that an unchanged build reads none of them.
@@ -42,12 +41,11 @@ struct Stamp {
 /// # Errors
 /// When qemu-img fails or the folder cannot be written.
 pub fn finish(
-    store: &Store,
+    Fetched { store, progress, .. }: Fetched<'_>,
     tools: &Tools,
     disks: &[Disk],
     identities: &BTreeMap<String, Vec<u8>>,
     set: &FreshSet,
-    progress: &Progress,
 ) -> Result<Vec<Image>> {
     let out = set.results();
     let stamps = out.join(STAMPS);

@@ -4,6 +4,7 @@ pub mod base;
 pub mod component;
 pub mod container;
 pub mod disk;
+pub mod fetched;
 pub mod image;
 pub mod source;
 pub mod stock;

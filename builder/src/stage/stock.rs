@@ -15,9 +15,9 @@ use crate::ground::error::Result;
 use crate::ground::parallel;
 use crate::ground::progress::Progress;
 use crate::ground::tree::{Tree, merge};
-use crate::plan::Plan;
 use crate::sandbox::Sandbox;
 use crate::stage::base::Base;
+use crate::stage::fetched::Fetched;
 use crate::stage::tree::RoleTree;
 use crate::store::{StepKey, Store};
 
@@ -47,11 +47,10 @@ pub struct Stock {
 /// # Errors
 /// When a tree cannot be merged or a tool fails.
 pub fn all(
-    plan: &Plan,
-    store: &Store,
+    Fetched { plan, store, progress }: Fetched<'_>,
     tools: &Tools,
-    (bases, trees): (&[Base], &[RoleTree]),
-    progress: &Progress,
+    bases: &[Base],
+    trees: &[RoleTree],
 ) -> Result<Vec<Stock>> {
     let input = (plan.arch, plan.lock.epoch);
     let roles: Vec<(&Base, &RoleTree)> = bases.iter().zip(trees).collect();
