@@ -25,6 +25,7 @@ use crate::lockfile::format::Component;
 use crate::mirror::Mirrors;
 use crate::oci;
 use crate::plan::{self, Plan};
+use crate::role::ROLES;
 use crate::stage::source;
 use crate::store::{Store, record, verify};
 pub use error::BundleError;
@@ -78,6 +79,10 @@ impl Bundle {
                 links::check(folder, &path, depth, &plan.profile.path)?;
                 bundle.folder(folder, &path)?;
             }
+        }
+        if let Some(site) = plan.recipes.site() {
+            links::check(ROLES, site, 2, &plan.profile.path)?;
+            bundle.folder(ROLES, site)?;
         }
         // In the place of a link, too.
         bundle.file(&format!("profiles/{}.toml", plan.profile.name), 0o644, plan.profile.path.clone());

@@ -43,6 +43,9 @@ struct Cli {
     /// Store of downloads and results
     #[arg(long, global = true, value_name = "DIR", env = "KILN_STORE", hide_env_values = true)]
     store: Option<PathBuf>,
+    /// A site's own recipes, beside those of Kiln's images/
+    #[arg(long, global = true, value_name = "DIR", env = "KILN_IMAGES", hide_env_values = true)]
+    images: Option<PathBuf>,
     /// Base URL of a Debian mirror
     #[arg(long, global = true, value_name = "URL")]
     debian_mirror: Option<String>,
@@ -131,8 +134,8 @@ pub fn run() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let outcome = {
-        let Cli { project, store, debian_mirror, command } = cli;
-        Global::new(project, store, debian_mirror).and_then(|global| command.run(&global))
+        let Cli { project, store, images, debian_mirror, command } = cli;
+        Global::new(project, store, debian_mirror, images).and_then(|global| command.run(&global))
     };
     match outcome {
         Ok(code) => code,

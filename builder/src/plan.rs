@@ -21,7 +21,7 @@ use crate::lockfile::format::{Component, ContainerImage, Release};
 use crate::pki::{self, Certificate};
 use crate::profile::Profile;
 use crate::role::Role;
-use crate::role::{Addon, addon, settings};
+use crate::role::{Addon, Recipes, addon, settings};
 pub use error::PlanError;
 use roles::{check_duties, check_roles, load_role, unknown_release};
 use roots::roots;
@@ -39,6 +39,8 @@ pub struct Request {
     pub arch: Arch,
     /// The lockfile.
     pub lockfile: PathBuf,
+    /// A site's folder of recipes, beside Kiln's.
+    pub images: Option<PathBuf>,
 }
 
 /// Everything about a build that its inputs decide.
@@ -46,6 +48,8 @@ pub struct Request {
 pub struct Plan {
     /// Kiln's folder.
     pub project: PathBuf,
+    /// Where its recipes are.
+    pub recipes: Recipes,
     /// The profile.
     pub profile: Profile,
     /// The cluster as its nodes see it, with the release's name.
@@ -72,7 +76,9 @@ impl Plan {
     /// # Errors
     /// Whatever is wrong with the caller's input, by file, line and key.
     pub fn resolve(request: &Request) -> Result<Self> {
-        let stats = sources::stats(&request.project, &request.profile, &request.lockfile);
+        let recipes = Recipes::of(&request.project, request.images.as_deref());
+        let stats = sources::stats(&request.project, &recipes, &request.profile, &request.lockfile);
+        recipes.check()?;
         let profile = Profile::load(&request.project, &request.profile)?;
         let lock = Lock::load(&request.lockfile)?;
         let name =
@@ -84,10 +90,10 @@ impl Plan {
         let mut roles: Vec<Role> = Vec::new();
         for (node, line) in profile.cluster.nodes.iter().zip(&profile.lines.roles) {
             if !roles.iter().any(|role| role.name == node.role) {
-                roles.push(load_role(&request.project, &profile, &node.role, *line)?);
+                roles.push(load_role(&recipes, &profile, &node.role, *line)?);
             }
         }
-        let addons = addon::chosen(&request.project, &profile, &lock, &name)?;
+        let addons = addon::chosen(&recipes, &profile, &lock, &name)?;
         let (slots, options) = (profile.options.slots(), &profile.options);
         let balanced = roles.iter().any(|role| role.has(Duty::LoadBalancer));
         let front = if balanced { Duty::LoadBalancer } else { Duty::ApiServer };
@@ -98,7 +104,7 @@ impl Plan {
                 (VIRTUAL_ADDRESS, profile.api.virtual_address.is_some() && role.has(front)),
             ] {
                 if has {
-                    role.lay_part(&request.project, part, &slots)?;
+                    role.lay_part(&recipes, part, &slots)?;
                 }
             }
             role.lay_addons(&addons);
@@ -115,6 +121,7 @@ impl Plan {
         pki::check(&cluster, certificates(&cluster, &roles))?;
         Ok(Self {
             project: request.project.clone(),
+            recipes,
             profile,
             cluster,
             lock,

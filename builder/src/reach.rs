@@ -29,7 +29,7 @@ use crate::store::{StepKey, Store};
 ///
 /// # Errors
 /// When the lock, a recipe or a profile is wrong, or this builder is not the lock's: then nobody knows what is reached.
-pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
+pub fn of(project: &Path, images: Option<&Path>, store: &Store, progress: &Progress) -> Result<Reach> {
     let store = store.asking();
     let lock = Lock::load(&lockfile(project))?;
     let mut steps = BTreeSet::new();
@@ -45,7 +45,7 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
     let builds = lock.build.values().filter_map(|build| build.go());
     steps.extend(builds.filter_map(|how| Some(go::toolchain_key(&lock, how)?.folder())));
     for profile in profile::names(&project.join(profile::PROFILES)) {
-        for plan in plans(project, &lock, &profile)? {
+        for plan in plans(project, images, &lock, &profile)? {
             steps.extend(late(&plan, &store, progress)?.iter().map(StepKey::folder));
         }
     }
@@ -56,13 +56,14 @@ pub fn of(project: &Path, store: &Store, progress: &Progress) -> Result<Reach> {
 }
 
 /// The plans of a profile. As it stands it must be right; with another release or architecture it may be impossible.
-fn plans(project: &Path, lock: &Lock, profile: &str) -> Result<Vec<Plan>> {
+fn plans(project: &Path, images: Option<&Path>, lock: &Lock, profile: &str) -> Result<Vec<Plan>> {
     let mut request = Request {
         project: project.to_owned(),
         profile: profile.to_owned(),
         release: None,
         arch: Arch::HOST,
         lockfile: lockfile(project),
+        images: images.map(Path::to_owned),
     };
     Plan::resolve(&request)?;
     let mut plans = Vec::new();

@@ -64,6 +64,7 @@ impl Project {
             release: Some("debian".to_owned()),
             arch: Arch::Amd64,
             lockfile: self.path("lockfile.toml"),
+            images: None,
         };
         Plan::resolve(&request).unwrap()
     }

@@ -194,6 +194,50 @@ fn a_secret_that_is_not_there_is_named_first() {
 }
 
 #[test]
+fn identities_of_too_many_nodes_are_refused_before_anything_is_fetched() {
+    let project = Project::new();
+    project.edit("profiles/1cp-2workers.toml", "cidr = \"192.168.122.0/24\"", "cidr = \"192.168.120.0/21\"");
+    project.edit(
+        "profiles/1cp-2workers.toml",
+        "pod-cidr = \"10.200.0.0/16\"",
+        "pod-cidr = \"10.200.0.0/14\"",
+    );
+    let mut profile = fs::read_to_string(project.path("profiles/1cp-2workers.toml")).unwrap();
+    for number in 0..500 {
+        let (third, fourth) = (124 + number / 250, 1 + number % 250);
+        let ip = format!("192.168.{third}.{fourth}");
+        writeln!(profile, "\n[[node]]\nname = \"more-{number}\"\nrole = \"worker\"\nip = \"{ip}\"").unwrap();
+    }
+    fs::write(project.path("profiles/many.toml"), profile).unwrap();
+    insta::assert_snapshot!(project.refuse(&["--profile", "many"]));
+}
+
+#[test]
+fn a_site_keeps_its_recipes_in_a_folder_of_its_own() {
+    let (project, site) = (Project::new(), tempfile::tempdir().unwrap());
+    let images = site.path().display().to_string();
+    let recipe = |name: &str, text: &str| {
+        fs::create_dir_all(site.path().join(name)).unwrap();
+        fs::write(site.path().join(name).join("image.toml"), text).unwrap();
+    };
+    project.edit("profiles/1cp-2workers.toml", "role = \"worker\"", "role = \"storage\"");
+    let told = |project: &Project, images: &str| {
+        project.refuse(&["--profile", "1cp-2workers", "--images", images]).replace(images, "SITE")
+    };
+    insta::assert_snapshot!("no_site", project.refuse(&["--profile", "1cp-2workers"]));
+    insta::assert_snapshot!("no_folder", told(&project, &format!("{images}/none")));
+    recipe("storage", "description = \"x\"\nparts = [\"kubelte\"]\n");
+    insta::assert_snapshot!("a_part_of_no_folder", told(&project, &images));
+    recipe("worker", "description = \"x\"\n");
+    insta::assert_snapshot!("taken", told(&project, &images));
+    fs::remove_dir_all(site.path().join("worker")).unwrap();
+    recipe("storage", "description = \"x\"\nparts = [\"kubelet\"]\n");
+    // Now nothing is wrong but that there are no packages.
+    let said = project.build(&["--profile", "1cp-2workers", "--images", &images]);
+    assert!(said.contains("/nowhere/debian"), "{said}");
+}
+
+#[test]
 fn an_address_that_is_none_is_refused() {
     let said = Project::new().refuse(&["--profile", "single", "--debian-mirror", "debian.example"]);
     insta::assert_snapshot!(said);
@@ -263,6 +307,7 @@ fn the_checkouts_profiles_are_planned() {
         let request = Request {
             project: checkout().to_owned(),
             lockfile: builder::lockfile::path(checkout()),
+            images: None,
             profile,
             release: None,
             arch: builder::ground::arch::Arch::Amd64,

@@ -11,6 +11,7 @@ use builder::lock::Changes;
 use builder::lockfile::Lock;
 use builder::lockfile::format::{Component, Content};
 use builder::mirror::Mirrors;
+use builder::role::Recipes;
 use builder::store::Store;
 use fs_err as fs;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
@@ -46,7 +47,7 @@ impl Project {
 
     fn check(&self) -> Result<Lock, String> {
         let wrong = |error: Error| error.to_string().replace(&self.path().display().to_string(), "");
-        lock::check(self.path(), &self.lockfile()).map_err(wrong)
+        lock::check(self.path(), &Recipes::of(self.path(), None), &self.lockfile()).map_err(wrong)
     }
 }
 
@@ -54,7 +55,8 @@ impl Project {
 fn the_projects_lock_is_up_to_date() {
     let lockfile = project().join("lockfile.toml");
     // What CI shows of a stale lock is the difference.
-    lock::check(project(), &lockfile).unwrap_or_else(|error| panic!("{error}"));
+    lock::check(project(), &Recipes::of(project(), None), &lockfile)
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
@@ -206,7 +208,8 @@ fn an_unsigned_archive_is_refused_and_the_lock_stays() {
     let mirrors = Mirrors::find(Some(&mirror)).unwrap();
     let before = fs::read_to_string(project.lockfile()).unwrap();
     let (store, progress) = (Store::open(&project.path().join("store")).unwrap(), Progress::new());
-    let update = lock::update(project.path(), &project.lockfile(), &[], &mirrors, None, (&store, &progress));
+    let places = (project.path(), &Recipes::of(project.path(), None));
+    let update = lock::update(places, &project.lockfile(), &[], &mirrors, None, (&store, &progress));
     let error = update.unwrap_err();
     assert!(error.to_string().starts_with("the indexes of the suite `trixie` are not accepted"), "{error}");
     assert_eq!(fs::read_to_string(project.lockfile()).unwrap(), before);

@@ -54,6 +54,7 @@ fn plans() -> Vec<Plan> {
                 release: Some(release.clone()),
                 arch: Arch::Amd64,
                 lockfile: builder::lockfile::path(project()),
+                images: None,
             };
             plans.push(Plan::resolve(&request).unwrap());
         }

@@ -9,6 +9,7 @@ use crate::ground::arch::Arch;
 use crate::ground::error::{Class, Explain, Result};
 use crate::mirror::Mirrors;
 use crate::plan::Request;
+use crate::role::Recipes;
 
 /// What happens without `--secret`.
 pub(super) const SECRET: &str =
@@ -36,6 +37,7 @@ pub(super) struct Global {
     pub(super) project: PathBuf,
     pub(super) store: Option<PathBuf>,
     pub(super) debian_mirror: Option<String>,
+    pub(super) images: Option<PathBuf>,
     /// What the bundle was made for, when the project is one.
     pub(super) made_for: Option<MadeFor>,
 }
@@ -46,12 +48,13 @@ impl Global {
         project: Option<PathBuf>,
         store: Option<PathBuf>,
         debian_mirror: Option<String>,
+        images: Option<PathBuf>,
     ) -> Result<Self> {
         let home = if project.is_none() { Home::around()? } else { None };
         let (folder, made_for) = home.map(|home| (home.folder, home.made_for)).unzip();
         let store = store.or_else(|| Some(folder.as_ref()?.join("store")));
         let project = project.or(folder).unwrap_or_else(|| PathBuf::from("."));
-        Ok(Self { project, store, debian_mirror, made_for })
+        Ok(Self { project, store, debian_mirror, images, made_for })
     }
 
     pub(super) fn request(&self, target: &Target) -> Request {
@@ -64,7 +67,13 @@ impl Global {
             release: target.release.clone().or_else(release),
             arch: arch.unwrap_or(Arch::HOST),
             lockfile: target.lockfile.clone().unwrap_or_else(|| crate::lockfile::path(&self.project)),
+            images: self.images.clone(),
         }
+    }
+
+    /// Where recipes are.
+    pub(super) fn recipes(&self) -> Recipes {
+        Recipes::of(&self.project, self.images.as_deref())
     }
 
     /// Without a network nobody needs to name one.

@@ -69,7 +69,7 @@ impl Lock {
             Self::Audit(audit) => audit.run(global),
             Self::Check(target) => {
                 let lockfile = path(target);
-                let lock = check(&global.project, &lockfile)?;
+                let lock = check(&global.project, &global.recipes(), &lockfile)?;
                 let packages: usize = lock.deb.values().map(Vec::len).sum();
                 complain(&format!("{} pins {packages} packages and is up to date", lockfile.display()));
                 Ok(ExitCode::SUCCESS)
@@ -81,7 +81,7 @@ impl Lock {
 fn update(global: &Global, lockfile: &Path, names: &[String]) -> Result<ExitCode> {
     let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
     let (changes, _) = with_tools(global, lockfile, "resolving packages", |mirrors, tools| {
-        resolve(&global.project, lockfile, names, mirrors, tools, (&store, &progress))
+        resolve((&global.project, &global.recipes()), lockfile, names, mirrors, tools, (&store, &progress))
     })?;
     say(&changes.to_string())?;
     if changes.is_empty() {

@@ -96,7 +96,7 @@ impl Gc {
         let progress = Progress::new();
         let mut reach = Reach::default();
         for project in std::iter::once(&global.project).chain(&self.keep) {
-            reach.add(reach::of(project, &store, &progress)?);
+            reach.add(reach::of(project, global.images.as_deref(), &store, &progress)?);
         }
         let gone = gc::find(&store, &reach)?;
         if !self.dry_run {

@@ -14,6 +14,7 @@ use crate::lock::{edit, resolve};
 use crate::lockfile::Lock;
 use crate::lockfile::build::RECIPES;
 use crate::lockfile::format::Module;
+use crate::role::Recipes;
 
 /// The lock is well-formed, but not the one that the project's files call for.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +44,11 @@ impl Explain for Stale {
 ///
 /// # Errors
 /// [`LockError`](super::LockError) when it is malformed, [`Stale`] with the differences when it is not up to date.
-pub fn check(project: &Path, lockfile: &Path) -> Result<Lock> {
+pub fn check(project: &Path, recipes: &Recipes, lockfile: &Path) -> Result<Lock> {
     let text = Lock::read(lockfile)?;
     let lock = Lock::parse(lockfile, &text)?;
     let mut wanted = lock.clone();
-    resolve::derive(project, &mut wanted, &Chosen::all(&lock))?;
+    resolve::derive(recipes, &mut wanted, &Chosen::all(&lock))?;
     let mut findings = Changes::between(&lock, &wanted).to_string();
     for (name, root) in &wanted.root {
         for arch in &root.architectures {

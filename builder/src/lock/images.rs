@@ -15,6 +15,7 @@ use crate::lockfile::format::{Component, Release};
 use crate::profile;
 use crate::profile::Profile;
 use crate::role::IMAGES;
+use crate::role::Recipes;
 use crate::role::Role;
 use crate::role::addon;
 
@@ -36,7 +37,7 @@ type Inputs = BTreeMap<String, String>;
 ///
 /// # Errors
 /// When a profile or a recipe is wrong.
-pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>> {
+pub fn affected(project: &Path, recipes: &Recipes, old: &Lock, new: &Lock) -> Result<Vec<Affected>> {
     let mut roles = BTreeMap::new();
     for name in profile::names(&project.join(profile::PROFILES)) {
         let profile = Profile::load(project, &name)?;
@@ -44,7 +45,7 @@ pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>>
         let addons = profile.options.addons.iter().flatten().map(Spanned::get_ref);
         let addons: Option<Vec<&String>> = profile.options.addons.is_some().then(|| addons.collect());
         for node in &profile.cluster.nodes {
-            let role = Role::load(project, &node.role, &slots)?;
+            let role = Role::load(recipes, &node.role, &slots)?;
             let key = (node.role.clone(), format!("{slots:?} {addons:?}"));
             roles.insert(key, (role, profile.clone()));
         }
@@ -56,7 +57,7 @@ pub fn affected(project: &Path, old: &Lock, new: &Lock) -> Result<Vec<Affected>>
             let of = |lock: &Lock| {
                 let release = lock.release.get(name)?;
                 let mut role = role.clone();
-                role.lay_addons(&addon::chosen(project, profile, lock, name).ok()?);
+                role.lay_addons(&addon::chosen(recipes, profile, lock, name).ok()?);
                 let lacks =
                     |component: &String| component != IMAGES && !release.component.contains_key(component);
                 (!role.components().iter().any(lacks)).then(|| inputs(lock, release, &role))

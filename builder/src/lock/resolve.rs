@@ -24,6 +24,7 @@ use crate::lockfile::LockError;
 use crate::lockfile::format::{BuildFrom, Closure, Component, Deb, Module, Root};
 use crate::mirror::Mirrors;
 use crate::plan::inputs::root_items;
+use crate::role::Recipes;
 use crate::role::packages::{self, BASE};
 use crate::store::Store;
 
@@ -34,7 +35,7 @@ use crate::store::Store;
 /// When a name is of nothing that can be resolved, the lockfile or the base recipe cannot be read, an index is not what the archive signed, or a request has
 /// no answer. The lockfile is then as it was.
 pub fn update(
-    project: &Path,
+    (project, recipes): (&Path, &Recipes),
     lockfile: &Path,
     names: &[String],
     mirrors: &Mirrors,
@@ -42,7 +43,7 @@ pub fn update(
     (store, progress): (&Store, &Progress),
 ) -> Result<Changes> {
     let text = Lock::read(lockfile)?;
-    let (old, mut lock) = anew(project, lockfile, (&text, names), mirrors, tools)?;
+    let (old, mut lock) = anew(recipes, lockfile, (&text, names), mirrors, tools)?;
     let chosen = Chosen::new(&old, names)?;
     go_modules(project, &mut lock, chosen.builds.as_ref(), mirrors, (store, progress))?;
     lock.check(lockfile)?;
@@ -60,15 +61,20 @@ pub fn update(
 ///
 /// # Errors
 /// As [`update`].
-pub fn changes(project: &Path, lockfile: &Path, mirrors: &Mirrors, tools: Option<&Path>) -> Result<Changes> {
-    let (old, new) = anew(project, lockfile, (&Lock::read(lockfile)?, &[]), mirrors, tools)?;
+pub fn changes(
+    recipes: &Recipes,
+    lockfile: &Path,
+    mirrors: &Mirrors,
+    tools: Option<&Path>,
+) -> Result<Changes> {
+    let (old, new) = anew(recipes, lockfile, (&Lock::read(lockfile)?, &[]), mirrors, tools)?;
     new.check(lockfile)?;
     Ok(Changes::between(&old, &new))
 }
 
 /// The lock as it is by its text, and as it is when what the names stand for is resolved anew.
 fn anew(
-    project: &Path,
+    recipes: &Recipes,
     lockfile: &Path,
     (text, names): (&str, &[String]),
     mirrors: &Mirrors,
@@ -77,7 +83,7 @@ fn anew(
     let old = Lock::draft(lockfile, text)?;
     let mut lock = old.clone();
     let chosen = Chosen::new(&lock, names)?;
-    derive(project, &mut lock, &chosen)?;
+    derive(recipes, &mut lock, &chosen)?;
     if !chosen.suites.is_empty() {
         resolve(&mut lock, &chosen.suites, mirrors, tools)?;
     }
@@ -89,8 +95,8 @@ fn anew(
 ///
 /// # Errors
 /// When a recipe is wrong.
-pub(super) fn derive(project: &Path, lock: &mut Lock, chosen: &Chosen) -> Result<()> {
-    derive_bases(lock, chosen, packages::requests(project)?);
+pub(super) fn derive(recipes: &Recipes, lock: &mut Lock, chosen: &Chosen) -> Result<()> {
+    derive_bases(lock, chosen, packages::requests(recipes)?);
     let components = lock.release.values().flat_map(|release| release.component.values());
     let components: BTreeSet<String> = components
         .filter_map(|component| match component {

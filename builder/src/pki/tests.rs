@@ -51,7 +51,13 @@ pub(crate) fn cluster() -> Cluster {
 pub(crate) fn role(name: &str) -> &'static Role {
     static ROLES: LazyLock<BTreeMap<&str, Role>> = LazyLock::new(|| {
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let load = |name| (name, Role::load(project, name, &Options::default().slots()).unwrap());
+        let load = |name| {
+            (
+                name,
+                Role::load(&crate::role::Recipes::of(project, None), name, &Options::default().slots())
+                    .unwrap(),
+            )
+        };
         ["control-plane", "single", "worker"].map(load).into()
     });
     &ROLES[name]

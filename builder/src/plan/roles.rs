@@ -1,7 +1,5 @@
 //! The roles of a plan: their recipes, whether the release has what they install, and whether they make a cluster.
 
-use std::path::Path;
-
 use firstboot::schema::{self, Duty};
 
 use crate::ground::arch::Arch;
@@ -12,26 +10,25 @@ use crate::lockfile::format::{Component, Release};
 use crate::plan::error::PlanError;
 use crate::profile::Profile;
 use crate::role::IMAGES;
+use crate::role::Recipes;
 use crate::role::Role;
-use crate::role::recipe;
 
 /// Reads a role's recipe; one that is not there is a mistake of the profile.
 pub(super) fn load_role(
-    project: &Path,
+    recipes: &Recipes,
     profile: &Profile,
     name: &str,
     line: usize,
 ) -> Result<Role, InputError> {
     let slots = profile.options.slots();
-    Role::load(project, name, &slots).map_err(|error| {
+    Role::load(recipes, name, &slots).map_err(|error| {
         let InputError::Missing { path, hint, .. } = &error else { return error };
         let mut keys = vec![("role".to_owned(), name, line)];
         keys.extend(slots.iter().map(|(slot, part)| {
             let line = profile.lines.slots.get(slot).copied().unwrap_or(1);
             (format!("options.{slot}"), part.as_str(), line)
         }));
-        let Some((key, name, line)) =
-            keys.into_iter().find(|(_, name, _)| *path == recipe::file(project, name))
+        let Some((key, name, line)) = keys.into_iter().find(|(_, name, _)| *path == recipes.file(name))
         else {
             return error;
         };

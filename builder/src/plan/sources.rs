@@ -5,14 +5,15 @@ use std::path::Path;
 use crate::ground::stat::Stats;
 use crate::lockfile::build::RECIPES;
 use crate::profile::Profile;
-use crate::role::ROLES;
+use crate::role::Recipes;
 
 /// How all of it looks before it is read.
-pub(super) fn stats(project: &Path, profile: &str, lockfile: &Path) -> Stats {
+pub(super) fn stats(project: &Path, recipes: &Recipes, profile: &str, lockfile: &Path) -> Stats {
     let mut stats = Stats::default();
     stats.add(&Profile::path(project, profile));
     stats.add(lockfile);
-    [ROLES, RECIPES].iter().for_each(|folder| stats.add_all(&project.join(folder)));
+    recipes.folders().for_each(|folder| stats.add_all(folder));
+    stats.add_all(&project.join(RECIPES));
     stats
 }
 
@@ -23,6 +24,7 @@ mod tests {
     use fs_err as fs;
 
     use super::stats;
+    use crate::role::Recipes;
 
     #[test]
     fn a_link_is_followed_and_may_lead_nowhere() {
@@ -31,7 +33,15 @@ mod tests {
         for folder in ["profiles", "images"] {
             fs::create_dir(project.join(folder)).unwrap();
         }
-        let look = || serde_json::to_string(&stats(project, "lab", &project.join("lockfile.toml"))).unwrap();
+        let look = || {
+            serde_json::to_string(&stats(
+                project,
+                &Recipes::of(project, None),
+                "lab",
+                &project.join("lockfile.toml"),
+            ))
+            .unwrap()
+        };
         let mut seen = vec![look()];
         let mut changed = |what: &str| {
             let now = look();

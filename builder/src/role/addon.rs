@@ -16,10 +16,7 @@ use crate::ground::input::nearest;
 use crate::lockfile::Lock;
 use crate::lockfile::format::Release;
 use crate::profile::Profile;
-use crate::role::recipe::{IMAGES, Image, Layer, ROLES, Units};
-
-/// The folder of a project's addons, below that of its roles.
-pub const ADDONS: &str = "addons";
+use crate::role::recipe::{ADDONS, IMAGES, Image, Layer, ROLES, Recipes, Units};
 
 /// The folder of an addon's objects, and where the control planes find them.
 pub(super) const MANIFESTS: &str = "manifests";
@@ -79,19 +76,19 @@ pub(super) fn name(layer: &Layer) -> Option<&str> {
 /// [`InputError`] for an addon that is not there, that the release has not the images for, or whose address the Service
 /// range has not; and for a wrong `addon.toml`, named by the profile or not.
 pub fn chosen(
-    project: &Path,
+    recipes: &Recipes,
     profile: &Profile,
     lock: &Lock,
     release: &str,
 ) -> Result<Vec<Addon>, InputError> {
-    let known = all(project)?;
+    let known = all(recipes)?;
     let has = |release: &Release, recipe: &Recipe| {
         recipe.images.iter().all(|image| release.image.contains_key(image))
     };
     let here = lock.release.get(release);
     let Some(named) = &profile.options.addons else {
         let on = |(_, recipe): &(&String, &Recipe)| recipe.default && here.is_some_and(|it| has(it, recipe));
-        return known.iter().filter(on).map(|(name, recipe)| made(project, profile, name, recipe)).collect();
+        return known.iter().filter(on).map(|(name, recipe)| made(recipes, profile, name, recipe)).collect();
     };
     let mut addons = BTreeMap::new();
     for (name, line) in named.iter().zip(&profile.lines.addons) {
@@ -118,17 +115,18 @@ pub fn chosen(
             );
             return refuse(message, hint);
         }
-        addons.insert(name, made(project, profile, name, recipe)?);
+        addons.insert(name, made(recipes, profile, name, recipe)?);
     }
     Ok(addons.into_values().collect())
 }
 
-/// Every addon of a project, by name.
-fn all(project: &Path) -> Result<BTreeMap<String, Recipe>, InputError> {
+/// Every addon, by name.
+fn all(recipes: &Recipes) -> Result<BTreeMap<String, Recipe>, InputError> {
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(project.join(ROLES).join(ADDONS)).into_iter().flatten().flatten() {
+    let folders = recipes.folders().map(|folder| folder.join(ADDONS));
+    for entry in folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten()) {
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let path = file(project, &name);
+        let path = file(recipes, &name);
         if !entry.path().is_dir() {
             continue;
         }
@@ -143,8 +141,8 @@ fn all(project: &Path) -> Result<BTreeMap<String, Recipe>, InputError> {
     Ok(found)
 }
 
-fn file(project: &Path, name: &str) -> PathBuf {
-    project.join(ROLES).join(ADDONS).join(name).join("addon.toml")
+fn file(recipes: &Recipes, name: &str) -> PathBuf {
+    recipes.folder(&format!("{ADDONS}/{name}")).join("addon.toml")
 }
 
 fn near(name: &str, known: &BTreeMap<String, Recipe>) -> String {
@@ -156,8 +154,8 @@ fn near(name: &str, known: &BTreeMap<String, Recipe>) -> String {
 }
 
 /// The addon of a recipe in the cluster of a profile.
-fn made(project: &Path, profile: &Profile, name: &str, recipe: &Recipe) -> Result<Addon, InputError> {
-    let path = file(project, name);
+fn made(recipes: &Recipes, profile: &Profile, name: &str, recipe: &Recipe) -> Result<Addon, InputError> {
+    let path = file(recipes, name);
     let services = profile.cluster.service_cidr;
     let mut values = BTreeMap::new();
     for (value, number) in &recipe.addresses {

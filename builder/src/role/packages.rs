@@ -2,11 +2,10 @@
 //! packages of all its recipes and of nobody else's. It does not know how packages are resolved or installed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use crate::ground::error::InputError;
 use crate::ground::input;
-use crate::role::recipe::{Image, ROLES, file as recipe, missing, names as recipes};
+use crate::role::recipe::{Image, Recipes};
 
 /// The recipe beneath every role, and the root of the lock with its packages.
 pub const BASE: &str = "base";
@@ -35,12 +34,12 @@ pub fn of_part(root: &str) -> Option<&str> {
 ///
 /// # Errors
 /// [`InputError`] for a recipe that is wrong, or no recipe `base`.
-pub fn requests(project: &Path) -> Result<BTreeMap<String, BTreeSet<String>>, InputError> {
-    let images = project.join(ROLES);
+pub fn requests(recipes: &Recipes) -> Result<BTreeMap<String, BTreeSet<String>>, InputError> {
+    recipes.check()?;
     let mut requests = BTreeMap::new();
-    for name in recipes(&images).into_iter().chain([BASE.to_owned()]) {
-        let path = recipe(project, &name);
-        let image: Image = input::parse(&path, &input::read(&path, || missing(&images, &path, &name))?)?;
+    for name in recipes.names().into_iter().chain([BASE.to_owned()]) {
+        let path = recipes.file(&name);
+        let image: Image = input::parse(&path, &input::read(&path, || recipes.missing(&name))?)?;
         if name == BASE || !image.packages.include.is_empty() {
             requests.insert(root(&name), image.packages.include.into_iter().collect());
         }

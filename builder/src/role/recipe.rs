@@ -16,6 +16,9 @@ use crate::profile::{Settings, Slots};
 /// The folder of a project's roles.
 pub const ROLES: &str = "images";
 
+/// The folder of addons, below that of roles.
+pub const ADDONS: &str = "addons";
+
 /// The name under which recipes install the release's container images, each as `NAME.tar`.
 pub const IMAGES: &str = "images";
 
@@ -129,15 +132,99 @@ impl Layer {
     }
 }
 
-/// Where a role's recipe is.
-#[must_use]
-pub fn file(project: &Path, name: &str) -> PathBuf {
-    project.join(ROLES).join(name).join("image.toml")
+/// Where recipes are looked up: in Kiln's folder, and in one of a site's own beside it.
+#[derive(Debug, Clone)]
+pub struct Recipes {
+    /// Kiln's.
+    own: PathBuf,
+    site: Option<PathBuf>,
+}
+
+impl Recipes {
+    /// Those of a project, with those of a site.
+    #[must_use]
+    pub fn of(project: &Path, site: Option<&Path>) -> Self {
+        Self { own: project.join(ROLES), site: site.map(Path::to_owned) }
+    }
+
+    /// The folders, Kiln's first.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.own), self.site.as_ref()].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// The folder of a site.
+    #[must_use]
+    pub fn site(&self) -> Option<&Path> {
+        self.site.as_deref()
+    }
+
+    /// The folder of a recipe or of an addon, by its path below one of the folders; in Kiln's where none has it.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let has = |folder: &&Path| folder.join(name).is_dir();
+        self.folders().find(has).unwrap_or(&self.own).join(name)
+    }
+
+    /// The file of a recipe.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder(name).join("image.toml")
+    }
+
+    /// The names of all recipes, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let folders = self.folders().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+        let recipes = folders.map(|entry| entry.path()).filter(|folder| folder.join("image.toml").exists());
+        let mut names: Vec<String> =
+            recipes.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
+        names.sort();
+        names
+    }
+
+    /// Refuses a site's folder that is not there, and recipes and addons of it that are called as Kiln's are.
+    ///
+    /// # Errors
+    /// [`InputError`] with the folder.
+    pub fn check(&self) -> Result<(), InputError> {
+        let Some(site) = &self.site else { return Ok(()) };
+        if !site.is_dir() {
+            let hint = "`--images` names a folder with a folder for each recipe".to_owned();
+            return Err(InputError::Missing { what: "folder of recipes", path: site.clone(), hint });
+        }
+        for below in ["", ADDONS] {
+            for entry in fs::read_dir(site.join(below)).into_iter().flatten().flatten() {
+                let known = self.own.join(below).join(entry.file_name());
+                if entry.file_name() != ADDONS && known.is_dir() {
+                    let hint =
+                        "Kiln has one of that name: call it otherwise, and put Kiln's into its `parts`";
+                    return Err(InputError::Wrong {
+                        path: entry.path(),
+                        line: 1,
+                        message: format!("`{}` is taken", entry.file_name().display()),
+                        hint: Some(hint.to_owned()),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A recipe that is not there.
+    pub(super) fn missing(&self, name: &str) -> InputError {
+        let names = self.names();
+        let list = names.join(", ");
+        let hint = match nearest(name, names.iter().map(String::as_str)) {
+            Some(close) => format!("did you mean `{close}`? the recipes are: {list}"),
+            None => format!("the recipes are: {list}"),
+        };
+        InputError::Missing { what: "role recipe", path: self.file(name), hint }
+    }
 }
 
 /// Puts a recipe with those beneath it above the `layers` that there are. `above` are the recipes that lead to it.
 pub(super) fn lay(
-    project: &Path,
+    recipes: &Recipes,
     name: &str,
     slots: &Slots,
     above: &mut Vec<String>,
@@ -146,8 +233,7 @@ pub(super) fn lay(
     if layers.iter().any(|layer| layer.name == name) {
         return Ok(());
     }
-    let images = project.join(ROLES);
-    let path = file(project, name);
+    let path = recipes.file(name);
     let wrong = |message: String, hint: String| InputError::Wrong {
         path: path.clone(),
         line: 1,
@@ -160,7 +246,7 @@ pub(super) fn lay(
         let hint = format!("by the profile's options {}", slots.join(", "));
         return Err(wrong(format!("`parts` leads back to `{name}`"), hint));
     }
-    let text = input::read(&path, || missing(&images, &path, name))?;
+    let text = input::read(&path, || recipes.missing(name))?;
     let image: Image = input::parse(&path, &text)?;
     above.push(name.to_owned());
     for part in &image.parts {
@@ -174,29 +260,9 @@ pub(super) fn lay(
                 )
             })?,
         };
-        lay(project, part, slots, above, layers)?;
+        lay(recipes, part, slots, above, layers)?;
     }
     above.pop();
-    layers.push(Layer { name: name.to_owned(), folder: images.join(name), path: path.clone(), image });
+    layers.push(Layer { name: name.to_owned(), folder: recipes.folder(name), path: path.clone(), image });
     Ok(())
-}
-
-pub(super) fn missing(images: &Path, path: &Path, name: &str) -> InputError {
-    let names = names(images);
-    let list = names.join(", ");
-    let hint = match nearest(name, names.iter().map(String::as_str)) {
-        Some(close) => format!("did you mean `{close}`? the recipes are: {list}"),
-        None => format!("the recipes are: {list}"),
-    };
-    InputError::Missing { what: "role recipe", path: path.to_owned(), hint }
-}
-
-/// The names of the recipes in a folder, sorted.
-pub(super) fn names(images: &Path) -> Vec<String> {
-    let folders = fs::read_dir(images).into_iter().flatten().flatten().map(|entry| entry.path());
-    let recipes = folders.filter(|folder| folder.join("image.toml").exists());
-    let mut names: Vec<String> =
-        recipes.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
-    names.sort();
-    names
 }

@@ -1,7 +1,6 @@
 //! A role: a recipe with those beneath it, the parts that options add and the addons.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use firstboot::schema::{Duty, Node};
 
@@ -9,7 +8,7 @@ use crate::ground::error::InputError;
 use crate::profile::{Settings, Slots};
 use crate::role::addon::Addon;
 use crate::role::packages;
-use crate::role::recipe::{IMAGES, Layer, lay};
+use crate::role::recipe::{IMAGES, Layer, Recipes, lay};
 
 /// A recipe and those beneath it, the lowest first.
 #[derive(Debug, Clone)]
@@ -27,9 +26,9 @@ impl Role {
     ///
     /// # Errors
     /// [`InputError`] with file, line and key; for an unknown role the nearest one.
-    pub fn load(project: &Path, name: &str, slots: &Slots) -> Result<Self, InputError> {
+    pub fn load(recipes: &Recipes, name: &str, slots: &Slots) -> Result<Self, InputError> {
         let mut layers = Vec::new();
-        lay(project, name, slots, &mut Vec::new(), &mut layers)?;
+        lay(recipes, name, slots, &mut Vec::new(), &mut layers)?;
         Ok(Self { name: name.to_owned(), layers, settings: Settings::new() })
     }
 
@@ -43,8 +42,8 @@ impl Role {
     ///
     /// # Errors
     /// As [`Role::load`].
-    pub fn lay_part(&mut self, project: &Path, part: &str, slots: &Slots) -> Result<(), InputError> {
-        lay(project, part, slots, &mut Vec::new(), &mut self.layers)
+    pub fn lay_part(&mut self, recipes: &Recipes, part: &str, slots: &Slots) -> Result<(), InputError> {
+        lay(recipes, part, slots, &mut Vec::new(), &mut self.layers)
     }
 
     /// Lays the addons over it when its nodes run pods.

@@ -25,7 +25,7 @@ fn make(store: &Store, key: &StepKey) {
 /// The disks that the project's builds would make.
 fn disks(project: &Project) -> BTreeSet<String> {
     let store = Store::open(&project.path("store")).unwrap();
-    let reach = reach::of(&project.path(""), &store, &Progress::new()).unwrap();
+    let reach = reach::of(&project.path(""), None, &store, &Progress::new()).unwrap();
     reach.steps.into_iter().filter(|step| step.starts_with("disk-")).collect()
 }
 

@@ -36,7 +36,8 @@ impl Diff {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let old = load(&self.old)?;
         let new = load(&self.new.unwrap_or_else(|| crate::lockfile::path(&global.project)))?;
-        let (changes, images) = (Changes::between(&old, &new), affected(&global.project, &old, &new)?);
+        let (changes, images) =
+            (Changes::between(&old, &new), affected(&global.project, &global.recipes(), &old, &new)?);
         let sizes = [old.bytes(), new.bytes()];
         say(&if self.json { json(&changes, &images, sizes) } else { text(&changes, &images, sizes) })?;
         Ok(ExitCode::from(u8::from(!changes.is_empty())))

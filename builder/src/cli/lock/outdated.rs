@@ -24,7 +24,7 @@ use crate::store::Store;
 pub(super) fn run(global: &Global, lockfile: &Path) -> Result<ExitCode> {
     let (packages, mirrors) =
         with_tools(global, lockfile, "looking what the archive has", |mirrors, tools| {
-            changes(&global.project, lockfile, mirrors, tools)
+            changes(&global.recipes(), lockfile, mirrors, tools)
         })?;
     let lock = Lock::load(lockfile)?;
     let (newer, mut failed) = upstream::newer(&lock, &mirrors);

@@ -47,7 +47,7 @@ impl Recipes {
         for node in &mut profile.cluster.nodes {
             node.duties = [Duty::Kubelet, Duty::ApiServer].into();
         }
-        let role = Role::load(self.0.path(), "high", &slots("low")).unwrap();
+        let role = Role::load(&crate::role::Recipes::of(self.0.path(), None), "high", &slots("low")).unwrap();
         let release = toml::from_str(RELEASE).unwrap();
         let context = Context::new(&profile, &profile.cluster, &release, &[], &[]).of(&role);
         let one = |name: &str| (name.to_owned(), Path::new("store").join(name).into());
@@ -99,8 +99,8 @@ fn the_recipe_of_the_runtime_is_the_profiles() {
     let recipes = Recipes::new("", "");
     recipes.write("high/image.toml", "description = \"high\"\nparts = [\"{runtime}\"]\n");
     let names = |runtime: &str| {
-        let role =
-            Role::load(recipes.0.path(), "high", &slots(runtime)).map_err(|error| error.to_string())?;
+        let role = Role::load(&crate::role::Recipes::of(recipes.0.path(), None), "high", &slots(runtime))
+            .map_err(|error| error.to_string())?;
         Ok(role.layers.into_iter().map(|layer| layer.name).collect::<Vec<_>>())
     };
     assert_eq!(names("low"), Ok(vec!["low".to_owned(), "high".to_owned()]));
@@ -125,7 +125,7 @@ fn a_role_has_the_duties_of_its_parts_and_each_part_once() {
     recipes
         .write("beside/image.toml", "description = \"beside\"\nparts = [\"low\"]\nduties = [\"kubelet\"]\n");
     recipes.write("top/image.toml", "description = \"top\"\nparts = [\"high\", \"beside\"]\n");
-    let role = Role::load(recipes.0.path(), "top", &slots("low")).unwrap();
+    let role = Role::load(&crate::role::Recipes::of(recipes.0.path(), None), "top", &slots("low")).unwrap();
     let names: Vec<&str> = role.layers.iter().map(|layer| layer.name.as_str()).collect();
     assert_eq!(names, ["low", "high", "beside", "top"]);
     assert_eq!(role.duties(), [Duty::Kubelet, Duty::Etcd, Duty::ApiServer].into());
@@ -135,7 +135,10 @@ fn a_role_has_the_duties_of_its_parts_and_each_part_once() {
 /// What is wrong with the identities of a role.
 fn refused(low: &str, high: &str) -> String {
     let recipes = Recipes::new(low, high);
-    let error = Role::load(recipes.0.path(), "high", &slots("low")).unwrap().check_identities().unwrap_err();
+    let error = Role::load(&crate::role::Recipes::of(recipes.0.path(), None), "high", &slots("low"))
+        .unwrap()
+        .check_identities()
+        .unwrap_err();
     error.to_string().replace(&format!("{}/", recipes.0.path().display()), "")
 }
 
@@ -145,7 +148,10 @@ fn identities_are_checked_as_a_whole() {
         "[[certificate]]\nlabel = \"one\"\nuser = \"one\"\nusage = \"client\"\nfiles = \"/etc/one\"\n";
     let kubeconfig = "[[kubeconfig]]\ncertificate = \"one\"\nfile = \"/etc/kubeconfig\"\n";
     let recipes = Recipes::new(client, kubeconfig);
-    Role::load(recipes.0.path(), "high", &slots("low")).unwrap().check_identities().unwrap();
+    Role::load(&crate::role::Recipes::of(recipes.0.path(), None), "high", &slots("low"))
+        .unwrap()
+        .check_identities()
+        .unwrap();
     let server = client.replace("client", "server");
     let secret = "[[secret]]\nname = \"ssh-key\"\nfile = \"/etc/one.key\"\n";
     let wrong = [
@@ -256,6 +262,8 @@ fn what_no_component_has_is_named() {
 #[test]
 fn recipes_that_extend_each_other_are_refused() {
     let recipes = Recipes::new("parts = [\"high\"]\n", "");
-    let error = Role::load(recipes.0.path(), "high", &slots("low")).unwrap_err().to_string();
+    let error = Role::load(&crate::role::Recipes::of(recipes.0.path(), None), "high", &slots("low"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("`parts` leads back to `high`"), "{error}");
 }
