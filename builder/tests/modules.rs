@@ -1,4 +1,5 @@
-//! Imports point down: the modules of each crate are a graph without a circle, in which a room imports only from the rooms below it.
+//! Imports point down: the modules of each crate are a graph without a circle, and its rooms are the list of
+//! docs/explanation/architecture.md, in which each imports only from those below it.
 //!
 //! A module is a file. What a folder's own file passes on (`pub use`) counts as imported from the file that defines it. Tests do not
 //! count.
@@ -242,18 +243,50 @@ fn rooms<'a>(imports: &Imports<'a>) -> Imports<'a> {
     rooms
 }
 
-fn expect_no_circle(folder: &str) {
+fn expect_down(folder: &str) {
     let modules = Crate::read(folder);
     let imports = modules.imports();
-    let told = told(&imports, "modules") + &told(&rooms(&imports), "rooms");
+    let told = circles_of(&imports) + &upward(&rooms(&imports), &documented(folder));
     assert!(told.is_empty(), "{folder}:\n{told}");
 }
 
+/// The rooms of the documentation, each with the number of its line: the first line is the highest.
+fn documented(folder: &str) -> BTreeMap<String, usize> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/explanation/architecture.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, list) = text.split_once(&format!("<!-- rooms of {folder} -->\n\n")).unwrap();
+    let lines = list.lines().take_while(|line| line.starts_with("    ")).enumerate();
+    lines
+        .flat_map(|(number, line)| line.split_whitespace().map(move |room| (room.to_owned(), number)))
+        .collect()
+}
+
+/// Rooms that the documentation does not have or that are not there, and imports that do not lead to a lower line of it.
+fn upward(rooms: &Imports<'_>, documented: &BTreeMap<String, usize>) -> String {
+    let mut told = String::new();
+    let there: BTreeSet<&String> = rooms.keys().flat_map(|name| name.first()).collect();
+    for room in documented.keys().filter(|room| !there.contains(room)) {
+        told += &format!("there is no `{room}`\n");
+    }
+    for (name, imported) in rooms.iter().filter(|(name, _)| !name.is_empty()) {
+        let Some(own) = documented.get(&name[0]) else {
+            told += &format!("`{}` is not in the list\n", name[0]);
+            continue;
+        };
+        for (other, path) in imported.iter().filter(|(other, _)| !other.is_empty()) {
+            if documented.get(&other[0]).is_none_or(|below| below <= own) {
+                told += &format!("{} imports {path}, which is not below it\n", name[0]);
+            }
+        }
+    }
+    told
+}
+
 /// The circles, with what closes them.
-fn told(imports: &Imports<'_>, what: &str) -> String {
+fn circles_of(imports: &Imports<'_>) -> String {
     let mut told = String::new();
     for circle in circles(imports) {
-        told += &format!("a circle of {} {what}:\n", circle.len());
+        told += &format!("a circle of {} modules:\n", circle.len());
         for name in &circle {
             for (other, path) in imports[name].iter().filter(|(other, _)| circle.contains(*other)) {
                 told += &format!("  {} imports {path}, of {}\n", name.join("::"), other.join("::"));
@@ -265,10 +298,10 @@ fn told(imports: &Imports<'_>, what: &str) -> String {
 
 #[test]
 fn imports_of_builder_point_down() {
-    expect_no_circle("builder");
+    expect_down("builder");
 }
 
 #[test]
 fn imports_of_firstboot_point_down() {
-    expect_no_circle("firstboot");
+    expect_down("firstboot");
 }

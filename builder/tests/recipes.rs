@@ -8,10 +8,11 @@ use builder::ground::tree::{Content, Node};
 use builder::lockfile::format::Release;
 use builder::plan::{Plan, Request};
 use builder::profile::{Options, RUNTIME};
+use builder::role::ADDONS;
 use builder::role::Components;
 use builder::role::IMAGES;
+use builder::role::Recipes;
 use builder::role::Role;
-use builder::role::addon::ADDONS;
 use builder::stage::tree::{RoleTree, trees};
 use fs_err as fs;
 
@@ -181,7 +182,7 @@ fn every_recipe_is_well_formed() {
         if name == ADDONS {
             continue;
         }
-        Role::load(project(), &name, &Options::default().slots()).unwrap();
+        Role::load(&Recipes::of(project(), None), &name, &Options::default().slots()).unwrap();
     }
 }
 

@@ -14,13 +14,11 @@ use toml::Spanned;
 use crate::ground::error::InputError;
 use crate::profile::endpoint::{is_host, is_label};
 use crate::profile::model::{Lines, Machine, Profile, Settings};
+use crate::profile::pods::{SHARE, Shares, place};
 use crate::profile::raw::{Node, Raw};
 use crate::profile::source::Source;
 use crate::profile::source::inside;
 use crate::profile::{addresses, api, grammar};
-
-/// Pods of one node when the profile does not say: 254 addresses, the field's usual share.
-const NODE_PREFIX: u8 = 24;
 
 /// The machine of a node when the profile does not say.
 const CPUS: u32 = 1;
@@ -99,7 +97,9 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         release.into_inner()
     });
     let cluster_name = cluster.name.into_inner();
-    let pods = Pods::new(cluster.pod_cidr.get_ref().trunc());
+    let pods = cluster.pod_cidr.get_ref().trunc();
+    let given = nodes.iter().filter_map(|node| node.get_ref().pod_cidr.as_ref());
+    let mut shares = Shares::new(pods, given.map(|range| *range.get_ref()).collect());
     let mut resolved = Vec::new();
     let mut machines = BTreeMap::new();
     let mut seen = Seen::default();
@@ -119,7 +119,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
             "add a `[[node]]`",
         );
     }
-    for (index, node) in nodes.into_iter().enumerate() {
+    for node in nodes {
         let span = node.span();
         let node = node.into_inner();
         label(&source, "role", &node.role)?;
@@ -129,17 +129,17 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         }
         let pod_cidr = match &node.pod_cidr {
             Some(given) => given.clone(),
-            None => match pods.share(index) {
+            None => match shares.take(place(&cluster_name, &node, cidr)) {
                 Some(share) => Spanned::new(span, share),
                 None => {
-                    let message = format!("`cluster.pod-cidr` has no /{NODE_PREFIX} left for this node");
+                    let message = format!("`cluster.pod-cidr` has no /{SHARE} left for this node");
                     return source.refuse(span, message, "widen it, or give each node its `pod-cidr`");
                 }
             },
         };
-        if !pods.range.contains(pod_cidr.get_ref()) {
+        if !pods.contains(pod_cidr.get_ref()) {
             let message =
-                format!("`pod-cidr` {} lies outside `cluster.pod-cidr` {}", pod_cidr.get_ref(), pods.range);
+                format!("`pod-cidr` {} lies outside `cluster.pod-cidr` {}", pod_cidr.get_ref(), pods);
             return source.refuse(pod_cidr.span(), message, "choose a range inside it");
         }
         let mac = node.mac.clone().unwrap_or_else(|| derived_mac(&cluster_name, node.name.get_ref()));
@@ -172,7 +172,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         release: String::new(),
         domain: cluster.domain.into_inner(),
         cluster_domain: cluster.cluster_domain.into_inner(),
-        pod_cidr: pods.range,
+        pod_cidr: pods,
         service_cidr: cluster.service_cidr.get_ref().trunc(),
         network: schema::Network {
             cidr,
@@ -291,25 +291,6 @@ fn ranges(source: &Source<'_>, ranges: &[(&str, &Spanned<Ipv4Net>)]) -> Result<(
 
 fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
     a.contains(&b) || b.contains(&a)
-}
-
-/// How the pod range is shared out among the nodes that do not say.
-struct Pods {
-    range: Ipv4Net,
-    shares: Vec<Ipv4Net>,
-}
-
-impl Pods {
-    fn new(range: Ipv4Net) -> Self {
-        // A node count beyond this has no use for the default shares.
-        const MOST: usize = 1024;
-        let shares = range.subnets(NODE_PREFIX).into_iter().flatten().take(MOST).collect();
-        Self { range, shares }
-    }
-
-    fn share(&self, index: usize) -> Option<Ipv4Net> {
-        self.shares.get(index).copied()
-    }
 }
 
 /// In the range of QEMU's own addresses (52:54:00), a function of the names: it stays when nodes are added.

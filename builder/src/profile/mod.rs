@@ -10,6 +10,7 @@ pub mod endpoint;
 mod grammar;
 mod load;
 mod model;
+mod pods;
 mod raw;
 mod size;
 mod source;

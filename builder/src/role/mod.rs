@@ -17,6 +17,6 @@ mod stack;
 pub use addon::Addon;
 pub use component::{ComponentFile, Components};
 pub use overlay::overlay;
-pub use recipe::{IMAGES, Layer, ROLES, Recipes};
+pub use recipe::{ADDONS, IMAGES, Layer, ROLES, Recipes};
 pub use render::{Context, at_least};
 pub use stack::Role;
