@@ -38,6 +38,14 @@ pub trait Driver: std::fmt::Debug + Sync {
     /// [`DriverError`] with what to do instead.
     fn check(&self, request: &UpRequest<'_>, cluster: &ClusterJson) -> Result<(), DriverError>;
 
+    /// Refuses a cluster whose machines it cannot call by their names.
+    ///
+    /// # Errors
+    /// [`DriverError::Cannot`] with the name.
+    fn check_names(&self, _cluster: &ClusterJson) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Starts the machines of `nodes` that do not run. The state is written before each start.
     ///
     /// # Errors

@@ -48,7 +48,22 @@ impl Driver for Driven {
     fn check(&self, request: &UpRequest<'_>, cluster: &ClusterJson) -> Result<(), DriverError> {
         refuse_foreign(cluster, self.name())?;
         refuse_what_is_for_qemu(request, self.name())?;
+        self.check_names(cluster)?;
         refuse(request, cluster)
+    }
+
+    fn check_names(&self, cluster: &ClusterJson) -> Result<(), DriverError> {
+        let prefix = names::prefix(&cluster.name);
+        let mut machines = cluster.nodes.iter().map(|node| names::machine(&prefix, &node.name));
+        let too_long = machines.find(|name| name.len() > LONGEST_NAME);
+        too_long.map_or(Ok(()), |name| {
+            let what = format!(
+                "call a machine `{name}`: that has {} letters, and {LONGEST_NAME} are the most",
+                name.len()
+            );
+            let hint = "give the cluster or the node a shorter `name` in the profile".to_owned();
+            Err(DriverError::Cannot { program: self.name(), what, hint })
+        })
     }
 
     fn start(
@@ -68,6 +83,9 @@ impl Driver for Driven {
         print::script(cluster)
     }
 }
+
+/// A machine's name is its host name there, a label of DNS.
+const LONGEST_NAME: usize = 63;
 
 /// A cluster's part of multipass.
 #[derive(Debug, Clone)]

@@ -9,9 +9,10 @@ use crate::results::cluster::ClusterJson;
 /// or newer, virt-install with libvirt's system instance, or multipass.
 ///
 /// # Errors
-/// [`DriverError::Arch`] when the images are for another architecture than this machine.
+/// [`DriverError::Arch`] when the images are for another architecture than this machine, [`DriverError::Cannot`] when a name is too long.
 pub fn print(cluster: &ClusterJson, driver: &dyn Driver) -> Result<String, DriverError> {
     refuse_foreign(cluster, driver.name())?;
+    driver.check_names(cluster)?;
     Ok(driver.script(cluster))
 }
 
@@ -30,6 +31,15 @@ mod tests {
         cluster.arch = Arch::Arm64;
         let error = print(&cluster, named("libvirt").unwrap()).unwrap_err().to_string();
         insta::assert_snapshot!(error, @"the driver libvirt runs amd64 images; the cluster `kiln` was built for arm64");
+    }
+
+    #[test]
+    fn a_name_that_multipass_cannot_give_is_refused() {
+        let mut cluster = cluster();
+        cluster.name = "production-kubernetes-frankfurt-general-purpose-pool-a".to_owned();
+        print(&cluster, named("qemu").unwrap()).unwrap();
+        let error = print(&cluster, named("multipass").unwrap()).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @"multipass cannot call a machine `kiln-production-kubernetes-frankfurt-general-purpose-pool-a-server`: that has 66 letters, and 63 are the most");
     }
 
     #[test]

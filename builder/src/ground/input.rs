@@ -28,6 +28,12 @@ pub fn read(path: &Path, missing: impl FnOnce() -> InputError) -> Result<String,
 /// [`InputError::Wrong`] with the line of the first mistake.
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, InputError> {
     toml::from_str(text).map_err(|error| {
+        if let Some(line) = conflict(text) {
+            let message = "an unfinished merge: these are git's conflict markers".to_owned();
+            let hint =
+                "keep one of the two sides; in a lockfile whichever, then `builder lock update`".to_owned();
+            return InputError::Wrong { path: path.to_owned(), line, message, hint: Some(hint) };
+        }
         let mut message = error.message().trim().replace('\n', " ");
         let hint = nearest_of(&message).or_else(|| example_of(&message));
         if let Some(key) = error.span().and_then(|span| key_at(text, span.start))
@@ -38,6 +44,12 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, InputErr
         }
         wrong(path, text, error.span(), message, hint)
     })
+}
+
+/// The line of git's first conflict marker.
+fn conflict(text: &str) -> Option<usize> {
+    let is_marker = |line: &str| ["<<<<<<< ", ">>>>>>> ", "||||||| "].iter().any(|it| line.starts_with(it));
+    text.lines().position(is_marker).map(|index| index + 1)
 }
 
 /// How a value of a standard type is written, by what its parser says.
@@ -102,7 +114,9 @@ fn nearest_of(message: &str) -> Option<String> {
 mod tests {
     use fs_err as fs;
 
-    use super::{nearest, read};
+    use std::path::Path;
+
+    use super::{nearest, parse, read};
     use crate::ground::error::InputError;
 
     #[test]
@@ -116,6 +130,13 @@ mod tests {
         assert_eq!(said(), format!("there is no profile `{}`", path.display()));
         fs::write(&path, b"# caf\xe9").unwrap();
         assert!(said().contains("lab.toml") && said().contains("UTF-8"), "{}", said());
+    }
+
+    #[test]
+    fn conflict_markers_are_named() {
+        let text = "a = 1\n<<<<<<< HEAD\nb = 2\n=======\nb = 3\n>>>>>>> theirs\n";
+        let error = parse::<toml::Table>(Path::new("lockfile.toml"), text).unwrap_err();
+        insta::assert_snapshot!(error, @"lockfile.toml:2: an unfinished merge: these are git's conflict markers");
     }
 
     #[test]

@@ -69,6 +69,19 @@ impl Facts {
                 }
             }
         }
+        // Of two of one weight, the kernel takes whichever it likes.
+        let own = self.own.iter().flat_map(|own| weights(&own.value));
+        let mut default: Vec<Option<u32>> = self.gateway.iter().map(|_| None).chain(own).collect();
+        for Sourced { value: card, origin } in &self.others {
+            for weight in weights(card) {
+                if default.contains(&weight) {
+                    let route = Sourced::new(format!("the default route of the card {}", card.id), origin);
+                    let reason = "has the weight of another one; give one of them a `metric`";
+                    return Err(misfit(&route, reason));
+                }
+                default.push(weight);
+            }
+        }
         for Sourced { value: card, origin } in &self.others {
             let in_cluster =
                 |net: &Ipv4Net| self.address.as_ref().is_some_and(|address| overlap(address.value, *net));
@@ -79,6 +92,12 @@ impl Facts {
         }
         Ok(())
     }
+}
+
+/// The metrics of a card's default routes of IPv4.
+fn weights(card: &Interface) -> impl Iterator<Item = Option<u32>> {
+    let is_default = |to: &IpNet| to.prefix_len() == 0 && matches!(to, IpNet::V4(_));
+    card.routes.iter().filter(move |route| is_default(&route.to)).map(|route| route.metric)
 }
 
 /// The networks of IPv4 that a card leads to, but for everywhere.

@@ -11,6 +11,9 @@ use crate::seed::reader::At;
 use crate::settings::interface::Interface;
 use crate::settings::{Settings, Sourced};
 
+/// What Kiln does with devices that are made of cards, or are none.
+pub const ONLY_CARDS: &str = "Kiln's images set up Ethernet cards alone";
+
 const LARGEST_MTU: u32 = 65535;
 
 /// Adds a card: its name is that of a file.
@@ -47,6 +50,21 @@ pub fn address(at: &At<'_>) -> Result<IpNet, SeedError> {
 pub fn router(at: &At<'_>) -> Result<IpAddr, SeedError> {
     let ip: Option<IpAddr> = at.as_text().and_then(|text| text.trim().parse().ok());
     ip.filter(|ip| is_usable(*ip)).ok_or_else(|| at.wrong("an address, like `192.168.122.1`"))
+}
+
+/// Resolvers: a list, or one text with several.
+pub fn resolvers(at: &At<'_>) -> Result<Vec<IpAddr>, SeedError> {
+    let mut found = Vec::new();
+    for at in at.list_or_one()? {
+        let words = at.text()?.split([' ', ',']).filter(|word| !word.is_empty());
+        for word in words {
+            let ip: Option<IpAddr> = word.parse().ok();
+            found.push(
+                ip.filter(|ip| is_usable(*ip)).ok_or_else(|| at.wrong("an address, like `192.168.122.1`"))?,
+            );
+        }
+    }
+    Ok(found)
 }
 
 /// A range of addresses.

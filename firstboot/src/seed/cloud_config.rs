@@ -8,106 +8,11 @@ use crate::seed::{users, yaml};
 use crate::settings::interface::Account;
 use crate::settings::{Settings, Sourced};
 
-/// The keys of cloud-config. Those that are ignored are every other key of its schema: what they ask for is the
-/// image's own matter (packages, disks, time), or nothing that Kiln does (scripts).
-const KEYS: Keys = Keys {
-    applied: &["fqdn", "hostname", "kiln", "ssh_authorized_keys", "system_info", "user", "users"],
-    ignored: &[
-        "allow_public_ssh_keys",
-        "ansible",
-        "apk_repos",
-        "apt",
-        "apt_pipelining",
-        "bootcmd",
-        "byobu_by_default",
-        "ca-certs",
-        "ca_certs",
-        "chef",
-        "chpasswd",
-        "cloud_config_modules",
-        "cloud_final_modules",
-        "cloud_init_modules",
-        "create_hostname_file",
-        "datasource",
-        "datasource_list",
-        "device_aliases",
-        "disable_ec2_metadata",
-        "disable_root",
-        "disable_root_opts",
-        "disk_setup",
-        "drivers",
-        "fan",
-        "final_message",
-        "fs_setup",
-        "groups",
-        "growpart",
-        "grub-dpkg",
-        "grub_dpkg",
-        "keyboard",
-        "landscape",
-        "locale",
-        "locale_configfile",
-        "lxd",
-        "manage_etc_hosts",
-        "manage_resolv_conf",
-        "mcollective",
-        "merge_how",
-        "merge_type",
-        "mount_default_fields",
-        "mounts",
-        "network",
-        "no_ssh_fingerprints",
-        "ntp",
-        "output",
-        "package_reboot_if_required",
-        "package_update",
-        "package_upgrade",
-        "packages",
-        "password",
-        "phone_home",
-        "power_state",
-        "prefer_fqdn_over_hostname",
-        "preserve_hostname",
-        "puppet",
-        "random_seed",
-        "reporting",
-        "resize_rootfs",
-        "resolv_conf",
-        "rh_subscription",
-        "rpi",
-        "rsyslog",
-        "runcmd",
-        "salt_minion",
-        "snap",
-        "spacewalk",
-        "ssh",
-        "ssh_deletekeys",
-        "ssh_fp_console_blacklist",
-        "ssh_genkeytypes",
-        "ssh_import_id",
-        "ssh_keys",
-        "ssh_publish_hostkeys",
-        "ssh_pwauth",
-        "ssh_quiet_keygen",
-        "swap",
-        "timezone",
-        "ubuntu_advantage",
-        "ubuntu_pro",
-        "updates",
-        "vendor_data",
-        "version",
-        "wireguard",
-        "write_files",
-        "yum_repo_dir",
-        "yum_repos",
-        "zypper",
-    ],
-};
+/// The keys of cloud-config that are applied. What others ask for is the image's own matter (packages, disks, time), or nothing that
+/// Kiln does (scripts).
+const KEYS: Keys = &["fqdn", "hostname", "kiln", "ssh_authorized_keys", "system_info", "user", "users"];
 /// The keys of `system_info`, which says who the default user is.
-const SYSTEM_INFO: Keys = Keys {
-    applied: &["default_user"],
-    ignored: &["distro", "network", "package_mirrors", "paths", "ssh_svcname"],
-};
+const SYSTEM_INFO: Keys = &["default_user"];
 
 /// An entry of `users`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,15 +43,16 @@ impl CloudConfig {
         if text.trim().is_empty() {
             return Ok(config);
         }
-        let first = text.lines().next().unwrap_or_default().trim_end();
-        if first != "#cloud-config" {
+        // As cloud-init looks at it: in whatever case, behind empty lines, and with anything behind it.
+        let first = text.trim_start().lines().next().unwrap_or_default().trim_end();
+        if !first.to_ascii_lowercase().starts_with("#cloud-config") {
             let message = format!("the first line is `{}`; only `#cloud-config` is read", shown(first));
             return Err(SeedError::new(1, message));
         }
         let node = yaml::parse(text)?;
         let mut ignored = Vec::new();
         let (mut fqdn, mut own) = (None, Settings::default());
-        for (key, at) in At::whole(&node).keys(&KEYS, &mut ignored)? {
+        for (key, at) in At::whole(&node).keys(KEYS, &mut ignored)? {
             let full = format!("{origin}, {key}");
             match key {
                 _ if at.is_null() => {}
@@ -158,7 +64,7 @@ impl CloudConfig {
                     config.keys = Some(keys.into_iter().map(|key| Sourced::new(key, &full)).collect());
                 }
                 "system_info" => {
-                    for (_, at) in at.keys(&SYSTEM_INFO, &mut ignored)? {
+                    for (_, at) in at.keys(SYSTEM_INFO, &mut ignored)? {
                         config.default_user = Some(default_user(&at, &full, &mut ignored)?);
                     }
                 }

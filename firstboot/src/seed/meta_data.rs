@@ -5,26 +5,7 @@ use crate::seed::reader::{At, Keys};
 use crate::seed::{users, yaml};
 use crate::settings::{Settings, Sourced};
 
-const KEYS: Keys = Keys {
-    applied: &["instance-id", "local-hostname", "hostname", "public-keys", "public_keys"],
-    ignored: &[
-        "availability-zone",
-        "availability_zone",
-        "cloud-name",
-        "cloud_name",
-        "dsmode",
-        "launch-index",
-        "local-ipv4",
-        "name",
-        "network-interfaces",
-        "platform",
-        "project_id",
-        "region",
-        "seedfrom",
-        "uuid",
-        "vm-name",
-    ],
-};
+const KEYS: Keys = &["instance-id", "local-hostname", "hostname", "public-keys", "public_keys"];
 
 /// What it says.
 pub struct MetaData {
@@ -32,6 +13,8 @@ pub struct MetaData {
     pub settings: Settings,
     /// Keys for the default user.
     pub keys: Vec<Sourced<String>>,
+    /// What is wrong with its host name: whoever has a better one does not mind.
+    pub hostname: Option<SeedError>,
 }
 
 /// Reads it; `origin` names it in the record.
@@ -40,20 +23,23 @@ pub fn parse(text: &str, origin: &str) -> Result<MetaData, SeedError> {
     let mut settings = Settings::default();
     let mut keys = Vec::new();
     let mut ignored = Vec::new();
-    let mut hostname = None;
-    for (key, at) in At::whole(&node).keys(&KEYS, &mut ignored)? {
+    let (mut hostname, mut wrong) = (None, None);
+    for (key, at) in At::whole(&node).keys(KEYS, &mut ignored)? {
         let full = format!("{origin}, {key}");
         match key {
             _ if at.is_null() => {}
             "instance-id" => settings.instance_id = Some(Sourced::new(at.text()?.to_owned(), full)),
-            "local-hostname" => settings.hostname = Some(Sourced::new(users::host_label(&at)?, full)),
-            "hostname" => hostname = Some(Sourced::new(users::host_label(&at)?, full)),
+            "local-hostname" | "hostname" => match users::host_label(&at) {
+                Ok(label) if key == "hostname" => hostname = Some(Sourced::new(label, full)),
+                Ok(label) => settings.hostname = Some(Sourced::new(label, full)),
+                Err(error) => wrong = Some(error),
+            },
             _ => keys.extend(public_keys(&at)?.into_iter().map(|key| Sourced::new(key, full.clone()))),
         }
     }
     settings.hostname = settings.hostname.or(hostname);
     settings.ignored = ignored.into_iter().map(|key| format!("{origin}, {key}")).collect();
-    Ok(MetaData { settings, keys })
+    Ok(MetaData { settings, keys, hostname: wrong })
 }
 
 /// A list of keys, one key, or keys with names.

@@ -23,6 +23,9 @@ pub const FILES: [&str; 4] = ["meta-data", "user-data", "vendor-data", "network-
 /// Name of the file with the node's identity, a tar stream as in the identity partition.
 pub const IDENTITY_FILE: &str = "kiln-identity.tar";
 
+/// The most keys that are recorded as ignored, of all texts.
+const MOST_IGNORED: usize = 100;
+
 /// The texts of a seed, in the order of [`FILES`].
 pub type Texts = [Option<Vec<u8>>; 4];
 
@@ -52,6 +55,19 @@ pub fn parse(source: &str, texts: &Texts) -> Result<Settings, (&'static str, See
     let (text, name) = at(3);
     let network = network::parse(text, &name).map_err(wrong(3))?;
     let accounts = accounts::accounts(&user, &vendor, &meta.keys);
-    let texts = user.settings.or(vendor.settings).or(meta.settings).or(network);
+    let mut texts = user.settings.or(vendor.settings);
+    if let Some(error) = meta.hostname {
+        // multipass calls machines as it likes; a name that nothing else replaces is a mistake.
+        if texts.hostname.is_none() && texts.node.is_none() {
+            return Err(wrong(0)(error));
+        }
+        texts.ignored.push(format!("{}, {error}", origin(FILES[0])));
+    }
+    let mut texts = texts.or(meta.settings).or(network);
+    let more = texts.ignored.len().saturating_sub(MOST_IGNORED);
+    if more > 0 {
+        texts.ignored.truncate(MOST_IGNORED);
+        texts.ignored.push(format!("{source}, {more} more"));
+    }
     Ok(Settings { accounts, ..texts })
 }

@@ -1,5 +1,5 @@
-//! `network-config`: version 2, which is netplan's, and the way to version 1. Ethernet cards only: what a node of a
-//! cluster has no use for (bonds, bridges, VLANs) is refused by name.
+//! `network-config`: version 2, which is netplan's, and the way to version 1. Ethernet cards only: what is made of cards (bonds,
+//! bridges, VLANs) is refused by what it is.
 //! <https://cloudinit.readthedocs.io/en/latest/reference/network-config-format-v2.html>
 
 use std::net::IpAddr;
@@ -13,36 +13,43 @@ use crate::seed::card::mac;
 use crate::seed::card::mtu;
 use crate::seed::card::range;
 use crate::seed::card::router;
+use crate::seed::card::{ONLY_CARDS, resolvers};
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
 use crate::seed::{network_v1, yaml};
 use crate::settings::Settings;
 use crate::settings::interface::{Interface, Route, Selector};
 
-const KEYS: Keys = Keys { applied: &["config", "ethernets", "version"], ignored: &["renderer"] };
-const CARD: Keys = Keys {
-    applied: &[
-        "accept-ra",
-        "addresses",
-        "dhcp4",
-        "dhcp4-overrides",
-        "dhcp6",
-        "gateway4",
-        "gateway6",
-        "match",
-        "mtu",
-        "nameservers",
-        "optional",
-        "routes",
-    ],
-    ignored: &["dhcp-identifier", "dhcp6-overrides", "emit-lldp", "renderer", "set-name", "wakeonlan"],
-};
-const OVERRIDES: Keys = Keys {
-    applied: &["route-metric", "use-dns", "use-routes"],
-    ignored: &["hostname", "send-hostname", "use-domains", "use-hostname", "use-mtu", "use-ntp"],
-};
-const ROUTE: Keys = Keys { applied: &["metric", "on-link", "to", "via"], ignored: &[] };
-const NONE: &[&str] = &[];
+const KEYS: Keys = &["config", "ethernets", "version"];
+const CARD: Keys = &[
+    "accept-ra",
+    "addresses",
+    "dhcp4",
+    "dhcp4-overrides",
+    "dhcp6",
+    "gateway4",
+    "gateway6",
+    "match",
+    "mtu",
+    "nameservers",
+    "optional",
+    "routes",
+];
+const OVERRIDES: Keys = &["route-metric", "use-dns", "use-routes"];
+const ROUTE: Keys = &["metric", "on-link", "to", "via"];
+
+/// What version 2 has besides Ethernet cards, by its keys.
+const DEVICES: [(&str, &str); 9] = [
+    ("bonds", "a bond"),
+    ("bridges", "a bridge"),
+    ("dummy-devices", "a dummy card"),
+    ("modems", "a modem"),
+    ("nm-devices", "a device of NetworkManager"),
+    ("tunnels", "a tunnel"),
+    ("vlans", "a VLAN"),
+    ("vrfs", "a VRF"),
+    ("wifis", "a wireless card"),
+];
 
 /// Reads it; `origin` names it in the record.
 pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
@@ -57,11 +64,19 @@ pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
         }
         top = inner.clone();
     }
+    let entries = top.entries()?;
+    for (key, what) in DEVICES {
+        if let Some((_, at)) = entries.iter().find(|(found, at)| *found == key && !at.is_null()) {
+            return Err(at.error(format!("`{}`: {what}; {ONLY_CARDS}", shown(&at.path))));
+        }
+    }
     let mut ignored = Vec::new();
-    let keys = top.keys(&KEYS, &mut ignored)?;
+    let keys = top.keys(KEYS, &mut ignored)?;
     let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, at)| at);
     let mut settings = match get("version") {
         None if keys.is_empty() => Settings::default(),
+        // cloud-init's word for: leave the network alone.
+        None if get("config").is_some_and(|at| at.as_text() == Some("disabled")) => Settings::default(),
         None => return Err(top.error("there is no `version`; write `version: 2`")),
         Some(at) => match (at.text()?, get("config"), get("ethernets")) {
             ("1", config, None) => config
@@ -88,7 +103,7 @@ fn ethernets(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Set
 fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
     let mut card = Interface { id: id(name, at)?, ..Interface::default() };
     card.selector.name = Some(name.to_owned());
-    for (key, at) in at.keys(&CARD, ignored)? {
+    for (key, at) in at.keys(CARD, ignored)? {
         match key {
             _ if at.is_null() => {}
             "accept-ra" => card.accept_ra = Some(at.boolean()?),
@@ -105,7 +120,7 @@ fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interf
             }
             "match" => card.selector = selector(&at)?,
             "mtu" => card.mtu = Some(mtu(&at)?),
-            "nameservers" => (card.dns, card.search) = nameservers(&at)?,
+            "nameservers" => (card.dns, card.search) = nameservers(&at, ignored)?,
             "optional" => card.optional = at.boolean()?,
             _ => card.routes.extend(at.list()?.iter().map(route).collect::<Result<Vec<_>, _>>()?),
         }
@@ -114,7 +129,7 @@ fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interf
 }
 
 fn overrides(card: &mut Interface, at: &At<'_>, ignored: &mut Vec<String>) -> Result<(), SeedError> {
-    for (key, at) in at.keys(&OVERRIDES, ignored)? {
+    for (key, at) in at.keys(OVERRIDES, ignored)? {
         match key {
             "route-metric" => card.route_metric = Some(at.parse("a number, like 200")?),
             "use-dns" => card.use_dns = Some(at.boolean()?),
@@ -126,7 +141,7 @@ fn overrides(card: &mut Interface, at: &At<'_>, ignored: &mut Vec<String>) -> Re
 
 fn selector(at: &At<'_>) -> Result<Selector, SeedError> {
     let mut selector = Selector::default();
-    for (key, at) in at.keys(&Keys { applied: &["macaddress", "name"], ignored: NONE }, &mut Vec::new())? {
+    for (key, at) in at.only(&["macaddress", "name"], "a card is meant")? {
         match key {
             "macaddress" => selector.mac = Some(mac(&at)?),
             _ => selector.name = Some(card_name(&at)?),
@@ -138,11 +153,11 @@ fn selector(at: &At<'_>) -> Result<Selector, SeedError> {
     Ok(selector)
 }
 
-fn nameservers(at: &At<'_>) -> Result<(Vec<IpAddr>, Vec<String>), SeedError> {
+fn nameservers(at: &At<'_>, ignored: &mut Vec<String>) -> Result<(Vec<IpAddr>, Vec<String>), SeedError> {
     let (mut addresses, mut search) = (Vec::new(), Vec::new());
-    for (key, at) in at.keys(&Keys { applied: &["addresses", "search"], ignored: NONE }, &mut Vec::new())? {
+    for (key, at) in at.keys(&["addresses", "search"], ignored)? {
         match key {
-            "addresses" => addresses = at.list_or_one()?.iter().map(router).collect::<Result<_, _>>()?,
+            "addresses" => addresses = resolvers(&at)?,
             _ => search = at.list_or_one()?.iter().map(domain).collect::<Result<_, _>>()?,
         }
     }
@@ -151,7 +166,7 @@ fn nameservers(at: &At<'_>) -> Result<(Vec<IpAddr>, Vec<String>), SeedError> {
 
 fn route(at: &At<'_>) -> Result<Route, SeedError> {
     let (mut to, mut via, mut metric, mut on_link) = (None, None, None, false);
-    for (key, at) in at.keys(&ROUTE, &mut Vec::new())? {
+    for (key, at) in at.only(ROUTE, "a route is meant")? {
         match key {
             "metric" => metric = Some(at.parse("a number, like 100")?),
             "on-link" => on_link = at.boolean()?,

@@ -5,40 +5,39 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::seed::card;
+use crate::seed::card::ONLY_CARDS;
 use crate::seed::card::{add, address, domain, id, mac, mtu, range, router};
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
 use crate::settings::interface::{Interface, Route, Selector};
 use crate::settings::{Settings, Sourced};
 
-const ENTRY: Keys = Keys {
-    applied: &[
-        "accept-ra",
-        "address",
-        "destination",
-        "gateway",
-        "mac_address",
-        "metric",
-        "mtu",
-        "name",
-        "netmask",
-        "search",
-        "subnets",
-        "type",
-    ],
-    ignored: &["keep_configuration", "interface"],
-};
-const SUBNET: Keys = Keys {
-    applied: &["address", "dns_nameservers", "dns_search", "gateway", "netmask", "routes", "type"],
-    ignored: &["broadcast", "control", "ipv4", "ipv6", "scope"],
-};
-const ROUTE: Keys =
-    Keys { applied: &["destination", "gateway", "metric", "netmask", "network", "prefix"], ignored: &[] };
+const ENTRY: Keys = &[
+    "accept-ra",
+    "address",
+    "destination",
+    "gateway",
+    "mac_address",
+    "metric",
+    "mtu",
+    "name",
+    "netmask",
+    "search",
+    "subnets",
+    "type",
+];
+const SUBNET: Keys = &["address", "dns_nameservers", "dns_search", "gateway", "netmask", "routes", "type"];
+const ROUTE: Keys = &["destination", "gateway", "metric", "netmask", "network", "prefix"];
 
 type Found<'a, 'b> = &'b [(&'a str, At<'a>)];
 
 fn get<'a, 'b>(keys: Found<'a, 'b>, name: &str) -> Option<&'b At<'a>> {
     keys.iter().find(|(key, at)| *key == name && !at.is_null()).map(|(_, at)| at)
+}
+
+fn made_of_cards(kind: &At<'_>, what: &str) -> SeedError {
+    kind.error(format!("`{}`: {what}; {ONLY_CARDS}", kind.path))
 }
 
 /// Reads the list `config`; `origin` names the text in the record.
@@ -47,18 +46,22 @@ pub fn parse(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Set
     let mut routes = Vec::new();
     let (mut resolvers, mut resolvers_at) = (Vec::new(), None);
     for at in at.limited(at.list()?)? {
-        let keys = at.keys(&ENTRY, ignored)?;
+        let keys = at.keys(ENTRY, ignored)?;
         let Some(kind) = get(&keys, "type") else { return Err(at.wrong("an entry with `type`")) };
         match kind.text()? {
             "physical" => add(&mut settings, physical(&at, &keys, ignored)?, &at, origin)?,
             "nameserver" => {
-                let found = get(&keys, "address").map(At::list_or_one).transpose()?.unwrap_or_default();
-                let found = found.iter().map(router).collect::<Result<Vec<_>, _>>()?;
-                resolvers.extend(found);
+                resolvers.extend(get(&keys, "address").map(card::resolvers).transpose()?.unwrap_or_default());
                 resolvers_at = Some(format!("{origin}, {}", at.path));
                 ignored.extend(get(&keys, "search").map(|at| at.path.clone()));
             }
             "route" => routes.push((at.clone(), route(&at, &keys)?)),
+            // Every machine has it.
+            "loopback" => ignored.push(at.path.clone()),
+            "bond" => return Err(made_of_cards(kind, "a bond")),
+            "bridge" => return Err(made_of_cards(kind, "a bridge")),
+            "infiniband" => return Err(made_of_cards(kind, "an InfiniBand card")),
+            "vlan" => return Err(made_of_cards(kind, "a VLAN")),
             _ => return Err(kind.wrong("`physical`, `nameserver` or `route`")),
         }
     }
@@ -91,7 +94,7 @@ fn physical(at: &At<'_>, keys: Found<'_, '_>, ignored: &mut Vec<String>) -> Resu
     card.mtu = get(keys, "mtu").map(mtu).transpose()?;
     card.accept_ra = get(keys, "accept-ra").map(At::boolean).transpose()?;
     for at in get(keys, "subnets").map(At::list).transpose()?.unwrap_or_default() {
-        let keys = at.keys(&SUBNET, ignored)?;
+        let keys = at.keys(SUBNET, ignored)?;
         let Some(kind) = get(&keys, "type") else { return Err(at.wrong("a subnet with `type`")) };
         match kind.text()? {
             "dhcp" | "dhcp4" => card.dhcp4 = true,
@@ -103,10 +106,10 @@ fn physical(at: &At<'_>, keys: Found<'_, '_>, ignored: &mut Vec<String>) -> Resu
         }
         let list =
             |name: &str| get(&keys, name).map(At::list_or_one).transpose().map(Option::unwrap_or_default);
-        card.dns.extend(list("dns_nameservers")?.iter().map(router).collect::<Result<Vec<_>, _>>()?);
+        card.dns.extend(get(&keys, "dns_nameservers").map(card::resolvers).transpose()?.unwrap_or_default());
         card.search.extend(list("dns_search")?.iter().map(domain).collect::<Result<Vec<_>, _>>()?);
         for at in list("routes")? {
-            card.routes.push(route(&at, &at.keys(&ROUTE, ignored)?)?);
+            card.routes.push(route(&at, &at.keys(ROUTE, ignored)?)?);
         }
     }
     Ok(card)

@@ -16,13 +16,11 @@ pub struct At<'a> {
     node: &'a Node,
 }
 
-/// The keys of one mapping: those that are applied, and those that are known and left alone.
-pub struct Keys {
-    /// Applied.
-    pub applied: &'static [&'static str],
-    /// Known, and nothing is done with them.
-    pub ignored: &'static [&'static str],
-}
+/// The keys of one mapping that are applied.
+pub type Keys = &'static [&'static str];
+
+/// How far a key may be from one that is applied to be taken for a mistake in writing that one.
+const NEAR: usize = 2;
 
 impl<'a> At<'a> {
     /// The whole of a text.
@@ -144,32 +142,39 @@ impl<'a> At<'a> {
         }
     }
 
-    /// The mapping's keys that are applied; the known others are added to `ignored`.
+    /// The mapping's keys that are applied; the others are added to `ignored`, whatever they are: cloud-init has many, other platforms
+    /// write more, and next year there are others.
     ///
     /// # Errors
-    /// It is no mapping, or has an unknown key.
-    pub fn keys(&self, keys: &Keys, ignored: &mut Vec<String>) -> Result<Vec<(&'a str, Self)>, SeedError> {
-        let mut applied = Vec::new();
-        for (key, at) in self.entries()? {
-            if keys.applied.contains(&key) {
-                applied.push((key, at));
-            } else if keys.ignored.contains(&key) {
-                ignored.push(at.path);
-            } else {
-                return Err(at.unknown(key, keys));
-            }
+    /// It is no mapping.
+    pub fn keys(&self, applied: Keys, ignored: &mut Vec<String>) -> Result<Vec<(&'a str, Self)>, SeedError> {
+        let (found, others): (Vec<_>, Vec<_>) =
+            self.entries()?.into_iter().partition(|(key, _)| applied.contains(key));
+        for (key, at) in others {
+            let path = shown(&at.path);
+            let near = |known: &&&str| strsim::levenshtein(known, &shown(key)) <= NEAR;
+            ignored.push(match applied.iter().find(near) {
+                Some(near) => format!("{path} (did you mean `{near}`?)"),
+                None => path,
+            });
         }
-        Ok(applied)
+        Ok(found)
     }
 
-    fn unknown(&self, key: &str, keys: &Keys) -> SeedError {
-        let known = keys.applied.iter().chain(keys.ignored);
-        let nearest = known.min_by_key(|known| strsim::levenshtein(known, &shown(key))).unwrap_or(&"");
-        let valid: Vec<_> = keys.applied.iter().map(|key| format!("`{key}`")).collect();
-        self.error(format!(
-            "unknown key `{}`; did you mean `{nearest}`? The keys that are applied are {}",
-            shown(&self.path),
-            valid.join(", ")
-        ))
+    /// The mapping's keys, where each of them counts: what is not applied would make it mean something else.
+    ///
+    /// # Errors
+    /// It is no mapping, or has another key; `what` says what this is.
+    pub fn only(&self, applied: Keys, what: &str) -> Result<Vec<(&'a str, Self)>, SeedError> {
+        let entries = self.entries()?;
+        match entries.iter().find(|(key, _)| !applied.contains(key)) {
+            None => Ok(entries),
+            Some((key, at)) => Err(at.error(format!(
+                "`{}`: {what} by `{}`; Kiln's images know {}",
+                shown(&self.path),
+                shown(key),
+                applied.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+            ))),
+        }
     }
 }

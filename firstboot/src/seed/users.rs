@@ -8,40 +8,13 @@ use crate::settings::keys::first_label;
 /// The longest key that is taken, in bytes: RSA with 16384 bits has 2.8 KB.
 const LONGEST_KEY: usize = 16 << 10;
 
-/// The keys of a user; what is ignored would change accounts in ways that Kiln's images have no use for.
-const KEYS: Keys = Keys {
-    applied: &["name", "gecos", "shell", "ssh_authorized_keys", "ssh-authorized-keys"],
-    ignored: &[
-        "create_groups",
-        "doas",
-        "expiredate",
-        "groups",
-        "hashed_passwd",
-        "homedir",
-        "inactive",
-        "lock-passwd",
-        "lock_passwd",
-        "no_create_home",
-        "no_log_init",
-        "no_user_group",
-        "passwd",
-        "plain_text_passwd",
-        "primary-group",
-        "primary_group",
-        "selinux_user",
-        "snapuser",
-        "ssh_import_id",
-        "ssh_redirect_user",
-        "sudo",
-        "system",
-        "uid",
-    ],
-};
+/// The keys of a user. Others would change accounts in ways that Kiln's images have no use for.
+const KEYS: Keys = &["name", "gecos", "shell", "ssh_authorized_keys", "ssh-authorized-keys"];
 
 /// One user, as a mapping.
 pub fn account(at: &At<'_>, ignored: &mut Vec<String>) -> Result<Account, SeedError> {
     let mut account = Account::default();
-    for (key, at) in at.keys(&KEYS, ignored)? {
+    for (key, at) in at.keys(KEYS, ignored)? {
         match key {
             _ if at.is_null() => {}
             "name" => account.name = login(&at)?,
