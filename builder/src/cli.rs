@@ -43,7 +43,7 @@ struct Cli {
     /// Store of downloads and results
     #[arg(long, global = true, value_name = "DIR", env = "KILN_STORE", hide_env_values = true)]
     store: Option<PathBuf>,
-    /// A site's own recipes, beside those of Kiln's images/
+    /// A site's recipes, beside images/
     #[arg(long, global = true, value_name = "DIR", env = "KILN_IMAGES", hide_env_values = true)]
     images: Option<PathBuf>,
     /// Base URL of a Debian mirror

@@ -72,7 +72,10 @@ fn bombs_end_at_a_limit() {
         let world = World::node_0();
         world.seed(&[("user-data", &format!("#cloud-config\n{text}"))]);
         let said = boot(&world);
-        assert!(said.failed || name == "comments", "{name}:\n{}", said.console);
+        // Keys that are nobody's are passed over, and a few of them recorded.
+        let passes = ["comments", "many keys", "many anchors", "empty lines in a block"].contains(&name);
+        assert_eq!(said.failed, !passes, "{name}:\n{}", said.console);
+        assert!(said.console.len() < 32 << 10, "{name}: {} bytes on the console", said.console.len());
     }
     let mut users = "#cloud-config\nusers:\n".to_owned();
     (0..3_000).for_each(|index| writeln!(users, "  - {{name: u{index}}}").unwrap());
