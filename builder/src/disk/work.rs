@@ -33,11 +33,11 @@ pub struct Spec {
 /// A disk that images are made of, in three forms.
 #[derive(Debug, Clone)]
 pub struct Stock {
-    /// The raw disk that [`build`] makes.
+    /// The raw disk that [`build`](crate::disk::build) makes.
     pub raw: PathBuf,
-    /// The metadata of its root file system, which [`changes::skeleton`] makes.
+    /// The metadata of its root file system, which [`skeleton`](crate::disk::changes::skeleton) makes.
     pub skeleton: PathBuf,
-    /// The raw disk compressed, which [`to_qcow2`] makes.
+    /// The raw disk compressed, which [`to_qcow2`](crate::disk::to_qcow2) makes.
     pub qcow2: PathBuf,
 }
 

@@ -1,5 +1,5 @@
 //! Running what was built: `builder up`, `down`, `status`, `logs` with QEMU from the pinned root or with the host's
-//! libvirt or multipass, and `print` with the commands for each. A driver is a folder here and a line of [`registry`].
+//! libvirt or multipass, and `print` with the commands for each. A driver is a folder here and a line of `registry`.
 //!
 //! It changes no result of a build.
 

@@ -43,7 +43,7 @@ impl Explain for Stale {
 /// Verifies the lockfile against the project, and returns it.
 ///
 /// # Errors
-/// [`LockError`](super::LockError) when it is malformed, [`Stale`] with the differences when it is not up to date.
+/// [`LockError`](crate::lockfile::LockError) when it is malformed, [`Stale`] with the differences when it is not up to date.
 pub fn check(project: &Path, recipes: &Recipes, lockfile: &Path) -> Result<Lock> {
     let text = Lock::read(lockfile)?;
     let lock = Lock::parse(lockfile, &text)?;

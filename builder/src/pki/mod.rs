@@ -1,7 +1,7 @@
 //! The certificates and keys of a cluster as a pure function of its secret, its nodes and a few options.
 //!
 //! It owns derivation, issuing and the texts of kubeconfigs and of the encryption configuration. It does not own the
-//! secret's file ([`secret`](crate::pki::secret)) or which file goes to which node ([`identity`](crate::identity)).
+//! secret's file ([`secret`]) or which file goes to which node ([`identity`](crate::identity)).
 //!
 //! # Labels
 //! A key is a function of the cluster secret, its label and the label's generation (4 bytes, big endian, from 1):

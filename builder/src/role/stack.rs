@@ -17,7 +17,7 @@ pub struct Role {
     pub name: String,
     /// The recipes.
     pub layers: Vec<Layer>,
-    /// Settings of its programs, once [`settings::resolve`] has given it the profile's. A program without any has an empty table.
+    /// Settings of its programs, once [`settings::resolve`](crate::role::settings::resolve) has given it the profile's. A program without any has an empty table.
     pub settings: Settings,
 }
 
