@@ -6,8 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use builder::deb::roots;
-use builder::deb::roots::TOOLS;
+use builder::deb::roots::{self, TOOLS};
 use builder::disk;
 use builder::ground::arch::Arch;
 use builder::ground::progress::Progress;

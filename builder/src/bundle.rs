@@ -17,17 +17,16 @@ use walkdir::WalkDir;
 
 use crate::archive::inner_path;
 use crate::fetch::Item;
-use crate::go;
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
 use crate::ground::tree::{Content, Tree, merge};
 use crate::lockfile::format::Component;
 use crate::mirror::Mirrors;
-use crate::oci;
 use crate::plan::{self, Plan};
 use crate::role::ROLES;
 use crate::stage::source;
 use crate::store::{Store, record, verify};
+use crate::{go, oci};
 pub use error::BundleError;
 pub use home::{Home, MARK, MadeFor};
 use links::FOLDERS;

@@ -10,16 +10,14 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::archive;
 use crate::deb::roots;
-use crate::driver;
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
 use crate::lockfile::Lock;
 use crate::mirror::Mirrors;
-use crate::sandbox;
 use crate::stage::base;
 use crate::store::{Store, room};
+use crate::{archive, driver, sandbox};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize)]

@@ -13,8 +13,7 @@ use std::fmt;
 use firstboot::schema::{Duty, Node};
 
 use crate::ground::error::{Class, Explain};
-use crate::pki::PkiError;
-use crate::pki::{ADMIN, Pki, SecretName, SecretText, for_node};
+use crate::pki::{ADMIN, Pki, PkiError, SecretName, SecretText, for_node};
 use crate::profile::endpoint::Endpoint;
 use crate::role::Role;
 

@@ -56,9 +56,9 @@ pub struct Built {
 pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Built> {
     let secret_file =
         settings.secret.clone().unwrap_or_else(|| secret::path(&plan.project, &plan.cluster.name));
-    let looks = unchanged::inputs(plan, settings.identity, &settings.store, &secret_file)?;
+    let inputs = unchanged::inputs(plan, settings.identity, &settings.store, &secret_file)?;
     let folder = settings.out.join(&plan.profile.name);
-    if let Some(images) = unchanged::since(&folder, &looks) {
+    if let Some(images) = unchanged::since(&folder, &inputs) {
         return Ok(Built { folder, images });
     }
     // What is wrong with identities is told before anything is fetched, and a secret is made when all else is.
@@ -82,7 +82,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     seed::write(set.folder(), &identities.seeds)?;
     report::write(plan, set.folder(), &images, settings.identity, &identities.admin)?;
     set.publish()?;
-    unchanged::remember(&folder, looks, &images, identities.seeds.keys())?;
+    unchanged::remember(&folder, inputs, &images, identities.seeds.keys())?;
     Ok(Built { folder, images })
 }
 

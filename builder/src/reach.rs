@@ -8,22 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::deb::roots;
-use crate::go;
-use crate::ground::arch::ARCHITECTURES;
-use crate::ground::arch::Arch;
+use crate::ground::arch::{ARCHITECTURES, Arch};
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;
-use crate::lockfile::Lock;
 use crate::lockfile::format::{Component, Content};
-use crate::lockfile::path as lockfile;
+use crate::lockfile::{Lock, path as lockfile};
 use crate::mirror::Mirrors;
 use crate::oci::{self, Contents, Wanted};
 use crate::plan::{Plan, Request};
-use crate::profile;
 use crate::stage::fetched::Fetched;
 use crate::stage::{base, component, disk, source, stock, tree};
 use crate::store::gc::Reach;
 use crate::store::{StepKey, Store};
+use crate::{go, profile};
 
 /// What a project reaches in a store.
 ///

@@ -7,10 +7,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use builder::disk;
 use builder::disk::changes::{self, CLUSTER, Changes, changes};
-use builder::disk::layout;
-use builder::disk::{Spec, Stock};
+use builder::disk::{self, Spec, Stock, layout};
 use builder::ground::arch::Arch;
 use builder::ground::error::Error;
 use builder::sandbox::Sandbox;

@@ -4,8 +4,7 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
-use builder::fetch;
-use builder::fetch::{Item, Origin};
+use builder::fetch::{self, Item, Origin};
 use builder::ground::progress::Progress;
 use builder::share::Remote;
 use builder::store::Store;

@@ -8,11 +8,7 @@ use builder::ground::tree::{Content, Node};
 use builder::lockfile::format::Release;
 use builder::plan::{Plan, Request};
 use builder::profile::{Options, RUNTIME};
-use builder::role::ADDONS;
-use builder::role::Components;
-use builder::role::IMAGES;
-use builder::role::Recipes;
-use builder::role::Role;
+use builder::role::{ADDONS, Components, IMAGES, Recipes, Role};
 use builder::stage::tree::{RoleTree, trees};
 use fs_err as fs;
 

@@ -8,13 +8,9 @@ use std::time::{Duration, Instant};
 use crate::apply::{Change, apply, wipe};
 use crate::args::Args;
 use crate::card::Card;
-use crate::cloud;
 use crate::console::Console;
 use crate::error::Error;
-use crate::facts;
-use crate::facts::Facts;
-use crate::identity::{self};
-use crate::identity_origin;
+use crate::facts::{self, Facts};
 use crate::image::Image;
 use crate::machine::Machine;
 use crate::ops::Ops;
@@ -22,6 +18,7 @@ use crate::plan::{Action, Plan, public};
 use crate::record::{RECORD_FILE, Record, State, VERSION};
 use crate::settings::Settings;
 use crate::wait::{self, Found};
+use crate::{cloud, identity, identity_origin};
 
 /// What the console says of a key that is not applied.
 const IGNORED: &str = "ignored, Kiln's images do nothing with it";

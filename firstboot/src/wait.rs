@@ -13,9 +13,8 @@ use crate::machine::Machine;
 use crate::record::{Record, State};
 use crate::schema::Node;
 use crate::settings::{Settings, Sourced};
-use crate::source;
 use crate::source::nocloud::KEPT_FILE;
-use crate::source::table;
+use crate::source::{self, table};
 
 /// How often it looks again.
 const PAUSE: Duration = Duration::from_millis(50);

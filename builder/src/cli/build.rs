@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::global::SECRET;
-use crate::cli::global::{Global, Target};
+use crate::cli::global::{Global, SECRET, Target};
 use crate::cli::screen::{complain, say};
 use crate::ground::error::Result;
 use crate::ground::offline;

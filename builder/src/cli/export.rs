@@ -9,8 +9,7 @@ use fs_err as fs;
 
 use crate::cli::global::Global;
 use crate::cli::screen::{complain, say};
-use crate::go;
-use crate::go::GoBuild;
+use crate::go::{self, GoBuild};
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;
@@ -42,7 +41,7 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let lockfile = self.lockfile.unwrap_or_else(|| crate::lockfile::path(&global.project));
+        let lockfile = global.lockfile(self.lockfile);
         let (arch, project) = (self.arch.unwrap_or(Arch::HOST), &global.project);
         let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
         let lock = Lock::load(&lockfile)?;

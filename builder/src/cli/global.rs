@@ -7,6 +7,7 @@ use clap::Args;
 use crate::bundle::{Home, MadeFor};
 use crate::ground::arch::Arch;
 use crate::ground::error::{Class, Explain, Result};
+use crate::lockfile;
 use crate::mirror::Mirrors;
 use crate::plan::Request;
 use crate::role::Recipes;
@@ -66,9 +67,14 @@ impl Global {
             profile: target.profile.clone(),
             release: target.release.clone().or_else(release),
             arch: arch.unwrap_or(Arch::HOST),
-            lockfile: target.lockfile.clone().unwrap_or_else(|| crate::lockfile::path(&self.project)),
+            lockfile: self.lockfile(target.lockfile.clone()),
             images: self.images.clone(),
         }
+    }
+
+    /// A lockfile that was named, else the project's own.
+    pub(super) fn lockfile(&self, named: Option<PathBuf>) -> PathBuf {
+        named.unwrap_or_else(|| lockfile::path(&self.project))
     }
 
     /// Where recipes are.

@@ -59,7 +59,7 @@ pub(super) struct Target {
 
 impl Lock {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let path = |target: Target| target.lockfile.unwrap_or_else(|| crate::lockfile::path(&global.project));
+        let path = |target: Target| global.lockfile(target.lockfile);
         match self {
             Self::Update(Update { names, target }) => update(global, &path(target), &names),
             Self::Compile(compile) => compile.run(global),

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use fs_err as fs;
 
-use crate::cli::global::SECRET;
-use crate::cli::global::{Global, Target};
+use crate::cli::global::{Global, SECRET, Target};
 use crate::cli::screen::say;
 use crate::ground::durable::private;
 use crate::ground::error::Result;

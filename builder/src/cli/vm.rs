@@ -222,7 +222,7 @@ impl Up {
 
     /// The lock's QEMU for machines of an architecture, unpacked.
     fn qemu(&self, global: &Global, machines: Arch, progress: &Progress) -> Result<PathBuf> {
-        let lockfile = self.lockfile.clone().unwrap_or_else(|| crate::lockfile::path(&global.project));
+        let lockfile = global.lockfile(self.lockfile.clone());
         let (lock, store) = (Lock::load(&lockfile)?, Store::open(&global.store()?)?);
         let mirrors = global.mirrors(self.offline)?;
         let (root, host) = (crate::deb::roots::qemu(machines), Arch::HOST);

@@ -9,8 +9,7 @@ use fs_err as fs;
 use crate::disk::error::DiskError;
 use crate::disk::layout::{Layout, Partition, SECTOR};
 use crate::disk::platform::Platform;
-use crate::disk::work::file_system_id;
-use crate::disk::work::{DISK, Spec, WORK};
+use crate::disk::work::{DISK, Spec, WORK, file_system_id};
 use crate::ground::repro;
 use crate::sandbox::Sandbox;
 

@@ -7,8 +7,7 @@ use std::io::{self, Read, Write};
 use crate::disk::boot;
 use crate::disk::error::DiskError;
 use crate::disk::layout::Layout;
-use crate::disk::work::file_system_id;
-use crate::disk::work::{DISK, Spec};
+use crate::disk::work::{DISK, Spec, file_system_id};
 use crate::ground::repro;
 use crate::sandbox::Sandbox;
 

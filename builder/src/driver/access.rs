@@ -6,12 +6,10 @@ use std::process::Output;
 
 use fs_err as fs;
 
-use crate::driver::api;
 use crate::driver::error::DriverError;
-use crate::driver::folders::Folders;
-use crate::driver::folders::select;
-use crate::driver::registry;
+use crate::driver::folders::{Folders, select};
 use crate::driver::state::State;
+use crate::driver::{api, registry};
 use crate::results::cluster::ClusterJson;
 use crate::results::report::{KUBECONFIG, SSH_KEY};
 

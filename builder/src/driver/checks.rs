@@ -7,11 +7,10 @@ use std::path::Path;
 use firstboot::schema::Duty;
 use serde::Serialize;
 
-use crate::driver::access;
 use crate::driver::error::DriverError;
 use crate::driver::folders::Folders;
-use crate::driver::registry;
 use crate::driver::state::State;
+use crate::driver::{access, registry};
 use crate::ground::parallel;
 use crate::ground::progress::Progress;
 use crate::results::cluster::ClusterJson;

@@ -6,11 +6,10 @@ use std::process::Output;
 
 use firstboot::schema::Duty;
 
-use crate::driver::access;
 use crate::driver::error::DriverError;
 use crate::driver::folders::Folders;
-use crate::driver::registry;
 use crate::driver::state::State;
+use crate::driver::{access, registry};
 use crate::results::cluster::ClusterJson;
 
 /// The administrator's kubeconfig on a control plane.

@@ -8,11 +8,9 @@ use firstboot::schema::Duty;
 use crate::driver::control_plane::ControlPlane;
 use crate::driver::error::DriverError;
 use crate::driver::folders::Folders;
-use crate::driver::registry;
-use crate::driver::request::UpRequest;
-use crate::driver::request::{Delete, DownRequest};
+use crate::driver::request::{Delete, DownRequest, UpRequest};
 use crate::driver::state::State;
-use crate::driver::{access, down, etcd};
+use crate::driver::{access, down, etcd, registry};
 use crate::ground::progress::Progress;
 use crate::results::cluster::{ClusterJson, NodeJson};
 

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use crate::driver::boot;
-use crate::driver::boot::{Judge, Seen};
+use crate::driver::boot::{self, Judge, Seen};
 use crate::driver::error::DriverError;
 
 /// The console of the machine's last start.

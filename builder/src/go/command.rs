@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use crate::go::settings;
-use crate::go::settings::{ENVIRONMENT, HOME};
+use crate::go::settings::{self, ENVIRONMENT, HOME};
 use crate::ground::arch::Arch;
 use crate::lockfile::format::Go;
 use crate::sandbox::{LOOK, Sandbox, SandboxError};

@@ -10,12 +10,10 @@ use walkdir::WalkDir;
 
 use crate::deb::roots;
 use crate::go::command::{Command, list};
-use crate::go::module::is_toolchain;
-use crate::go::module::{AT_ONCE, FILES, GoBuild};
+use crate::go::module::{AT_ONCE, FILES, GoBuild, is_toolchain};
 use crate::go::verify::failed;
 use crate::go::{GoError, cache, sum, toolchain};
-use crate::ground::arch::ARCHITECTURES;
-use crate::ground::arch::Arch;
+use crate::ground::arch::{ARCHITECTURES, Arch};
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;
 use crate::ground::repro::sha256_hex;

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::archive::inner_path;
-use crate::go::module::is_toolchain;
-use crate::go::module::key;
+use crate::go::module::{is_toolchain, key};
 use crate::go::{GoError, cache, sum};
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;

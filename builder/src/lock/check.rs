@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::go;
-use crate::go::GoBuild;
+use crate::go::{self, GoBuild};
 use crate::ground::arch::Arch;
 use crate::ground::error::{Class, Explain, Result};
 use crate::lock::changes::Changes;

@@ -7,9 +7,8 @@ use std::collections::BTreeSet;
 
 use crate::ground::error::{Class, Explain};
 use crate::ground::input::nearest;
-use crate::lockfile::COMPONENTS;
-use crate::lockfile::Lock;
 use crate::lockfile::component::Component;
+use crate::lockfile::{COMPONENTS, Lock};
 
 /// This builder's own program in the images.
 const FIRSTBOOT: &str = "firstboot";

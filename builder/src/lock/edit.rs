@@ -9,9 +9,8 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::ground::arch::Arch;
 use crate::ground::hash::Sha256Hex;
-use crate::lockfile::COMPONENTS;
-use crate::lockfile::Lock;
 use crate::lockfile::format::{Deb, Module, Source};
+use crate::lockfile::{COMPONENTS, Lock};
 use crate::role::packages;
 
 /// The text with the lock's values in it.

@@ -8,8 +8,7 @@ use crate::ground::error::{Class, Explain, Result};
 use crate::ground::hash::Sha256Hex;
 use crate::ground::input::nearest;
 use crate::lock::{edit, replace};
-use crate::lockfile::Lock;
-use crate::lockfile::LockError;
+use crate::lockfile::{Lock, LockError};
 
 /// There is no such build.
 #[derive(Debug, thiserror::Error)]

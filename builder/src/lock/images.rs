@@ -12,12 +12,8 @@ use crate::deb::roots::{EMULATOR, GRUB, TOOLS};
 use crate::ground::error::Result;
 use crate::lockfile::Lock;
 use crate::lockfile::format::{Component, Release};
-use crate::profile;
-use crate::profile::Profile;
-use crate::role::IMAGES;
-use crate::role::Recipes;
-use crate::role::Role;
-use crate::role::addon;
+use crate::profile::{self, Profile};
+use crate::role::{IMAGES, Recipes, Role, addon};
 
 /// An image that another lock would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

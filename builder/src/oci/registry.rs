@@ -16,8 +16,7 @@ use oci_client::{Client, Reference, RegistryOperation};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use crate::fetch::STALL;
-use crate::fetch::{CONNECT, Credentials, causes, is_here};
+use crate::fetch::{CONNECT, Credentials, STALL, causes, is_here};
 use crate::oci::error::{OciError, host};
 use crate::oci::layout::DOCUMENTS;
 use crate::oci::place::Repository;

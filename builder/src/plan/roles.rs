@@ -9,9 +9,7 @@ use crate::lockfile::Lock;
 use crate::lockfile::format::{Component, Release};
 use crate::plan::error::PlanError;
 use crate::profile::Profile;
-use crate::role::IMAGES;
-use crate::role::Recipes;
-use crate::role::Role;
+use crate::role::{IMAGES, Recipes, Role};
 
 /// Reads a role's recipe; one that is not there is a mistake of the profile.
 pub(super) fn load_role(

@@ -16,8 +16,7 @@ use crate::profile::endpoint::{is_host, is_label};
 use crate::profile::model::{Lines, Machine, Profile, Settings};
 use crate::profile::pods::{SHARE, Shares, place};
 use crate::profile::raw::{Node, Raw};
-use crate::profile::source::Source;
-use crate::profile::source::inside;
+use crate::profile::source::{Source, inside};
 use crate::profile::{addresses, api, grammar};
 
 /// The machine of a node when the profile does not say.

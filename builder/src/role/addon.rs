@@ -11,8 +11,7 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 
 use crate::ground::error::InputError;
-use crate::ground::input;
-use crate::ground::input::nearest;
+use crate::ground::input::{self, nearest};
 use crate::lockfile::Lock;
 use crate::lockfile::format::Release;
 use crate::profile::Profile;

@@ -9,8 +9,7 @@ use walkdir::WalkDir;
 
 use crate::ground::error::{InputError, Result};
 use crate::ground::tree::{Content, Node, Tree};
-use crate::role::component::ComponentFile;
-use crate::role::component::Components;
+use crate::role::component::{ComponentFile, Components};
 use crate::role::recipe::Layer;
 use crate::role::stack::Role;
 use crate::role::{Context, addon};

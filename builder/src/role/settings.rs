@@ -7,8 +7,7 @@ use fs_err as fs;
 use serde_json::Value;
 
 use crate::ground::error::InputError;
-use crate::ground::input;
-use crate::ground::input::nearest;
+use crate::ground::input::{self, nearest};
 use crate::profile::{Profile, Settings};
 use crate::role::stack::Role;
 

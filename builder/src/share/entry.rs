@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::bundle;
 use crate::fetch::Item;
-use crate::go;
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
 use crate::ground::hash::{Hash, Sha256Hex};
@@ -13,6 +11,7 @@ use crate::mirror::Mirrors;
 use crate::plan::Plan;
 use crate::stage::source;
 use crate::store::{StepKey, Store};
+use crate::{bundle, go};
 
 /// What may be shared, and appears at once.
 pub(super) struct Entry<'a> {

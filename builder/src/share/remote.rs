@@ -19,8 +19,7 @@ use tokio::runtime::Runtime;
 use crate::fetch::Paced;
 use crate::ground::error::Result;
 use crate::share::ShareError;
-use crate::share::service;
-use crate::share::service::{Address, Secrets};
+use crate::share::service::{self, Address, Secrets};
 
 /// How long a server may say nothing.
 const STALL: Duration = Duration::from_secs(60);

@@ -17,8 +17,7 @@ use reqwest::Url;
 use crate::fetch::{CONNECT, Credentials, shown};
 use crate::ground::error::Result;
 use crate::share::ShareError;
-use crate::share::settings;
-use crate::share::settings::Settings;
+use crate::share::settings::{self, Settings};
 
 /// Characters of a server's answer that an error repeats.
 const ANSWER: usize = 300;

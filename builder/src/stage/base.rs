@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::deb;
-use crate::deb::roots;
-use crate::deb::roots::Tools;
+use crate::deb::roots::{self, Tools};
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;

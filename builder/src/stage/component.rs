@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::archive::{ArchiveError, listing, read_tar_gz};
-use crate::deb::roots;
-use crate::deb::{self, DebError};
+use crate::deb::{self, DebError, roots};
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
 use crate::lockfile::format::{Chosen, Component, Deb, Download};
 use crate::plan::Plan;
-use crate::role::IMAGES;
-use crate::role::{ComponentFile, Components};
+use crate::role::{ComponentFile, Components, IMAGES};
 use crate::stage::fetched::Fetched;
 use crate::stage::{container, source};
 use crate::store::{StepKey, Store};

@@ -7,9 +7,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use crate::deb::roots::Tools;
-use crate::disk;
-use crate::disk::Spec;
-use crate::disk::changes;
+use crate::disk::{self, Spec, changes};
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
 use crate::ground::parallel;

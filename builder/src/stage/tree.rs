@@ -5,9 +5,7 @@ use firstboot::schema;
 use crate::ground::error::{Class, Explain, HostIo, Result};
 use crate::ground::tree::{Content, Tree};
 use crate::plan::Plan;
-use crate::role::Components;
-use crate::role::Role;
-use crate::role::{Context, overlay, settings};
+use crate::role::{Components, Context, Role, overlay, settings};
 
 /// Where firstboot is.
 const FIRSTBOOT: &str = "usr/lib/kiln/firstboot";

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use builder::deb::roots;
-use builder::deb::roots::QEMU;
+use builder::deb::roots::{self, QEMU};
 use builder::driver::{
     Accel, Delete, DownRequest, DriverError, Running, StatusReport, UpRequest, Wait, down, logs, named,
     status, up,

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use builder::fetch::fetch_within;
-use builder::fetch::{Item, Origin};
+use builder::fetch::{Item, Origin, fetch_within};
 use builder::ground::error::Error;
 use builder::ground::hash::Hash;
 use builder::ground::progress::Progress;

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use builder::deb;
-use builder::deb::roots;
+use builder::deb::{self, roots};
 use builder::ground::arch::Arch;
 use builder::ground::error::Error;
 use builder::ground::progress::Progress;

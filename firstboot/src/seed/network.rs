@@ -5,15 +5,7 @@
 use std::net::IpAddr;
 
 use crate::console::shown;
-use crate::seed::card::add;
-use crate::seed::card::address;
-use crate::seed::card::domain;
-use crate::seed::card::id;
-use crate::seed::card::mac;
-use crate::seed::card::mtu;
-use crate::seed::card::range;
-use crate::seed::card::router;
-use crate::seed::card::{ONLY_CARDS, resolvers};
+use crate::seed::card::{ONLY_CARDS, add, address, domain, id, mac, mtu, range, resolvers, router};
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
 use crate::seed::{network_v1, yaml};

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::seed::card;
-use crate::seed::card::ONLY_CARDS;
-use crate::seed::card::{add, address, domain, id, mac, mtu, range, router};
+use crate::seed::card::{self, ONLY_CARDS, add, address, domain, id, mac, mtu, range, router};
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
 use crate::settings::interface::{Interface, Route, Selector};

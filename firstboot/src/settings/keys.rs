@@ -9,8 +9,7 @@ use ipnet::Ipv4Net;
 use crate::cluster::{is_host_in, is_label};
 use crate::console::shown;
 use crate::schema::Cloud;
-use crate::settings::Settings;
-use crate::settings::Sourced;
+use crate::settings::{Settings, Sourced};
 
 /// A key of [`Settings`], as sources write it behind their prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

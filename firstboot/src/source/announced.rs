@@ -3,8 +3,7 @@
 //! <https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html>
 
 use crate::console::shown;
-use crate::settings::keys::SettingError;
-use crate::settings::keys::first_label;
+use crate::settings::keys::{SettingError, first_label};
 use crate::settings::{Settings, Sourced};
 
 const FORMS: [&str; 2] = ["ds=nocloud", "ds=nocloud-net"];

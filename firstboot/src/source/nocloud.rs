@@ -7,17 +7,12 @@ use std::path::PathBuf;
 use crate::content::Content;
 use crate::identity;
 use crate::machine::Machine;
-use crate::seed;
-use crate::seed::{FILES, IDENTITY_FILE, Texts};
+use crate::seed::{self, FILES, IDENTITY_FILE, Texts};
 use crate::settings::Settings;
-use crate::source::error::LABEL;
-use crate::source::error::NAME;
-use crate::source::error::NoCloudError;
-use crate::source::error::SourceError;
+use crate::source::error::{LABEL, NAME, NoCloudError, SourceError};
 use crate::source::form::{LARGEST, Source};
 use crate::source::kept::{keep, kept};
-use crate::volume::Device;
-use crate::volume::Volume;
+use crate::volume::{Device, Volume};
 
 /// Where a node keeps what its seed said, relative to the root.
 pub const KEPT_FILE: &str = "var/lib/kiln/seed.json";

@@ -13,8 +13,7 @@ use crate::fetch::local::{self, LocalFile};
 use crate::fetch::{self, shown};
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
-use crate::ground::hash::of_file;
-use crate::ground::hash::{Digest, Sha256Hex};
+use crate::ground::hash::{Digest, Sha256Hex, of_file};
 use crate::ground::progress::Progress;
 use crate::lock::add::{AddError, Addition, Found, Take, add, add_image, published};
 use crate::lockfile::Lock;
@@ -75,7 +74,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 impl Add {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let lockfile = self.lockfile.clone().unwrap_or_else(|| crate::lockfile::path(&global.project));
+        let lockfile = global.lockfile(self.lockfile.clone());
         let text = Lock::read(&lockfile)?;
         let architectures = if self.arch.is_empty() { &[Arch::Amd64][..] } else { &self.arch };
         if let Some(reference) = self.url.strip_prefix("oci://") {

@@ -40,7 +40,7 @@ pub(in crate::cli) struct Audit {
 
 impl Audit {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let lockfile = self.lockfile.unwrap_or_else(|| crate::lockfile::path(&global.project));
+        let lockfile = global.lockfile(self.lockfile);
         let lock = Lock::load(&lockfile)?;
         if let Some(name) = &self.release
             && !lock.release.contains_key(name)

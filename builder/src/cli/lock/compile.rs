@@ -7,8 +7,7 @@ use clap::Args;
 
 use crate::cli::global::Global;
 use crate::cli::screen::{complain, say};
-use crate::go;
-use crate::go::GoBuild;
+use crate::go::{self, GoBuild};
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;
@@ -34,7 +33,7 @@ pub(in crate::cli) struct Compile {
 
 impl Compile {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let lockfile = self.lockfile.unwrap_or_else(|| crate::lockfile::path(&global.project));
+        let lockfile = global.lockfile(self.lockfile);
         let arch = self.arch.unwrap_or(Arch::HOST);
         let (store, progress) = (Store::open(&global.store()?)?, Progress::new());
         let mirrors = global.mirrors(false)?;

@@ -35,7 +35,7 @@ pub(in crate::cli) struct Diff {
 impl Diff {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let old = load(&self.old)?;
-        let new = load(&self.new.unwrap_or_else(|| crate::lockfile::path(&global.project)))?;
+        let new = load(&global.lockfile(self.new))?;
         let (changes, images) =
             (Changes::between(&old, &new), affected(&global.project, &global.recipes(), &old, &new)?);
         let sizes = [old.bytes(), new.bytes()];

@@ -3,10 +3,8 @@
 use crate::driver::error::DriverError;
 use crate::driver::hardware::{Accelerator, Firmware};
 use crate::driver::host::Program;
-use crate::driver::libvirt::client::Libvirt;
-use crate::driver::libvirt::client::advice;
-use crate::driver::names;
-use crate::driver::names::DATA_SERIAL;
+use crate::driver::libvirt::client::{Libvirt, advice};
+use crate::driver::names::{self, DATA_SERIAL};
 use crate::results::cluster::NodeJson;
 
 pub(super) const VIRT_INSTALL: Program =

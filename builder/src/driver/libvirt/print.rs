@@ -1,7 +1,6 @@
 //! Commands for virt-install (virt-install(1)) and virsh (`net-update`, `net-define`).
 
-use crate::driver::names;
-use crate::driver::names::DATA_SERIAL;
+use crate::driver::names::{self, DATA_SERIAL};
 use crate::driver::shell::{command, quote, size};
 use crate::results::cluster::{ClusterJson, NodeJson};
 

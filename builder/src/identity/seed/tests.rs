@@ -6,8 +6,7 @@ use firstboot::card::Card;
 use firstboot::facts::Facts;
 use firstboot::machine::Machine;
 use firstboot::settings::Settings;
-use firstboot::source::Source;
-use firstboot::source::{NoCloud, table};
+use firstboot::source::{NoCloud, Source, table};
 use fs_err as fs;
 
 use crate::identity::seed::{texts, volume, write};

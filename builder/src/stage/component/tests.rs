@@ -5,8 +5,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use fs_err as fs;
 
-use crate::fetch;
-use crate::fetch::{Item, Origin};
+use crate::fetch::{self, Item, Origin};
 use crate::ground::arch::Arch;
 use crate::ground::error::Error;
 use crate::ground::progress::Progress;
