@@ -5,9 +5,10 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
-use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::header::{CONTENT_RANGE, RANGE, RETRY_AFTER};
 
 use crate::fetch::credentials::{Credentials, shown};
 use crate::fetch::error::FetchError;
@@ -89,7 +90,7 @@ impl From<io::Error> for Attempt {
 /// The body of an address, from byte `from` on when the server goes along with that.
 pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Attempt> {
     if let Some(path) = url.strip_prefix("file://") {
-        let mut file = match std::fs::File::open(path) {
+        let mut file = match open_file(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Attempt::NotThere),
             Err(error) => return Err(Attempt::Later(format!("{path}: {error}"))),
@@ -124,8 +125,40 @@ pub(super) fn open(clients: &Clients, url: &str, from: u64) -> Result<Body, Atte
             Err(Attempt::Refused(format!("{} answered {}", shown(url), response.status())))
         }
         status if status.is_success() => body(response, false),
+        status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
+            let Some(wait) = retry_after(&response) else {
+                return Err(Attempt::Later(format!("{} answered {status}", shown(url))));
+            };
+            if wait <= LONGEST_WAIT {
+                std::thread::sleep(wait);
+            }
+            let seconds = wait.as_secs();
+            Err(Attempt::Later(format!(
+                "{} answered {status}, to be asked again after {seconds} s",
+                shown(url)
+            )))
+        }
         status => Err(Attempt::Later(format!("{} answered {status}", shown(url)))),
     }
+}
+
+/// A file of this machine: by the path as it is, else as addresses write paths, with `%20` for a space.
+fn open_file(path: &str) -> io::Result<std::fs::File> {
+    let found = std::fs::File::open(path);
+    match &found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains('%') => {
+            std::fs::File::open(&*percent_decode_str(path).decode_utf8_lossy()).or(found)
+        }
+        _ => found,
+    }
+}
+
+/// The longest that a server is waited for that is busy and says until when.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a busy server wants to be left alone: seconds (RFC 9110, 10.2.3). One that says a date is asked as usual.
+fn retry_after(response: &Response) -> Option<Duration> {
+    response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Whether a partial answer is the part that was asked for: `Content-Range: bytes 5-9/10` (RFC 9110, 14.4).

@@ -9,5 +9,8 @@ pub(super) fn usable(url: &str) -> Option<String> {
         None => url.to_owned(),
     };
     let rest = ["http://", "https://", "file://"].iter().find_map(|scheme| url.strip_prefix(scheme))?;
-    (!rest.is_empty() && !rest.contains(char::is_whitespace)).then_some(url)
+    // A folder of this machine may be called anything but what ends a line.
+    let bad =
+        |letter: char| if url.starts_with("file://") { letter.is_control() } else { letter.is_whitespace() };
+    (!rest.is_empty() && !rest.contains(bad)).then_some(url)
 }

@@ -107,6 +107,16 @@ fn strangers_disabled_and_unusable_sources_do_not_count() {
 }
 
 #[test]
+fn a_folder_may_be_called_anything() {
+    for folder in ["file:///srv/my mirror/debian", "file:///srv/my%20mirror/debian"] {
+        assert_eq!(super::address::usable(folder).as_deref(), Some(folder));
+    }
+    for none in ["http://mirror.example/my mirror", "file:///srv/a\nb", "file://"] {
+        assert_eq!(super::address::usable(none), None, "{none}");
+    }
+}
+
+#[test]
 fn nonsense_is_named_with_its_origin() {
     let host = host(&[("config.toml", "[mirror]\ndebain = 'http://config.example/debian'\n")]);
     let wrong = choose(host.path(), None, None).unwrap_err();

@@ -167,6 +167,9 @@ fn attempt(error: OciDistributionError) -> Attempt {
         OciDistributionError::ServerError { code: 403, .. } => Attempt::Refused("403 Forbidden".to_owned()),
         OciDistributionError::ServerError { code: 404 | 410, .. }
         | OciDistributionError::ImageManifestNotFoundError(_) => Attempt::NotThere,
+        OciDistributionError::ServerError { code: 429, .. } => Attempt::Later(
+            "it answered 429: it takes no more requests for now; a login or a mirror helps".to_owned(),
+        ),
         OciDistributionError::ServerError { code, .. } => Attempt::Later(format!("it answered {code}")),
         OciDistributionError::RegistryError { envelope, .. } => of_envelope(&envelope),
         OciDistributionError::DigestError(error) => Attempt::Wrong(wrong_digest(&error)),
@@ -222,6 +225,9 @@ fn credentials(repository: &Repository) -> Result<RegistryAuth, crate::ground::e
     Ok(found.map_or(RegistryAuth::Anonymous, basic))
 }
 
+/// What a helper says of a registry that it has nothing for (docker-credential-helpers, `errCredentialsNotFound`).
+const NOT_FOUND: &str = "credentials not found";
+
 /// Name and password of `$DOCKER_CONFIG/config.json`, else of `~/.docker/config.json`, by way of the helper that it
 /// names if it does.
 fn of_docker(registry: &str) -> Result<Option<(String, String)>, OciError> {
@@ -236,6 +242,12 @@ fn of_docker(registry: &str) -> Result<Option<(String, String)>, OciError> {
         Err(CredentialRetrievalError::NoCredentialConfigured) => return Ok(None),
         Ok(DockerCredential::IdentityToken(_)) => {
             "an identity token is not supported; a password is".to_owned()
+        }
+        // The helper knows nobody there: what it says then is a part of Docker's protocol with helpers.
+        Err(CredentialRetrievalError::HelperFailure { stdout, stderr, .. })
+            if [&stdout, &stderr].iter().any(|said| said.contains(NOT_FOUND)) =>
+        {
+            return Ok(None);
         }
         Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
             format!("its helper `{helper}` failed")

@@ -12,7 +12,9 @@ use std::net::TcpStream;
 
 use fs_err as fs;
 
-use server::{CONTENT, Case, Server, answer, broken, crawl, cut, not_there, rest, silent, whole, wrong};
+use server::{
+    CONTENT, Case, Server, answer, broken, busy, closed, crawl, cut, not_there, rest, silent, whole, wrong,
+};
 
 #[test]
 fn a_cut_download_goes_on_where_it_stopped() {
@@ -102,6 +104,25 @@ fn the_next_address_is_asked_when_one_has_something_else() {
 fn a_server_that_stumbles_is_asked_again() {
     let server = Server::new(vec![broken, whole]);
     Case::new(vec![server.url("/x")]).succeed();
+}
+
+#[test]
+fn a_busy_server_is_asked_again_when_it_says() {
+    let server = Server::new(vec![busy, busy, whole]);
+    Case::new(vec![server.url("/x")]).succeed();
+    assert_eq!(server.requests(), 3);
+    let server = Server::new(vec![closed; 3]);
+    insta::assert_snapshot!(Case::new(vec![server.url("/x")]).fail(), @"");
+}
+
+#[test]
+fn a_folder_with_a_space_is_a_mirror_in_both_spellings() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("my mirror")).unwrap();
+    fs::write(folder.path().join("my mirror/x"), CONTENT).unwrap();
+    for name in ["my mirror", "my%20mirror"] {
+        Case::new(vec![format!("file://{}/{name}/x", folder.path().display())]).succeed();
+    }
 }
 
 #[test]

@@ -91,6 +91,14 @@ pub(crate) fn broken(stream: &mut TcpStream) {
     answer(stream, "500 Internal Server Error\r\nContent-Length: 0", b"");
 }
 
+pub(crate) fn busy(stream: &mut TcpStream) {
+    answer(stream, "429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0", b"");
+}
+
+pub(crate) fn closed(stream: &mut TcpStream) {
+    answer(stream, "503 Service Unavailable\r\nRetry-After: 3600\r\nContent-Length: 0", b"");
+}
+
 pub(crate) fn wrong(stream: &mut TcpStream) {
     answer(stream, "200 OK\r\nContent-Length: 12", b"TWELVE BYTES");
 }
