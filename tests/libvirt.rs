@@ -33,6 +33,41 @@ builder status --checks
 builder down --delete --grace 0
 "#;
 
+/// A data disk outlives the machine's own, and what is printed makes the same machine, once.
+const DATA_DISK: &str = r#"
+builder up --driver libvirt --accel tcg --timeout 1500
+builder ssh server -- 'mountpoint /var/lib/kiln-data && echo written >/var/lib/kiln-data/mark'
+builder up --driver libvirt --accel tcg --replace server --timeout 1500
+echo "the mark is $(builder ssh server -- cat /var/lib/kiln-data/mark)"
+builder down --delete --grace 0
+sudo() { "$@"; }
+builder print --driver libvirt >"$OUT/print.sh"
+cd "$OUT/libvirt"
+. "$OUT/print.sh"
+virsh --connect qemu:///system domblklist kiln-kiln-libvirt-server
+if (. "$OUT/print.sh") 2>&1; then echo "it ran twice"; fi
+virsh --connect qemu:///system destroy kiln-kiln-libvirt-server
+"#;
+
+#[test]
+#[ignore = "the long tier: `./test long`"]
+fn a_data_disk_stays_in_libvirt_and_printed_commands_run_once() {
+    const PROFILE: &str = "tests/libvirt.toml";
+    let out = fresh("libvirt-data");
+    let key = secret(&out, 8);
+    builder(&["build", "--profile", PROFILE, "--out", text(&out), "--secret", text(&key)]);
+    let said = beside_libvirt(DATA_DISK, PROFILE, &out);
+    for line in [
+        "/var/lib/kiln-data is a mountpoint\n",
+        "the mark is written\n",
+        "server_data.qcow2\n",
+        "server.qcow2 is there already: start its machine with virsh, or remove both\n",
+    ] {
+        assert!(said.contains(line), "no `{line}` in {said}");
+    }
+    assert!(!said.contains("it ran twice"), "{said}");
+}
+
 #[test]
 fn a_worker_comes_up_in_libvirt_and_goes() {
     let out = fresh("libvirt");
