@@ -1,0 +1,37 @@
+//! The README promises nothing without the test that holds it: what its table names is there and has tests.
+
+use std::path::Path;
+
+use fs_err as fs;
+use walkdir::WalkDir;
+
+#[test]
+fn every_promise_names_tests_that_are_there() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = fs::read_to_string(project.join("README.md")).unwrap();
+    let (_, table) = text.split_once("| promise | test |\n|---|---|\n").unwrap();
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 40, "{} promises", rows.len());
+    for row in rows {
+        let (promise, tests) = row.trim_matches(['|', ' ']).rsplit_once(" | ").unwrap();
+        let places = tests
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|place| place.contains('/') && !place.starts_with("./"));
+        let places: Vec<&str> = places.collect();
+        assert!(!places.is_empty(), "no test: {promise}");
+        for place in &places {
+            assert!(project.join(place).exists(), "there is no `{place}`: {promise}");
+        }
+        let has_tests = |place: &&str| {
+            let files = WalkDir::new(project.join(place)).into_iter().map(|entry| entry.unwrap().into_path());
+            let mut sources = files.filter(|path| path.extension().is_some_and(|it| it == "rs"));
+            sources.any(|path| {
+                let text = fs::read_to_string(path).unwrap();
+                text.contains("#[test]") || text.contains("proptest!")
+            })
+        };
+        assert!(places.iter().any(has_tests), "none of {places:?} has a test: {promise}");
+    }
+}
