@@ -13,11 +13,11 @@ use crate::{fetch, oci};
 #[derive(Debug, Clone, Copy)]
 pub struct Fetched<'a> {
     /// The plan.
-    pub plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     /// The store.
-    pub store: &'a Store,
+    pub(super) store: &'a Store,
     /// What people see of the work.
-    pub progress: &'a Progress,
+    pub(super) progress: &'a Progress,
 }
 
 impl<'a> Fetched<'a> {
