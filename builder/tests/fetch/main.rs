@@ -112,7 +112,11 @@ fn a_busy_server_is_asked_again_when_it_says() {
     Case::new(vec![server.url("/x")]).succeed();
     assert_eq!(server.requests(), 3);
     let server = Server::new(vec![closed; 3]);
-    insta::assert_snapshot!(Case::new(vec![server.url("/x")]).fail(), @"");
+    insta::assert_snapshot!(Case::new(vec![server.url("/x")]).fail(), @r"
+    fetching thing 1.0: URL/x answered 503 Service Unavailable, to be asked again after 3600 s (tried URL/x)
+
+    hint: run the same command again: it resumes where it stopped
+    ");
 }
 
 #[test]
