@@ -5,6 +5,7 @@ mod lab;
 mod pcap;
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -13,6 +14,13 @@ use support::{PROFILE, long, release};
 
 /// A policy against the workload.
 const POLICY: &str = include_str!("cluster/policy.yaml");
+
+/// The checks of the CIS benchmark, and what of them fails by design.
+const CIS: &str = include_str!("cis/check");
+const SECURITY: &str = include_str!("../docs/security.md");
+
+/// Finds open ports from another machine.
+const SCAN: &str = include_str!("cluster/scan.sh");
 
 /// What etcd holds of the workload's Secret. etcdctl gives up after five seconds by itself, less than an emulated machine takes.
 const STORED: &str = "etcdctl --dial-timeout=60s --command-timeout=60s --endpoints=https://127.0.0.1:2379 \
@@ -31,8 +39,10 @@ fn three_machines_become_a_cluster_and_stay_one() {
     expect_addons(&lab);
     if release() != "debian" {
         lab.expect_configurations_are_current(&["server", "node-0", "node-1"]);
+        expect_hardened(&lab);
     }
     if long() {
+        expect_ports(&lab);
         lose_power(&lab);
     }
 
@@ -43,6 +53,32 @@ fn three_machines_become_a_cluster_and_stay_one() {
     lab.expect_pods_talk();
     lab.expect_checks();
     lab.down(&["--grace", "0", "--delete"]);
+}
+
+/// What fails of the CIS benchmark is what docs/security.md lists, no more and no less; and services have no more of the machine than
+/// their drop-in says. `systemd-analyze` calls 2.5 and less "OK".
+fn expect_hardened(lab: &Lab) {
+    let said = ["server", "node-0"].map(|node| lab.ssh(node, CIS));
+    let lines = said.iter().flat_map(|said| said.lines().filter_map(|line| line.split_once(' ')));
+    let failed: BTreeSet<&str> =
+        lines.clone().filter(|(_, outcome)| *outcome == "fail").map(|(check, _)| check).collect();
+    assert!(lines.filter(|(_, outcome)| *outcome == "pass").count() > 80, "{said:?}");
+    let rows = SECURITY.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let is_number = |text: &&str| text.split('.').all(|part| part.parse::<u8>().is_ok());
+    let listed: BTreeSet<&str> = rows.flat_map(|(checks, _)| checks.split(", ")).filter(is_number).collect();
+    assert_eq!(failed, listed);
+    let services = "etcd kube-apiserver kube-controller-manager kube-scheduler";
+    lab.ssh("server", &format!("systemd-analyze --no-pager --threshold=25 security {services}"));
+}
+
+/// From another machine no port is open but these.
+fn expect_ports(lab: &Lab) {
+    for (from, to, ports) in
+        [("node-0", "192.168.122.10", "22 2379 2380 6443 10250"), ("server", "192.168.122.11", "22 10250")]
+    {
+        let open = lab.ssh(from, &SCAN.replace("ADDRESS", to));
+        assert_eq!(open.split_whitespace().collect::<Vec<_>>().join(" "), ports, "{to}");
+    }
 }
 
 /// Power fails for all of them at once; what ran runs again.

@@ -24,10 +24,6 @@ pub struct IdentityFile {
     pub path: String,
     /// Permission bits: 0600 for whatever holds a key, else 0644.
     pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
     /// The bytes.
     pub content: Vec<u8>,
 }
@@ -59,13 +55,16 @@ pub enum IdentityError {
         /// The reason.
         source: std::io::Error,
     },
+    /// firstboot would refuse what was written.
+    #[error("firstboot would refuse it: {0}")]
+    Refused(#[from] firstboot::identity::IdentityError),
 }
 
 impl Explain for IdentityError {
     fn class(&self) -> Class {
         match self {
             Self::TooSmall { .. } => Class::Input,
-            Self::Stream { .. } => Class::Host,
+            Self::Stream { .. } | Self::Refused(_) => Class::Host,
         }
     }
 
@@ -75,6 +74,9 @@ impl Explain for IdentityError {
                 Some("build with `--identity seed`, which keeps identities outside the image".to_owned())
             }
             Self::Stream { .. } => None,
+            Self::Refused(_) => {
+                Some("this is a mistake of Kiln; please report it with the profile".to_owned())
+            }
         }
     }
 }
@@ -138,7 +140,7 @@ struct Files(Vec<IdentityFile>);
 impl Files {
     fn add(&mut self, path: &str, mode: u32, content: &str) {
         let path = path.trim_start_matches('/').to_owned();
-        self.0.push(IdentityFile { path, mode, uid: 0, gid: 0, content: content.into() });
+        self.0.push(IdentityFile { path, mode, content: content.into() });
     }
 
     fn public(&mut self, path: &str, content: &str) {
@@ -153,10 +155,12 @@ impl Files {
 /// The identities of nodes as a ustar stream with one folder per node.
 ///
 /// Headers hold only what is given here: numeric owners without names, and the epoch (Unix seconds, from 1970 on) as the
-/// time of every entry. Each folder has an entry, before the files in it.
+/// time of every entry. Each folder has an entry, before the files in it. What is returned was read back with the code of
+/// firstboot, for each node.
 ///
 /// # Errors
-/// [`IdentityError::Stream`] when a path is too long for the format.
+/// [`IdentityError::Stream`] when a path is too long for the format, [`IdentityError::Refused`] when firstboot has another
+/// limit than this.
 pub fn stream(nodes_files: &[(String, Vec<IdentityFile>)], epoch: i64) -> Result<Vec<u8>, IdentityError> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut folders = BTreeSet::new();
@@ -166,14 +170,19 @@ pub fn stream(nodes_files: &[(String, Vec<IdentityFile>)], epoch: i64) -> Result
             for (end, _) in path.match_indices('/') {
                 let folder = &path[..=end];
                 if folders.insert(folder.to_owned()) {
-                    append(&mut archive, folder, tar::EntryType::Directory, (0o755, 0, 0), epoch, &[])?;
+                    append(&mut archive, folder, tar::EntryType::Directory, 0o755, epoch, &[])?;
                 }
             }
-            let owner = (file.mode, file.uid, file.gid);
-            append(&mut archive, &path, tar::EntryType::Regular, owner, epoch, &file.content)?;
+            append(&mut archive, &path, tar::EntryType::Regular, file.mode, epoch, &file.content)?;
         }
     }
-    archive.into_inner().map_err(|source| IdentityError::Stream { path: "end of the stream".into(), source })
+    let finished = archive.into_inner();
+    let stream =
+        finished.map_err(|source| IdentityError::Stream { path: "end of the stream".into(), source })?;
+    for (node, _) in nodes_files.iter().filter(|(_, files)| !files.is_empty()) {
+        firstboot::identity::parse(&stream, node)?;
+    }
+    Ok(stream)
 }
 
 /// What an identity partition of `size` bytes begins with: the [`stream`]. Zeros are behind it.
@@ -197,7 +206,7 @@ fn append(
     archive: &mut tar::Builder<Vec<u8>>,
     path: &str,
     kind: tar::EntryType,
-    (mode, uid, gid): (u32, u32, u32),
+    mode: u32,
     epoch: i64,
     content: &[u8],
 ) -> Result<(), IdentityError> {
@@ -206,8 +215,8 @@ fn append(
     header.set_path(path).map_err(failed)?;
     header.set_entry_type(kind);
     header.set_mode(mode);
-    header.set_uid(uid.into());
-    header.set_gid(gid.into());
+    header.set_uid(0);
+    header.set_gid(0);
     header.set_mtime(epoch.max(0).unsigned_abs());
     header.set_size(content.len() as u64);
     header.set_cksum();

@@ -54,8 +54,7 @@ pub struct Built {
 /// # Errors
 /// The first stage that fails; the output folder is then as it was before.
 pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Built> {
-    let secret_file =
-        settings.secret.clone().unwrap_or_else(|| secret::path(&plan.project, &plan.cluster.name));
+    let secret_file = secret_file(plan, settings.secret.as_deref());
     let inputs = unchanged::inputs(plan, settings.identity, &settings.store, &secret_file)?;
     let folder = settings.out.join(&plan.profile.name);
     if let Some(images) = unchanged::since(&folder, &inputs) {
@@ -107,25 +106,24 @@ pub fn seed(plan: &Plan, secret: Option<&Path>, node: &str) -> Result<Vec<u8>> {
 /// # Errors
 /// When there is no secret, or no certificates can be made.
 pub fn existing_pki(plan: &Plan, secret: Option<&Path>) -> Result<Pki> {
-    let own = secret::path(&plan.project, &plan.cluster.name);
-    cluster::pki(plan, &ClusterSecret::load(secret.unwrap_or(&own))?)
+    cluster::pki(plan, &ClusterSecret::load(&secret_file(plan, secret))?)
+}
+
+/// Where the cluster secret is: the caller's file, or the project's own.
+fn secret_file(plan: &Plan, given: Option<&Path>) -> PathBuf {
+    given.map_or_else(|| secret::path(&plan.project, &plan.cluster.name), Path::to_owned)
 }
 
 /// The cluster secret: the caller's, or the project's own, made by whoever needs it first.
 fn to_have(plan: &Plan, given: Option<&Path>) -> Result<ClusterSecret> {
-    Ok(match given {
-        Some(path) => ClusterSecret::load(path)?,
-        None => ClusterSecret::load_or_create(&secret::path(&plan.project, &plan.cluster.name))?,
-    })
+    let file = secret_file(plan, given);
+    Ok(if given.is_some() { ClusterSecret::load(&file)? } else { ClusterSecret::load_or_create(&file)? })
 }
 
 /// The same as far as it is there: the caller's has to be.
 fn known(plan: &Plan, given: Option<&Path>) -> Result<Option<ClusterSecret>> {
-    match given {
-        Some(path) => Ok(Some(ClusterSecret::load(path)?)),
-        None => match ClusterSecret::load(&secret::path(&plan.project, &plan.cluster.name)) {
-            Err(SecretError::Missing(_)) => Ok(None),
-            secret => Ok(Some(secret?)),
-        },
+    match ClusterSecret::load(&secret_file(plan, given)) {
+        Err(SecretError::Missing(_)) if given.is_none() => Ok(None),
+        secret => Ok(Some(secret?)),
     }
 }

@@ -20,7 +20,7 @@ use crate::lockfile::Lock;
 use crate::lockfile::format::{Component, ContainerImage, Release};
 use crate::pki::{self, Certificate};
 use crate::profile::Profile;
-use crate::role::{Addon, Recipes, Role, addon, settings};
+use crate::role::{Addon, Context, Recipes, Role, addon, own_files, settings};
 pub use error::PlanError;
 use roles::{check_duties, check_roles, load_role, unknown_release};
 use roots::roots;
@@ -118,6 +118,10 @@ impl Plan {
         }
         check_duties(&profile, &cluster)?;
         pki::check(&cluster, certificates(&cluster, &roles))?;
+        let context = Context::new(&profile, &cluster, &release, &roles, &addons);
+        for role in &roles {
+            role.check_paths(&own_files(role, &context.of(role))?)?;
+        }
         Ok(Self {
             project: request.project.clone(),
             recipes,

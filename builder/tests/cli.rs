@@ -232,6 +232,17 @@ fn a_site_keeps_its_recipes_in_a_folder_of_its_own() {
     insta::assert_snapshot!("taken", told(&project, &images));
     fs::remove_dir_all(site.path().join("worker")).unwrap();
     recipe("storage", "description = \"x\"\nparts = [\"kubelet\"]\n");
+    // A unit and a key that its machines do not have are told before anything is fetched.
+    fs::create_dir_all(site.path().join("storage/units")).unwrap();
+    let unit = |key: &str| {
+        let text = format!("[Service]\nExecStart=/usr/bin/serve \\\n  --key={key}\n");
+        fs::write(site.path().join("storage/units/serve.service"), text).unwrap();
+    };
+    unit("/var/lib/kubelet/kubelte.key");
+    insta::assert_snapshot!("no_such_key", told(&project, &images));
+    unit("/srv/tls.key");
+    insta::assert_snapshot!("no_such_key_elsewhere", told(&project, &images));
+    unit("/var/lib/kubelet/kubelet.key");
     // Now nothing is wrong but that there are no packages.
     let said = project.build(&["--profile", "1cp-2workers", "--images", &images]);
     assert!(said.contains("/nowhere/debian"), "{said}");

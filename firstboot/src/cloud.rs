@@ -1,7 +1,10 @@
-//! A cloud's metadata in a run: the first boot only brings the network up, and the run after it asks the server. It does
-//! not own what the server says.
+//! A cloud's metadata in a run: the first boot only brings the network up, and the run after it asks the server. Anybody in the
+//! node's network can answer in the server's place, so later boots ask only where the machine itself says that it is in that
+//! cloud. It does not own what the server says.
 
 use std::io;
+
+use fs_err as fs;
 
 use crate::apply::{Change, apply, remove};
 use crate::args::Args;
@@ -9,6 +12,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::header::HEADER;
 use crate::image::Image;
+use crate::machine::Machine;
 use crate::ops::Ops;
 use crate::plan::public;
 use crate::schema::Cloud;
@@ -23,6 +27,18 @@ const ASKED_FILE: &str = "run/kiln/metadata";
 /// The cloud whose server is to be asked: that of a source, else that of the image.
 pub fn asked(image: &Image, settings: &Settings) -> Option<Cloud> {
     settings.metadata.as_ref().map(|cloud| cloud.value).or(image.cluster.metadata)
+}
+
+/// Whether the machine's firmware says that it runs in a cloud
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html>,
+/// <https://cloud.google.com/compute/docs/instances/detect-compute-engine>).
+pub fn is_here(cloud: Cloud, machine: &Machine) -> bool {
+    let (file, name) = match cloud {
+        Cloud::Ec2 => ("sys_vendor", "Amazon EC2"),
+        Cloud::Gce => ("product_name", "Google Compute Engine"),
+    };
+    let said = fs::read_to_string(machine.sys.join("class/dmi/id").join(file));
+    said.is_ok_and(|said| said.trim_end() == name)
 }
 
 /// Whether an earlier boot has kept what the server said.

@@ -45,19 +45,19 @@ pub fn run(
     let mut found = wait::look(&machine, &image, before.as_ref(), partition, wait, console)?;
     let first = found.waits_for_metadata;
     match (cloud::asked(&image, &found.settings), args.metadata) {
-        (None, false) => {}
         (None, true) => return Ok(()),
         (Some(cloud), true) => {
             machine.metadata = cloud::ask(cloud, args, &image, !first, console)?;
             found = wait::look(&machine, &image, before.as_ref(), partition, wait, console)?;
         }
-        (Some(cloud), false) => {
+        (Some(cloud), false) if first || cloud::is_here(cloud, &machine) => {
             cloud::leave_word(cloud, args, &image, first, ops)?;
             if first {
                 console.say(&format!("the {cloud} metadata come next, when the network is up"));
                 return Ok(());
             }
         }
+        (_, false) => {}
     }
     let Found { settings, cards, node, .. } = found;
     let Some(node) = node else { return no_node(&image, &settings, &cards, console) };

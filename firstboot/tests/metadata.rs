@@ -13,6 +13,9 @@ use support::cloud::{EC2, GCE, ec2, gce, reply, server};
 use support::seed::KEY;
 use support::{Said, World};
 
+/// What the firmware of EC2's machines says.
+const AMAZON: &[u8] = b"Amazon EC2\n";
+
 /// A machine in a cloud, with a card that nobody knows.
 fn machine(cloud: &str) -> World {
     let world = World::with_card("ens5", "0a:00:00:00:00:01");
@@ -161,8 +164,37 @@ fn a_disk_and_the_cloud_may_give_keys_to_one_user() {
 }
 
 #[test]
+fn who_answers_later_is_not_believed_outside_of_the_cloud() {
+    let world = machine("ec2");
+    world.put("sys/class/dmi/id/sys_vendor", b"QEMU\n");
+    world.metadata(ec2(&EC2));
+    world.boot();
+    world.boot_metadata();
+    fs::remove_dir_all(world.root().join("run")).unwrap();
+    let tree = world.tree();
+    world.metadata(ec2(&EC2[..5]));
+    assert_eq!(world.boot().lines(), "node-1 is up to date");
+    // The unit that asks starts where this is.
+    assert!(!world.root().join("run/kiln/metadata").exists());
+    assert_eq!(world.tree(), tree);
+}
+
+#[test]
+fn in_gce_the_firmware_has_another_name() {
+    let world = machine("gce");
+    world.put("sys/class/dmi/id/product_name", b"Google Compute Engine\n");
+    world.metadata(gce(GCE));
+    world.boot();
+    world.boot_metadata();
+    fs::remove_dir_all(world.root().join("run")).unwrap();
+    world.boot();
+    assert_eq!(world.read("run/kiln/metadata"), "gce\n");
+}
+
+#[test]
 fn a_later_boot_changes_nothing_and_new_metadata_are_applied() {
     let world = machine("ec2");
+    world.put("sys/class/dmi/id/sys_vendor", AMAZON);
     world.metadata(ec2(&EC2));
     world.boot();
     world.boot_metadata();
@@ -197,6 +229,7 @@ fn what_the_server_said_is_kept_again_after_it_was_removed() {
 #[test]
 fn a_silent_server_stops_the_first_boot_and_no_later_one() {
     let world = machine("ec2");
+    world.put("sys/class/dmi/id/sys_vendor", AMAZON);
     // A port that nobody listens at.
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     world.metadata(nobody);

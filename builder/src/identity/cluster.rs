@@ -9,9 +9,9 @@ use crate::ground::error::Result;
 use crate::identity::seed::{self, SeedError};
 use crate::identity::{self, IdentityFile};
 use crate::pki::secret::ClusterSecret;
-use crate::pki::{Encryption as PkiEncryption, Issued, Pki, PkiOptions, SecretText};
+use crate::pki::{Issued, Pki, PkiOptions, SecretText};
 use crate::plan::Plan;
-use crate::profile::{Encryption, Identity};
+use crate::profile::Identity;
 
 /// What only this cluster has.
 #[derive(Debug)]
@@ -41,10 +41,7 @@ pub struct Admin {
 /// When none can be made.
 pub fn pki(plan: &Plan, secret: &ClusterSecret) -> Result<Pki> {
     let mut options = PkiOptions::new(plan.lock.epoch);
-    options.encryption = match plan.profile.options.encryption {
-        Encryption::Aescbc => PkiEncryption::Aescbc,
-        Encryption::Secretbox => PkiEncryption::Secretbox,
-    };
+    options.encryption = plan.profile.options.encryption;
     options.api_server_names.clone_from(&plan.profile.api.names);
     Ok(Pki::derive(secret, &plan.cluster, plan.certificates(), &options)?)
 }

@@ -15,54 +15,54 @@ fn endpoint() -> Endpoint {
 }
 
 fn table(files: &[IdentityFile]) -> String {
-    let line = |file: &IdentityFile| format!("{:04o} {}:{} {}\n", file.mode, file.uid, file.gid, file.path);
+    let line = |file: &IdentityFile| format!("{:04o} {}\n", file.mode, file.path);
     files.iter().map(line).collect()
 }
 
 #[test]
 fn a_worker_gets_its_own_files_and_no_authority() {
     insta::assert_snapshot!(table(&of(1)), @"
-    0644 0:0 etc/ssh/authorized_keys.d/root
-    0600 0:0 var/lib/kube-proxy/kubeconfig
-    0644 0:0 var/lib/kubelet/ca.crt
-    0600 0:0 var/lib/kubelet/kubeconfig
-    0644 0:0 var/lib/kubelet/kubelet.crt
-    0600 0:0 var/lib/kubelet/kubelet.key
+    0644 etc/ssh/authorized_keys.d/root
+    0600 var/lib/kube-proxy/kubeconfig
+    0644 var/lib/kubelet/ca.crt
+    0600 var/lib/kubelet/kubeconfig
+    0644 var/lib/kubelet/kubelet.crt
+    0600 var/lib/kubelet/kubelet.key
     ");
 }
 
 #[test]
 fn a_control_plane_node_gets_both() {
     insta::assert_snapshot!(table(&of(0)), @"
-    0644 0:0 etc/etcd/ca.crt
-    0644 0:0 etc/etcd/peer.crt
-    0600 0:0 etc/etcd/peer.key
-    0644 0:0 etc/etcd/server.crt
-    0600 0:0 etc/etcd/server.key
-    0644 0:0 etc/ssh/authorized_keys.d/root
-    0600 0:0 var/lib/kube-proxy/kubeconfig
-    0644 0:0 var/lib/kubelet/ca.crt
-    0600 0:0 var/lib/kubelet/kubeconfig
-    0644 0:0 var/lib/kubelet/kubelet.crt
-    0600 0:0 var/lib/kubelet/kubelet.key
-    0600 0:0 var/lib/kubernetes/admin.kubeconfig
-    0644 0:0 var/lib/kubernetes/apiserver-etcd-client.crt
-    0600 0:0 var/lib/kubernetes/apiserver-etcd-client.key
-    0644 0:0 var/lib/kubernetes/ca.crt
-    0600 0:0 var/lib/kubernetes/ca.key
-    0600 0:0 var/lib/kubernetes/encryption-config.yaml
-    0644 0:0 var/lib/kubernetes/etcd-ca.crt
-    0644 0:0 var/lib/kubernetes/front-proxy-ca.crt
-    0644 0:0 var/lib/kubernetes/front-proxy-client.crt
-    0600 0:0 var/lib/kubernetes/front-proxy-client.key
-    0644 0:0 var/lib/kubernetes/kube-api-server.crt
-    0600 0:0 var/lib/kubernetes/kube-api-server.key
-    0644 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.crt
-    0600 0:0 var/lib/kubernetes/kube-apiserver-kubelet-client.key
-    0600 0:0 var/lib/kubernetes/kube-controller-manager.kubeconfig
-    0600 0:0 var/lib/kubernetes/kube-scheduler.kubeconfig
-    0644 0:0 var/lib/kubernetes/service-accounts.crt
-    0600 0:0 var/lib/kubernetes/service-accounts.key
+    0644 etc/etcd/ca.crt
+    0644 etc/etcd/peer.crt
+    0600 etc/etcd/peer.key
+    0644 etc/etcd/server.crt
+    0600 etc/etcd/server.key
+    0644 etc/ssh/authorized_keys.d/root
+    0600 var/lib/kube-proxy/kubeconfig
+    0644 var/lib/kubelet/ca.crt
+    0600 var/lib/kubelet/kubeconfig
+    0644 var/lib/kubelet/kubelet.crt
+    0600 var/lib/kubelet/kubelet.key
+    0600 var/lib/kubernetes/admin.kubeconfig
+    0644 var/lib/kubernetes/apiserver-etcd-client.crt
+    0600 var/lib/kubernetes/apiserver-etcd-client.key
+    0644 var/lib/kubernetes/ca.crt
+    0600 var/lib/kubernetes/ca.key
+    0600 var/lib/kubernetes/encryption-config.yaml
+    0644 var/lib/kubernetes/etcd-ca.crt
+    0644 var/lib/kubernetes/front-proxy-ca.crt
+    0644 var/lib/kubernetes/front-proxy-client.crt
+    0600 var/lib/kubernetes/front-proxy-client.key
+    0644 var/lib/kubernetes/kube-api-server.crt
+    0600 var/lib/kubernetes/kube-api-server.key
+    0644 var/lib/kubernetes/kube-apiserver-kubelet-client.crt
+    0600 var/lib/kubernetes/kube-apiserver-kubelet-client.key
+    0600 var/lib/kubernetes/kube-controller-manager.kubeconfig
+    0600 var/lib/kubernetes/kube-scheduler.kubeconfig
+    0644 var/lib/kubernetes/service-accounts.crt
+    0600 var/lib/kubernetes/service-accounts.key
     ");
     assert_eq!(files(&pki(1), &endpoint(), &cluster().nodes[0], role("single")).unwrap(), of(0));
 }
@@ -151,12 +151,23 @@ fn firstboot_reads_its_own_node_and_only_that() {
     let read: Vec<_> = identity
         .entries
         .into_iter()
-        .filter_map(|entry| Some((entry.path, entry.mode, entry.owner.uid, entry.owner.gid, entry.content?)))
+        .inspect(|entry| assert_eq!((entry.owner.uid, entry.owner.gid), (0, 0)))
+        .filter_map(|entry| Some((entry.path, entry.mode, entry.content?)))
         .collect();
-    let expected: Vec<_> =
-        of(2).into_iter().map(|file| (file.path, file.mode, file.uid, file.gid, file.content)).collect();
+    let expected: Vec<_> = of(2).into_iter().map(|file| (file.path, file.mode, file.content)).collect();
     assert_eq!(read, expected);
     assert!(firstboot::identity::parse(&bytes, "server").is_err());
+}
+
+#[test]
+fn what_firstboot_would_refuse_is_not_written() {
+    let large = IdentityFile {
+        path: "etc/large.key".into(),
+        mode: 0o600,
+        content: vec![b'x'; firstboot::identity::LARGEST_FILE as usize + 1],
+    };
+    let error = partition(&[("node-0".to_owned(), vec![large])], 0, u64::MAX).unwrap_err();
+    insta::assert_snapshot!(error, @"firstboot would refuse it: identity: entry `node-0/etc/large.key` has 4194305 bytes, over the limit of 4194304");
 }
 
 #[test]

@@ -42,12 +42,13 @@ use std::collections::BTreeMap;
 use firstboot::schema::{Cluster, Node};
 
 use crate::ground::parallel;
+use crate::profile::Encryption;
 pub use certs::{ADMIN, Authority, Ca, Certificate, Kubeconfig, Names, Secret, SecretName, Usage, for_node};
 pub use error::PkiError;
 pub use issue::Issued;
 pub use key::SecretText;
 use options::DAY;
-pub use options::{Encryption, PkiOptions};
+pub use options::PkiOptions;
 use secret::ClusterSecret;
 pub use ssh::SshKey;
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::profile::Encryption;
+
 /// Seconds of a day.
 pub(super) const DAY: i64 = 24 * 60 * 60;
 
@@ -35,7 +37,7 @@ impl PkiOptions {
             leaf_years: 10,
             generations: BTreeMap::new(),
             api_server_names: Vec::new(),
-            encryption: Encryption::default(),
+            encryption: Encryption::Aescbc,
         }
     }
 
@@ -43,16 +45,6 @@ impl PkiOptions {
     pub(super) fn generation(&self, label: &str) -> u32 {
         self.generations.get(label).copied().unwrap_or(1)
     }
-}
-
-/// A provider of encryption at rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Encryption {
-    /// AES-CBC with a 32-byte key, as the guides set it up.
-    #[default]
-    Aescbc,
-    /// XSalsa20 and Poly1305.
-    Secretbox,
 }
 
 impl Encryption {

@@ -149,7 +149,7 @@ impl Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encryption {
-    /// AES-CBC with a 32-byte key.
+    /// AES-CBC with a 32-byte key, as the guides set it up.
     Aescbc,
     /// XSalsa20 and Poly1305.
     Secretbox,

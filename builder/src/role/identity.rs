@@ -1,12 +1,16 @@
 //! What a role's recipes say of its nodes' identities, checked as a whole: one recipe's kubeconfig may hold the certificate that
 //! another one asks for. It does not know what is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fs_err as fs;
 
 use crate::ground::error::InputError;
 use crate::ground::input::nearest;
+use crate::ground::tree::Tree;
 use crate::pki::{ADMIN, Ca, Certificate, Kubeconfig, Usage};
-use crate::role::recipe::Layer;
+use crate::role::recipe::{Layer, ROLES};
 use crate::role::stack::Role;
 
 impl Role {
@@ -50,6 +54,65 @@ impl Role {
         }
         Ok(())
     }
+
+    /// Refuses a file of the recipes that names a certificate, key or kubeconfig which the role's nodes do not have: in the
+    /// folders where they have some, and in units wherever it is. `own` is what the recipes' folders bring.
+    ///
+    /// # Errors
+    /// [`InputError`] with the file and the line.
+    pub(crate) fn check_paths(&self, own: &Tree) -> Result<(), InputError> {
+        let there: BTreeSet<String> = self.layers.iter().flat_map(files).map(|(_, file)| file).collect();
+        let folders: BTreeSet<&str> = there.iter().filter_map(|file| folder(file)).collect();
+        for (to, _, bytes) in own.bytes() {
+            let Ok(text) = std::str::from_utf8(bytes) else { continue };
+            let unit = to.starts_with(UNITS);
+            for path in paths(text).filter(|path| is_of_an_identity(path)) {
+                let watched = unit || folder(path).is_some_and(|folder| folders.contains(folder));
+                if watched && !there.contains(path) && own.get(path).is_none() {
+                    return Err(self.unknown_path(own, to, path, &there));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown_path(&self, own: &Tree, to: &str, path: &str, there: &BTreeSet<String>) -> InputError {
+        let why = own.get(to).map(|entry| entry.why.as_str()).unwrap_or_default();
+        let source = self.layers.iter().find_map(|layer| {
+            let inner = why.strip_prefix(&format!("{ROLES}/{}/", layer.name))?;
+            Some(layer.folder.join(inner)).filter(|source| source.is_file())
+        });
+        let source = source.unwrap_or_else(|| Path::new(why).to_owned());
+        let text = fs::read_to_string(&source).unwrap_or_default();
+        let line = text.lines().position(|line| line.contains(path)).map_or(1, |line| line + 1);
+        InputError::Wrong {
+            path: source,
+            line,
+            message: format!("no recipe of the role `{}` gives its nodes `{path}`", self.name),
+            hint: nearest(path, there.iter().map(String::as_str))
+                .map(|close| format!("did you mean `{close}`?")),
+        }
+    }
+}
+
+/// Where units go, relative to the root.
+const UNITS: &str = "etc/systemd/system/";
+
+/// How the names of files end that hold certificates and keys.
+const ENDS: [&str; 3] = [".crt", ".key", "kubeconfig"];
+
+fn is_of_an_identity(path: &str) -> bool {
+    ENDS.iter().any(|end| path.ends_with(end))
+}
+
+fn folder(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(folder, _)| folder)
+}
+
+/// The absolute paths in a text, as far as their characters are those of a plain name.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
+    text.split(move |char| !plain(char)).filter(|word| word.starts_with('/'))
 }
 
 /// The files that a recipe asks for, by the key that does.

@@ -22,6 +22,18 @@ const UNITS: &str = "etc/systemd/system";
 /// # Errors
 /// [`InputError`] for a template that does not render, a source that no component has, a unit that is not there.
 pub fn overlay(role: &Role, context: &Context, components: &Components) -> Result<Tree> {
+    lay(role, context, Some(components))
+}
+
+/// What of it the recipes' own folders bring: no component has to be there for it, so that a plan can look at it.
+///
+/// # Errors
+/// [`InputError`] for a template that does not render and a unit that is not there.
+pub fn own_files(role: &Role, context: &Context) -> Result<Tree> {
+    lay(role, context, None)
+}
+
+fn lay(role: &Role, context: &Context, components: Option<&Components>) -> Result<Tree> {
     let mut tree = Tree::default();
     for layer in &role.layers {
         for (folder, destination) in [("files", ""), ("units", UNITS), ("node", firstboot::schema::NODE_TREE)]
@@ -32,11 +44,15 @@ pub fn overlay(role: &Role, context: &Context, components: &Components) -> Resul
             copy(layer, addon::MANIFESTS, &format!("{}/{addon}", addon::APPLIED), context, &mut tree)?;
             copy(layer, addon::CHECKS, addon::RUN, context, &mut tree)?;
         }
-        install(layer, components, &mut tree)?;
+        if let Some(components) = components {
+            install(layer, components, &mut tree)?;
+        }
         for link in &layer.image.link {
             tree.link(&link.path, &link.target, &why(layer));
         }
-        modes(layer, &mut tree)?;
+        if components.is_some() {
+            modes(layer, &mut tree)?;
+        }
     }
     for layer in &role.layers {
         units(layer, &mut tree)?;
@@ -65,7 +81,7 @@ fn copy(layer: &Layer, folder: &str, destination: &str, context: &Context, tree:
         }
         let path = entry.path();
         let inner = path.strip_prefix(&from).unwrap_or(path).to_string_lossy().into_owned();
-        let why = format!("images/{}/{folder}/{inner}", layer.name);
+        let why = format!("{}/{folder}/{inner}", why(layer));
         let inside = |name: &str| {
             if destination.is_empty() { name.to_owned() } else { format!("{destination}/{name}") }
         };

@@ -1,5 +1,5 @@
-//! Ids of a sandbox in a user namespace. Of an ordinary user: root inside is the user, 1 to 65535 inside are the user's
-//! subordinate ids. Of root: the same ids inside and outside.
+//! Ids of a sandbox in its user namespace. Of an ordinary user: root inside is the user, 1 to 65535 inside are the user's
+//! subordinate ids. Of root: the same ids inside and outside, all of them, since files of any user may be shown.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ const WANTED: u32 = 65536;
 /// Gives the process its id maps, an ordinary user by shadow's setuid helpers.
 pub(super) fn map(pid: u32) -> Result<(), String> {
     if nix::unistd::geteuid().is_root() {
-        let same = format!("0 0 {WANTED}\n");
+        let same = format!("0 0 {}\n", u32::MAX);
         let write = |file| fs_err::write(format!("/proc/{pid}/{file}"), &same);
         return write("uid_map").and_then(|()| write("gid_map")).map_err(|error| error.to_string());
     }

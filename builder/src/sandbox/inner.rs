@@ -29,13 +29,14 @@ const SECOND: &str = "second";
 /// Exit code when the sandbox itself failed, after its cause went to standard error.
 const BROKEN: u8 = 125;
 
-/// Runs the child side; `args` are what follows [`INNER`] on the command line. Returns the exit code.
+/// Runs the child side; `args` are what follows [`INNER`] on the command line. Its order comes on standard input. Returns the exit
+/// code.
 #[must_use]
 pub fn enter(args: &[String]) -> u8 {
     let outcome = match args {
-        [order] => parse(order).and_then(|parsed| first(&parsed, order)),
-        [order, second] if second == SECOND => parse(order).and_then(|parsed| second_entry(&parsed)),
-        _ => Err("its order is missing".to_owned()),
+        [] => order().and_then(|(order, stdin)| first(&order, stdin)),
+        [second] if second == SECOND => order().and_then(|(order, _)| second_entry(&order)),
+        _ => Err("it takes no arguments".to_owned()),
     };
     match outcome {
         Ok(status) => status.code().map_or_else(
@@ -50,8 +51,11 @@ pub fn enter(args: &[String]) -> u8 {
     }
 }
 
-fn parse(order: &str) -> Result<Order, String> {
-    serde_json::from_str(order).map_err(|error| error.to_string())
+/// The order, and standard input behind it, unbuffered: the rest is the program's.
+fn order() -> Result<(Order, fs::File), String> {
+    let mut stdin = fs::File::open("/proc/self/fd/0").map_err(|error| error.to_string())?;
+    let order = Order::receive(&mut stdin).map_err(|error| format!("reading its order: {error}"))?;
+    Ok((order, stdin))
 }
 
 fn say(what: &str) -> impl Fn(nix::Error) -> String + use<'_> {
@@ -59,7 +63,7 @@ fn say(what: &str) -> impl Fn(nix::Error) -> String + use<'_> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the sandbox is the door")]
-fn first(order: &Order, text: &str) -> Result<ExitStatus, String> {
+fn first(order: &Order, mut stdin: fs::File) -> Result<ExitStatus, String> {
     let detached = order.sandbox.env.iter().any(|(key, _)| key == DETACH);
     if detached {
         nix::unistd::setsid().map_err(say("setsid"))?;
@@ -67,17 +71,12 @@ fn first(order: &Order, text: &str) -> Result<ExitStatus, String> {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(say("prctl"))?;
     }
     let mut flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
-    flags |= CloneFlags::CLONE_NEWUTS;
-    if order.user_namespace {
-        flags |= CloneFlags::CLONE_NEWUSER;
-    }
+    flags |= CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWUSER;
     if !order.sandbox.share_network {
         flags |= CloneFlags::CLONE_NEWNET;
     }
-    let made = unshare(flags).map_err(|error| match order.user_namespace {
-        true => format!("user namespaces are not to be had on this host ({error})"),
-        false => format!("namespaces are not to be had on this host ({error})"),
-    });
+    let made =
+        unshare(flags).map_err(|error| format!("user namespaces are not to be had on this host ({error})"));
     let mut stdout = io::stdout();
     if let Err(message) = made {
         let _ = writeln!(stdout, "{message}");
@@ -85,9 +84,7 @@ fn first(order: &Order, text: &str) -> Result<ExitStatus, String> {
     }
     let told = writeln!(stdout, "{READY}").and_then(|()| stdout.flush());
     told.map_err(|error| error.to_string())?;
-    // One byte, unbuffered: the rest of standard input is the program's.
     let mut byte = [0];
-    let mut stdin = fs::File::open("/proc/self/fd/0").map_err(|error| error.to_string())?;
     if stdin.read(&mut byte).map_err(|error| error.to_string())? == 0 {
         return Err("the parent went away".to_owned());
     }
@@ -97,9 +94,9 @@ fn first(order: &Order, text: &str) -> Result<ExitStatus, String> {
             .map_err(|error| error.to_string());
     }
     let mut second = Command::new("/proc/self/exe");
-    second.args([INNER, text, SECOND]).env_clear();
+    second.args([INNER, SECOND]).env_clear();
     if detached {
-        second.stdin(Stdio::null()).stdout(io::stderr());
+        second.stdout(io::stderr());
     }
     second.status().map_err(|error| error.to_string())
 }
@@ -122,12 +119,15 @@ fn second_entry(order: &Order) -> Result<ExitStatus, String> {
     let sandbox = &order.sandbox;
     let Task::Run(argv) = &order.task else { return Err("no program runs".to_owned()) };
     let (program, args) = argv.split_first().ok_or("no program was named")?;
+    // Setuid programs and file capabilities give nothing.
+    nix::sys::prctl::set_no_new_privs().map_err(say("prctl"))?;
+    let detached = sandbox.env.iter().any(|(key, _)| key == DETACH);
     Command::new(program)
         .args(args)
         .env_clear()
         .envs(sandbox.env.iter().filter(|(key, _)| key != DETACH).cloned())
         .current_dir(&sandbox.cwd)
-        .stdin(Stdio::inherit())
+        .stdin(if detached { Stdio::null() } else { Stdio::inherit() })
         .status()
         .map_err(|error| format!("starting `{program}`: {error}"))
 }
@@ -146,7 +146,8 @@ fn build_root(order: &Order) -> io::Result<()> {
         let options = format!("mode={mode}");
         mount(Some("tmpfs"), &inside(place), Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))?;
     }
-    for device in ["null", "zero", "full", "random", "urandom", "tty", "kvm"] {
+    let devices = ["null", "zero", "full", "random", "urandom"];
+    for device in devices.into_iter().chain(sandbox.devices.iter().map(String::as_str)) {
         let from = Path::new("/dev").join(device);
         if from.exists() {
             let to = inside(&from);

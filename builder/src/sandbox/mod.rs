@@ -2,8 +2,8 @@
 //! clean environment and nothing of the host but what was bound.
 //!
 //! The parent side is here; [`inner`] is the child side, entered by re-executing this program. It does not know what
-//! the programs do. As an ordinary user it takes a user namespace with the ranges of /etc/subuid (shadow's
-//! newuidmap), as root it needs none: both see uid 0 to 65535. Root takes one only for programs of another architecture.
+//! the programs do. Each sandbox has a user namespace: an ordinary user's with the ranges of /etc/subuid (shadow's
+//! newuidmap), root's with the same ids inside and outside. Root in it is root of nothing but its own namespaces.
 
 mod emulation;
 mod error;
@@ -27,7 +27,7 @@ pub use error::SandboxError;
 use order::{Bind, Order, Task};
 pub use order::{INNER, Sandbox};
 
-/// Names the program to re-execute when this one is not `builder` (tests that use the library).
+/// Names the program to re-execute when this one is not `builder` (tests that use the library). Only builds for tests ask for it.
 pub const LAUNCHER: &str = "KILN_SANDBOX_LAUNCHER";
 
 /// How often a program that is watched is looked at.
@@ -53,6 +53,7 @@ impl Sandbox {
             share_network: false,
             env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
             cwd: PathBuf::from("/"),
+            devices: Vec::new(),
             emulate: None,
         }
     }
@@ -69,6 +70,13 @@ impl Sandbox {
     #[must_use]
     pub fn lend(mut self, from: &Path, to: impl Into<PathBuf>) -> Self {
         self.binds.push(Bind { from: from.to_owned(), to: to.into(), writable: true });
+        self
+    }
+
+    /// Gives a device of the host, by its name in /dev, where the host has it.
+    #[must_use]
+    pub fn device(mut self, name: &str) -> Self {
+        self.devices.push(name.to_owned());
         self
     }
 
@@ -216,19 +224,16 @@ impl Sandbox {
             message,
             hint: "run `builder doctor` to see what this host lacks".to_owned(),
         };
-        // What is emulated holds in a user namespace: the host's own programs stay as they are.
-        let user_namespace = !nix::unistd::geteuid().is_root() || self.emulate.is_some();
-        let order = Order { sandbox: self.clone(), task, user_namespace };
-        let order = serde_json::to_string(&order).map_err(|error| start(error.to_string()))?;
+        let order = Order { sandbox: self.clone(), task };
         let mut child = Command::new(launcher())
-            .args([INNER, &order])
+            .arg(INNER)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
             .map_err(|error| start(error.to_string()))?;
-        match handshake(&mut child, user_namespace) {
+        match handshake(&mut child, &order) {
             Ok(()) => Ok(()),
             Err(message) => {
                 let _ = child.kill();
@@ -274,17 +279,23 @@ pub fn probe() -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// The child says one line when its namespaces stand; as an ordinary user it then waits until its ids are mapped.
-fn handshake(child: &mut Child, user_namespace: bool) -> Result<(), String> {
-    let line = line(child).map_err(|error| error.to_string())?;
+/// The child is told its order and says one line when its namespaces stand. It waits until its ids are mapped, and what it
+/// starts inside is told the same order again.
+fn handshake(child: &mut Child, order: &Order) -> Result<(), String> {
+    let mut to = child.stdin.take().ok_or("its pipe is missing")?;
+    // One that could not even start has said why.
+    let sent = order.send(&mut to);
+    let line = line(child).map_err(|error| sent.err().unwrap_or(error).to_string())?;
     if line != inner::READY {
         return Err(line);
     }
-    if user_namespace {
-        idmap::map(child.id())?;
+    idmap::map(child.id())?;
+    let mut sent = to.write_all(b"\n");
+    if matches!(order.task, Task::Run(_)) {
+        sent = sent.and_then(|()| order.send(&mut to));
     }
-    let stdin = child.stdin.as_mut().ok_or("its pipe is missing")?;
-    stdin.write_all(b"\n").map_err(|error| error.to_string())
+    child.stdin = Some(to);
+    sent.map_err(|error| error.to_string())
 }
 
 /// The next line of the child's standard output.
@@ -304,7 +315,8 @@ fn line(child: &mut Child) -> io::Result<String> {
 
 /// This program, or the one that a test names. The link works also when the file has been replaced since.
 fn launcher() -> OsString {
-    std::env::var_os(LAUNCHER).unwrap_or_else(|| "/proc/self/exe".into())
+    let named = std::env::var_os(LAUNCHER).filter(|_| cfg!(any(debug_assertions, feature = "e2e")));
+    named.unwrap_or_else(|| "/proc/self/exe".into())
 }
 
 /// The last kibibytes of a program's standard error.

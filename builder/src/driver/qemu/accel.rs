@@ -13,7 +13,7 @@ use crate::driver::hardware::{Accel, Accelerator, Firmware};
 use crate::driver::machines::{Launch, image_of};
 use crate::driver::poll::until;
 use crate::driver::qemu::places::{controlled, places};
-use crate::driver::qemu::process::{Control, Process};
+use crate::driver::qemu::process::{Control, KVM, Process};
 use crate::driver::qemu::{disk, machine};
 use crate::driver::serial;
 use crate::ground::arch::Arch;
@@ -115,7 +115,7 @@ pub fn try_kernel(root: &Path, kernel: &Path) -> Result<Option<String>, DriverEr
     let process = Process { name: PROBE.to_owned(), folder: folder.path().to_owned(), control: Control::Qmp };
     let mut argv = machine::kernel(KERNEL, INSIDE);
     argv.extend(controlled(INSIDE));
-    let sandbox = Sandbox::new(root).show(kernel, KERNEL).lend(&process.folder, INSIDE);
+    let sandbox = Sandbox::new(root).show(kernel, KERNEL).lend(&process.folder, INSIDE).device(KVM);
     let pid = process.start(&sandbox, &argv)?;
     let reason = watch(&process, PATIENCE);
     process.end(Some(pid))?;

@@ -23,6 +23,9 @@ use crate::sandbox::Sandbox;
 /// QEMU's own words.
 pub(super) const LOG: &str = "qemu.log";
 
+/// The device that QEMU is given, by its name in /dev.
+pub(super) const KVM: &str = "kvm";
+
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A QEMU by its folder.
@@ -189,7 +192,7 @@ impl Folders {
 
     /// A sandbox that sees the results and may write below [`RUN`].
     pub(super) fn sandbox(&self, root: &Path) -> Sandbox {
-        Sandbox::new(root).show(&self.results, RESULTS_INSIDE).lend(&self.run, RUN_INSIDE)
+        Sandbox::new(root).show(&self.results, RESULTS_INSIDE).lend(&self.run, RUN_INSIDE).device(KVM)
     }
 }
 
