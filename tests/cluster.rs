@@ -133,6 +133,20 @@ fn expect_workload(lab: &Lab) {
     let echoed = lab.ask(&["exec", &pods[1].1, "--", "sh", "-c", "echo $((6 * 7))"], |_| true);
     assert_eq!(echoed, "42\n");
     expect_port_forward(lab, &pods[0].1);
+    expect_host_port(lab);
+}
+
+/// A pod's port on its node: from another machine, and on the node itself.
+fn expect_host_port(lab: &Lab) {
+    for (from, to) in [("server", "192.168.122.11"), ("node-0", "192.168.122.12"), ("node-0", "127.0.0.1")] {
+        let ask =
+            "exec 3<>/dev/tcp/ADDRESS/8088; printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
+        let said = lab.ssh(from, &ask.replace("ADDRESS", to));
+        assert!(
+            said.starts_with("HTTP/1.1 200") || said.starts_with("HTTP/1.0 200"),
+            "{from} to {to}: {said}"
+        );
+    }
 }
 
 /// What each addon of this build is for, as somebody at the cluster's kubectl finds it.
