@@ -156,7 +156,7 @@ impl Files {
 ///
 /// Headers hold only what is given here: numeric owners without names, and the epoch (Unix seconds, from 1970 on) as the
 /// time of every entry. Each folder has an entry, before the files in it. What is returned was read back with the code of
-/// firstboot, for each node.
+/// firstboot, which checks all of it whichever node asks.
 ///
 /// # Errors
 /// [`IdentityError::Stream`] when a path is too long for the format, [`IdentityError::Refused`] when firstboot has another
@@ -179,7 +179,7 @@ pub fn stream(nodes_files: &[(String, Vec<IdentityFile>)], epoch: i64) -> Result
     let finished = archive.into_inner();
     let stream =
         finished.map_err(|source| IdentityError::Stream { path: "end of the stream".into(), source })?;
-    for (node, _) in nodes_files.iter().filter(|(_, files)| !files.is_empty()) {
+    if let Some((node, _)) = nodes_files.iter().find(|(_, files)| !files.is_empty()) {
         firstboot::identity::parse(&stream, node)?;
     }
     Ok(stream)

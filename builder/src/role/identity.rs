@@ -10,6 +10,7 @@ use crate::ground::error::InputError;
 use crate::ground::input::nearest;
 use crate::ground::tree::Tree;
 use crate::pki::{ADMIN, Ca, Certificate, Kubeconfig, Usage};
+use crate::role::overlay::UNITS;
 use crate::role::recipe::{Layer, ROLES};
 use crate::role::stack::Role;
 
@@ -65,7 +66,7 @@ impl Role {
         let folders: BTreeSet<&str> = there.iter().filter_map(|file| folder(file)).collect();
         for (to, _, bytes) in own.bytes() {
             let Ok(text) = std::str::from_utf8(bytes) else { continue };
-            let unit = to.starts_with(UNITS);
+            let unit = Path::new(to).starts_with(UNITS);
             for path in paths(text).filter(|path| is_of_an_identity(path)) {
                 let watched = unit || folder(path).is_some_and(|folder| folders.contains(folder));
                 if watched && !there.contains(path) && own.get(path).is_none() {
@@ -94,9 +95,6 @@ impl Role {
         }
     }
 }
-
-/// Where units go, relative to the root.
-const UNITS: &str = "etc/systemd/system/";
 
 /// How the names of files end that hold certificates and keys.
 const ENDS: [&str; 3] = [".crt", ".key", "kubeconfig"];

@@ -15,7 +15,7 @@ use crate::role::stack::Role;
 use crate::role::{Context, addon};
 
 /// Where units go.
-const UNITS: &str = "etc/systemd/system";
+pub(super) const UNITS: &str = "etc/systemd/system";
 
 /// Builds the overlay of a role.
 ///

@@ -20,9 +20,6 @@ pub(super) const READY: &str = "kiln-sandbox-ready";
 /// What it says when programs of another architecture are emulated.
 pub(super) const EMULATES: &str = "kiln-sandbox-emulates";
 
-/// Set for a program that outlives its parent.
-pub(super) const DETACH: &str = "KILN_DETACH";
-
 /// Marks the second entry.
 const SECOND: &str = "second";
 
@@ -64,7 +61,7 @@ fn say(what: &str) -> impl Fn(nix::Error) -> String + use<'_> {
 
 #[expect(clippy::disallowed_methods, reason = "the sandbox is the door")]
 fn first(order: &Order, mut stdin: fs::File) -> Result<ExitStatus, String> {
-    let detached = order.sandbox.env.iter().any(|(key, _)| key == DETACH);
+    let detached = order.sandbox.detached;
     if detached {
         nix::unistd::setsid().map_err(say("setsid"))?;
     } else {
@@ -121,13 +118,12 @@ fn second_entry(order: &Order) -> Result<ExitStatus, String> {
     let (program, args) = argv.split_first().ok_or("no program was named")?;
     // Setuid programs and file capabilities give nothing.
     nix::sys::prctl::set_no_new_privs().map_err(say("prctl"))?;
-    let detached = sandbox.env.iter().any(|(key, _)| key == DETACH);
     Command::new(program)
         .args(args)
         .env_clear()
-        .envs(sandbox.env.iter().filter(|(key, _)| key != DETACH).cloned())
+        .envs(sandbox.env.iter().cloned())
         .current_dir(&sandbox.cwd)
-        .stdin(if detached { Stdio::null() } else { Stdio::inherit() })
+        .stdin(if sandbox.detached { Stdio::null() } else { Stdio::inherit() })
         .status()
         .map_err(|error| format!("starting `{program}`: {error}"))
 }

@@ -55,6 +55,7 @@ impl Sandbox {
             cwd: PathBuf::from("/"),
             devices: Vec::new(),
             emulate: None,
+            detached: false,
         }
     }
 
@@ -211,7 +212,7 @@ impl Sandbox {
     ) -> Result<u32, SandboxError> {
         let argv: Vec<String> = argv.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let mut sandbox = self.clone();
-        sandbox.env.push((inner::DETACH.to_owned(), "1".to_owned()));
+        sandbox.detached = true;
         let mut child = sandbox.start(Task::Run(argv), Stdio::from(log))?;
         drop((child.stdin.take(), child.stdout.take()));
         Ok(child.id())

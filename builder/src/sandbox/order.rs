@@ -25,6 +25,8 @@ pub struct Sandbox {
     pub(super) devices: Vec<String>,
     /// The architecture whose programs are emulated.
     pub(super) emulate: Option<Arch>,
+    /// The program outlives its parent and has no input.
+    pub(super) detached: bool,
 }
 
 /// One path of the host inside the sandbox.
