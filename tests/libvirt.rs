@@ -14,9 +14,9 @@ use support::{BUILDER, PROFILE, build, builder, fresh, project, run, secret, tex
 const BUILDER_FUNCTION: &str =
     r#"builder() { command=$1; shift; "$BUILDER" "$command" --profile "$PROFILE" --out "$OUT" "$@"; }"#;
 
-/// Beside libvirt: up, a look from all sides, down.
+/// Beside libvirt: up by a firmware that the host prefers to have Microsoft's keys in, a look from all sides, down.
 const VISIT: &str = r#"
-builder up --driver libvirt --accel tcg --node node-0 --wait login --timeout 600
+builder up --driver libvirt --accel tcg --firmware uefi --node node-0 --wait login --timeout 600
 echo "domains: $(virsh --connect qemu:///system list --name | xargs)"
 echo "it is $(builder ssh node-0 -- hostname), firstboot is $(builder ssh node-0 -- systemctl is-active kiln-firstboot)"
 builder status

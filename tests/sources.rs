@@ -22,6 +22,31 @@ const END: &str = "[Service]\nExecStopPost=/usr/bin/systemctl poweroff --force -
     date --utc --reference /usr/lib/clock-epoch \"+clock: %%Y\"; } >/dev/ttyS0'\n\
     ExecStartPost=/usr/bin/systemctl poweroff --force --force\n";
 
+/// The same for a machine whose network is to be seen: all devices have a minute to be up.
+const SHOW: &str = "[Service]\nTimeoutStartSec=120\n\
+    ExecStartPost=/bin/bash -c '{ for try in {1..60}; do sleep 1; \
+    [ $(ip -brief -4 address | grep -c \"UP.*10\\\\.[0-9]*\\\\.0\\\\.12\") = 3 ] && break; done; \
+    ip -brief -4 address | while read -r name state address rest; do echo \"devices: $$name $$state $$address\"; done; \
+    read -r mode number </sys/class/net/bond0/bonding/mode; \
+    echo \"devices: $$mode $(wc -w </sys/class/net/bond0/bonding/slaves) cards\"; } >/dev/ttyS0'\n\
+    ExecStartPost=/usr/bin/systemctl poweroff --force --force\n";
+
+/// Two cards that are one for storage, and VLANs.
+const DEVICES: &str = "version: 2
+ethernets:
+  own: {match: {macaddress: '52:54:00:00:00:01'}, addresses: [192.168.122.12/24]}
+  one: {match: {macaddress: '52:54:00:00:01:01'}}
+  two: {match: {macaddress: '52:54:00:00:01:02'}}
+bonds:
+  bond0:
+    interfaces: [one, two]
+    parameters: {mode: active-backup, primary: one, mii-monitor-interval: 100}
+    addresses: [10.9.0.12/24]
+vlans:
+  storage: {id: 20, link: bond0, addresses: [10.20.0.12/24]}
+  guests: {id: 30, link: own, addresses: [10.30.0.12/24]}
+";
+
 /// A machine whose clock has stopped long ago, and one whose clock is too far ahead for any certificate.
 const CLOCKS: [&str; 2] = ["1970-01-01", "2099-01-01"];
 
@@ -34,8 +59,10 @@ struct Way {
     says: Vec<String>,
     /// The network that the machine is in, as a user network of QEMU.
     network: String,
-    /// The unit that makes it its node.
+    /// The unit that makes it its node, or what runs when that is seen.
     unit: &'static str,
+    /// What turns it off.
+    end: &'static str,
 }
 
 impl Way {
@@ -44,7 +71,7 @@ impl Way {
         let says =
             [&format!("hostname node-1 ({origin}"), "address 192.168.122.12/24", "identity ", "applied "];
         let says = says.map(|line| format!("firstboot: node-1: {line}")).to_vec();
-        Self { name, options, says, network: String::new(), unit: "kiln-firstboot" }
+        Self { name, options, says, network: String::new(), unit: "kiln-firstboot", end: END }
     }
 
     /// With a value that is none.
@@ -60,6 +87,23 @@ impl Way {
             "firstboot: nothing was written; correct this and boot again",
         ]);
         Self { says, ..Self::new("wrong", options, "") }
+    }
+
+    /// With two cards that are one, and VLANs on that and on the cluster's card.
+    fn devices(disk: Vec<String>) -> Self {
+        let card = |number: u8| {
+            let card = format!("virtio-net-pci,netdev=more{number},mac=52:54:00:00:01:0{number},romfile=");
+            words(&["-netdev", &format!("user,id=more{number},restrict=on,ipv6=off"), "-device", &card])
+        };
+        let says = words(&[
+            "firstboot: node-1: card bond0 bond of one, two 10.9.0.12/24 (NoCloud, network-config, bonds.bond0)",
+            "devices: bond0 UP 10.9.0.12/24",
+            "devices: storage@bond0 UP 10.20.0.12/24",
+            "UP 10.30.0.12/24",
+            "devices: active-backup 2 cards",
+        ]);
+        let options = [disk, card(1), card(2)].concat();
+        Self { says, unit: "systemd-user-sessions", end: SHOW, ..Self::new("devices", options, "") }
     }
 
     /// By the metadata server of a cloud. Its address has to be in QEMU's network, which is half of all addresses.
@@ -99,7 +143,8 @@ fn each_source_makes_an_unknown_machine_its_node_and_a_wrong_value_none() {
             "node table, by QEMU fw_cfg, opt/kiln/node",
         ),
         way("credential", smbios(credential), "node table, by systemd credentials, kiln.node"),
-        way("nocloud", lab.disk("cidata", seed), "node table, by NoCloud, user-data"),
+        way("nocloud", lab.disk("cidata", seed, ""), "node table, by NoCloud, user-data"),
+        Way::devices(lab.disk("devices", seed, DEVICES)),
         way("multipass", lab.multipass(), "NoCloud, meta-data, local-hostname)"),
         Way::cloud("ec2", "ec2 metadata, meta-data, local-hostname)"),
         Way::cloud("gce", "gce metadata, meta-data, local-hostname)"),
@@ -155,13 +200,17 @@ impl Lab {
     }
 
     /// Options for a NoCloud disk: a FAT file system, whose label is in capitals as DOS wants it.
-    fn disk(&self, name: &str, user_data: &str) -> Vec<String> {
+    fn disk(&self, name: &str, user_data: &str, network_config: &str) -> Vec<String> {
         let image = format!("/kiln/lab/{name}.img");
-        for (file, text) in [("meta-data", "instance-id: lab\n"), ("user-data", user_data)] {
+        let meta_data = "instance-id: lab\n";
+        let files = [("meta-data", meta_data), ("user-data", user_data), ("network-config", network_config)];
+        for (file, text) in files {
             fs::write(self.folder.join(file), text).unwrap();
         }
+        let files = files.map(|(file, _)| format!("/kiln/lab/{file}"));
         self.tools.run(["mkfs.fat", "-C", "-n", "CIDATA", &image, "1024"]).unwrap();
-        self.tools.run(["mcopy", "-i", &image, "/kiln/lab/meta-data", "/kiln/lab/user-data", "::/"]).unwrap();
+        let files = files.iter().map(String::as_str);
+        self.tools.run(["mcopy", "-i", &image].into_iter().chain(files).chain(["::/"])).unwrap();
         words(&["-drive", &format!("if=virtio,format=raw,readonly=on,file={image}")])
     }
 
@@ -196,7 +245,7 @@ impl Lab {
         let end = format!(
             "type=11,value=io.systemd.credential.binary:systemd.unit-dropin.{}.service={}",
             way.unit,
-            STANDARD.encode(END)
+            STANDARD.encode(way.end)
         );
         let drive = format!("if=virtio,format=qcow2,snapshot=on,file=/kiln/lab/{PROFILE}/worker.qcow2");
         let mut argv: Vec<&str> = "timeout 300 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi \

@@ -10,6 +10,7 @@ mod etcd;
 mod export;
 mod global;
 mod lock;
+mod machines;
 mod screen;
 mod seed;
 mod store;
@@ -150,10 +151,63 @@ pub fn run() -> ExitCode {
 mod tests {
     use std::path::Path;
 
-    use clap::{Command, CommandFactory};
+    use clap::{Command, CommandFactory, Parser};
     use fs_err as fs;
 
     use super::Cli;
+
+    /// The commands that a source names in backticks, or with a whole text; what is filled in later stands in braces.
+    fn commands(text: &str) -> impl Iterator<Item = String> {
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let named = |line: &str, quote: char| {
+            let parts = line.split(quote).skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+            parts.into_iter().filter(|part| part.starts_with("builder "))
+        };
+        lines.flat_map(move |line| named(line, '`').chain(named(line, '"')).collect::<Vec<_>>())
+    }
+
+    /// What people are told to type can be typed: the commands and options of every hint are there.
+    #[test]
+    fn every_command_that_a_message_names_is_one() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (mut seen, mut wrong) = (0, Vec::new());
+        for folder in ["src", "../images"] {
+            for entry in walkdir::WalkDir::new(source.join(folder)) {
+                let entry = entry.unwrap();
+                let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
+                for named in commands(&text) {
+                    for command in named.split(" && ") {
+                        seen += 1;
+                        if !is_one(command) {
+                            wrong.push(format!("{}: {command}", entry.path().display()));
+                        }
+                    }
+                }
+            }
+        }
+        assert!(seen > 60, "only {seen} were found");
+        assert_eq!(wrong, Vec::<String>::new());
+    }
+
+    fn is_one(command: &str) -> bool {
+        let filled = [
+            ("{results}", "--profile p --out o"),
+            ("{}", "--profile p"),
+            ("{runs}", "libvirt"),
+            ("{arch}", "arm64"),
+        ];
+        let filled = filled.iter().fold(command.to_owned(), |text, (part, value)| text.replace(part, value));
+        let words = filled.split_whitespace().filter(|word| *word != "…");
+        let words: Vec<&str> = words.map(|word| if word.contains('{') { "x" } else { word }).collect();
+        // A command alone is meant as a whole, with whatever it takes.
+        let mut known = Cli::command();
+        let mut here = Some(&mut known);
+        let alone = words[1..].iter().all(|word| {
+            here = here.take().and_then(|command| command.find_subcommand_mut(word));
+            here.is_some()
+        });
+        alone || Cli::try_parse_from(&words).is_ok_and(|_| true)
+    }
 
     /// Each command's help, `builder` first, under its name.
     fn help(command: &mut Command, name: &str, text: &mut String) {

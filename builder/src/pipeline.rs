@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::deb::roots;
+use crate::disk::Encoding;
 use crate::ground::error::Result;
 use crate::ground::parallel;
 use crate::ground::progress::Progress;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub secret: Option<PathBuf>,
     /// Where the nodes' identities go.
     pub identity: Identity,
+    /// How the images are written.
+    pub encoding: Encoding,
     /// Where packages come from.
     pub mirrors: Mirrors,
     /// Forbids the network.
@@ -55,7 +58,8 @@ pub struct Built {
 /// The first stage that fails; the output folder is then as it was before.
 pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Built> {
     let secret_file = secret_file(plan, settings.secret.as_deref());
-    let inputs = unchanged::inputs(plan, settings.identity, &settings.store, &secret_file)?;
+    let inputs =
+        unchanged::inputs(plan, (settings.identity, settings.encoding), &settings.store, &secret_file)?;
     let folder = settings.out.join(&plan.profile.name);
     if let Some(images) = unchanged::since(&folder, &inputs) {
         return Ok(Built { folder, images });
@@ -77,7 +81,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     };
     let _alone = alone(&folder)?;
     let set = FreshSet::begin(&folder)?;
-    let images = image::finish(fetched, &tools, &disks, &identities.partitions, &set)?;
+    let images = image::finish(fetched, &tools, &disks, &identities.partitions, settings.encoding, &set)?;
     seed::write(set.folder(), &identities.seeds)?;
     report::write(plan, set.folder(), &images, settings.identity, &identities.admin)?;
     set.publish()?;

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use builder::disk::changes::{self, CLUSTER, Changes, changes};
-use builder::disk::{self, Spec, Stock, layout};
+use builder::disk::{self, Compression, Encoding, Format, Spec, Stock, layout};
 use builder::ground::arch::Arch;
 use builder::ground::error::Error;
 use builder::sandbox::Sandbox;
@@ -163,6 +163,53 @@ fn the_identity_joins_the_image_only() {
     hint: build with `--identity seed`, which keeps identities outside the image
     ");
     assert!(!folder.path().join("huge.qcow2").exists());
+}
+
+#[test]
+fn every_encoding_has_the_same_disk_and_the_same_bytes_twice() {
+    let tools = tools();
+    let folder = tempfile::tempdir().unwrap();
+    let stock = stock(&tools, folder.path());
+    let image = folder.path().join("image.qcow2");
+    disk::image(&tools, &stock, &Changes::new(), Some(b"secret"), &image).unwrap();
+    let hash = hex::encode(sha256(&image)).parse().unwrap();
+    let to = |encoding: Encoding, private: bool, name: &str| {
+        let out = folder.path().join(name);
+        disk::convert(&tools, (&image, &hash), encoding, private, &out).unwrap();
+        out
+    };
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let sandbox = tools.clone().show(&image, "/kiln/image");
+    let qcow2 = [Compression::Zstd, Compression::Zlib, Compression::None];
+    let qcow2 = qcow2.map(|compression| Encoding::new(Format::Qcow2, Some(compression)));
+    let others = [Format::Raw, Format::Vmdk, Format::Vhdx].map(|format| Encoding::new(format, None));
+    let mut seen = std::collections::BTreeSet::new();
+    for encoding in qcow2.into_iter().chain(others) {
+        let encoding = encoding.unwrap();
+        let (one, two) = (to(encoding, true, "one"), to(encoding, false, "two"));
+        assert_eq!(sha256(&one), sha256(&two), "{encoding:?}");
+        assert_eq!((mode(&one), mode(&two)), (0o600, 0o644));
+        assert!(seen.insert(sha256(&one)), "{encoding:?} is as another one");
+        let format = encoding.format().to_string();
+        sandbox
+            .clone()
+            .show(&one, "/kiln/one")
+            .run(["qemu-img", "compare", "-f", "qcow2", "-F", &format, "/kiln/image", "/kiln/one"])
+            .unwrap();
+    }
+    // Another disk has other identifiers.
+    let other = hex::encode(sha256(&stock.raw)).parse().unwrap();
+    let vhdx = Encoding::new(Format::Vhdx, None).unwrap();
+    let out = folder.path().join("other");
+    disk::convert(&tools, (&image, &other), vhdx, false, &out).unwrap();
+    assert!(seen.insert(sha256(&out)));
+
+    let error = Encoding::new(Format::Raw, Some(Compression::None)).unwrap_err();
+    insta::assert_snapshot!(Error::from(error), @r"
+    `--compression` is for qcow2 images, and these become raw
+
+    hint: leave out `--compression`, or `--format`
+    ");
 }
 
 #[test]

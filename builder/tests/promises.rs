@@ -35,3 +35,17 @@ fn every_promise_names_tests_that_are_there() {
         assert!(places.iter().any(has_tests), "none of {places:?} has a test: {promise}");
     }
 }
+
+/// Who has only the README finds every page from it.
+#[test]
+fn the_readme_leads_to_every_document() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = fs::read_to_string(project.join("README.md")).unwrap();
+    let pages = WalkDir::new(project.join("docs")).into_iter().map(|entry| entry.unwrap().into_path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|it| it == "md"));
+    let missing: Vec<_> = pages
+        .map(|path| path.strip_prefix(project).unwrap().display().to_string())
+        .filter(|page| !readme.contains(&format!("]({page}")))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+}

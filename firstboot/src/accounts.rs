@@ -1,5 +1,5 @@
 //! New user accounts in passwd(5), group(5), shadow(5) and gshadow(5), as whole new texts of these files. An account
-//! that is there stays as it is. It writes nothing.
+//! that is there stays as it is, but for what a power cut has left out of it. It writes nothing.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -31,7 +31,7 @@ pub struct NewAccount {
 pub struct Missing {
     /// The folders of home folders and these, with modes and owners.
     pub homes: Vec<(PathBuf, u32, Owner)>,
-    /// The changed files, `/etc/passwd` last: once an account is in it, everything else of it is there.
+    /// The changed files.
     pub files: Vec<Table>,
 }
 
@@ -70,7 +70,16 @@ pub fn missing(root: &Path, accounts: &[&NewAccount]) -> io::Result<Missing> {
         }
     }
     for NewAccount { name, gecos, shell } in accounts {
-        if passwd.id(name).is_some() {
+        if let Some(gid) = passwd.gid(name) {
+            // Of four files that are renamed one after the other, a power cut may leave any.
+            if !group.ids().any(|id| id == gid) {
+                group.add(name, &format!("x:{gid}:"));
+            }
+            for (table, rest) in &mut shadows {
+                if table.path.ends_with("shadow") || group.id(name).is_some() {
+                    table.add(name, &format!("{LOCKED}{rest}"));
+                }
+            }
             continue;
         }
         let taken: BTreeSet<_> = passwd.ids().chain(group.ids_but(name)).collect();
@@ -111,6 +120,12 @@ impl Table {
 
     fn id(&self, name: &str) -> Option<u32> {
         self.entries().find(|(entry, _)| *entry == name).map(|(_, id)| id.unwrap_or_default())
+    }
+
+    /// The group of an account, which is the fourth field.
+    fn gid(&self, name: &str) -> Option<u32> {
+        let line = self.text.lines().find(|line| line.split(':').next() == Some(name))?;
+        Some(line.split(':').nth(3).and_then(|id| id.parse().ok()).unwrap_or_default())
     }
 
     fn ids(&self) -> impl Iterator<Item = u32> {

@@ -9,6 +9,7 @@ use crate::header::HEADER;
 use crate::networkd;
 use crate::resolved::SERVICE;
 use crate::schema::{Cluster, Duty, Node};
+use crate::settings::Sourced;
 
 /// Name of the API server in every certificate and hosts file, in the cluster's domain. It leads to every API server, or to the
 /// load balancers in front of them.
@@ -31,10 +32,11 @@ pub fn generated(cluster: &Cluster, facts: &Facts, resolver: bool) -> Vec<(Strin
         ("etc/kiln/node.env".to_owned(), environment(facts)),
         ("etc/systemd/network/10-kiln.network".to_owned(), networkd::own(facts)),
     ];
-    let cards = facts.others.iter().map(|card| &card.value);
-    files.extend(
-        cards.map(|card| (format!("etc/systemd/network/20-kiln-{}.network", card.id), networkd::other(card))),
-    );
+    for Sourced { value: card, .. } in &facts.others {
+        let path = |kind: &str| format!("etc/systemd/network/20-kiln-{}.{kind}", card.id);
+        files.push((path("network"), networkd::other(card)));
+        files.extend(networkd::device(card).map(|text| (path("netdev"), text)));
+    }
     if resolver {
         files.push(("etc/resolv.conf".to_owned(), resolv_conf(facts)));
     }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::facts::{Facts, Peer};
 use crate::header::HEADER;
-use crate::settings::interface::{Interface, Route};
+use crate::settings::interface::{Interface, Made, Route};
 
 /// The card of the cluster.
 pub fn own(facts: &Facts) -> String {
@@ -28,6 +28,7 @@ pub fn own(facts: &Facts) -> String {
     if more.dhcp4 || more.dhcp6 {
         let _ = writeln!(text, "DHCP={}", dhcp(&more));
     }
+    made_of(&mut text, &more);
     if facts.announced.is_some() {
         text.push_str("MulticastDNS=yes\n");
     }
@@ -45,19 +46,44 @@ pub fn own(facts: &Facts) -> String {
     text
 }
 
-/// Another card.
+/// What makes a device that is no card.
+/// <https://www.freedesktop.org/software/systemd/man/257/systemd.netdev.html>
+pub fn device(device: &Interface) -> Option<String> {
+    let mut text = format!("{HEADER}[NetDev]\nName={}\nKind={}\n", device.id, kind(device)?);
+    let _ = match device.made.as_ref()? {
+        Made::Vlan { id, .. } => write!(text, "\n[VLAN]\nId={id}\n"),
+        Made::Bond { options, .. } => write!(text, "\n[Bond]\n{}\n", options.join("\n")),
+    };
+    Some(text)
+}
+
+fn kind(device: &Interface) -> Option<&'static str> {
+    device.made.as_ref().map(|made| match made {
+        Made::Vlan { .. } => "vlan",
+        Made::Bond { .. } => "bond",
+    })
+}
+
+/// Another card, or a device that is made of cards.
 pub fn other(card: &Interface) -> String {
     let mut text = format!("{HEADER}[Match]\n");
-    if let Some(mac) = card.selector.mac {
-        let _ = writeln!(text, "MACAddress={mac}");
+    if let Some(kind) = kind(card) {
+        let _ = writeln!(text, "Name={}\nKind={kind}", card.id);
+    } else {
+        if let Some(mac) = card.selector.mac {
+            // A bond gives its own address to its cards.
+            let key = if card.bond.is_some() { "PermanentMACAddress" } else { "MACAddress" };
+            let _ = writeln!(text, "{key}={mac}");
+        }
+        if let Some(name) = &card.selector.name {
+            // A pattern may fit the pods' ends of their links too, which are no cards.
+            let _ = writeln!(text, "Name={name}\nKind=!*");
+        }
+        text.push_str("Type=ether\n");
     }
-    if let Some(name) = &card.selector.name {
-        // A pattern may fit the pods' ends of their links too, which are no cards.
-        let _ = writeln!(text, "Name={name}\nKind=!*");
-    }
-    text.push_str("Type=ether\n");
     link(&mut text, card);
     let _ = write!(text, "\n[Network]\nDHCP={}\n", dhcp(card));
+    made_of(&mut text, card);
     for address in &card.addresses {
         let _ = writeln!(text, "Address={address}");
     }
@@ -79,6 +105,19 @@ fn link(text: &mut String, card: &Interface) {
     }
     if card.optional {
         text.push_str("RequiredForOnline=no\n");
+    }
+}
+
+/// What is made of a card.
+fn made_of(text: &mut String, card: &Interface) {
+    for vlan in &card.vlans {
+        let _ = writeln!(text, "VLAN={vlan}");
+    }
+    if let Some(bond) = &card.bond {
+        let _ = writeln!(text, "Bond={bond}");
+    }
+    if card.primary {
+        text.push_str("PrimarySlave=yes\n");
     }
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::cli::global::{Global, SECRET, Target};
 use crate::cli::screen::{complain, say};
+use crate::disk::{Compression, Encoding, Format};
 use crate::ground::error::Result;
 use crate::ground::offline;
 use crate::ground::progress::Progress;
@@ -31,6 +32,12 @@ pub(super) struct Build {
     /// Keys in the images or in seeds: baked or seed
     #[arg(long, value_enum, value_name = "WHERE", hide_possible_values = true)]
     identity: Option<Identity>,
+    /// Format of the images: qcow2, raw, vmdk or vhdx
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    format: Format,
+    /// Compression of qcow2 images: zstd, zlib or none
+    #[arg(long, value_enum, hide_possible_values = true)]
+    compression: Option<Compression>,
     /// Use no network: the store must have everything
     #[arg(long)]
     offline: bool,
@@ -52,12 +59,14 @@ impl Build {
             // No build needs even this machine's own network, and no thread runs yet.
             offline::enforce();
         }
+        let encoding = Encoding::new(self.format, self.compression)?;
         let plan = Plan::resolve(&global.request(&self.target))?;
         let settings = Settings {
             store: global.store()?,
             out: self.out,
             secret: self.secret,
             identity: self.identity.unwrap_or(plan.profile.options.identity),
+            encoding,
             mirrors: global.mirrors(self.offline)?,
             offline: self.offline,
         };

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::cli::global::Global;
+use crate::cli::machines::Machines;
 use crate::cli::screen::{complain, say};
-use crate::cli::vm::Machines;
 use crate::driver;
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;
@@ -44,11 +44,11 @@ impl Etcd {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         match self {
             Self::Snapshot(Snapshot { machines, output }) => {
-                driver::snapshot(&machines.folder(global)?.0, &output, &Progress::new())?;
+                driver::snapshot(&machines.built(global)?.0, &output, &Progress::new())?;
                 say(&format!("{}\n", output.display()))?;
             }
             Self::Restore(Restore { machines, file }) => {
-                driver::restore(&machines.folder(global)?.0, &file, &Progress::new())?;
+                driver::restore(&machines.built(global)?.0, &file, &Progress::new())?;
                 complain(
                     "the cluster has the snapshot's data; what it had is in /var/lib/etcd/before-* of its control planes",
                 );

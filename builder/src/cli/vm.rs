@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::cli::global::Global;
+use crate::cli::machines::{Machines, Results, driver_parser};
 use crate::cli::screen::{complain, say};
 use crate::deb::roots;
 use crate::driver::{self, Accel, Delete, DownRequest, Driver, Firmware, UpRequest, Wait};
@@ -17,58 +17,8 @@ use crate::ground::error::Result;
 use crate::ground::progress::Progress;
 use crate::lockfile::Lock;
 use crate::plan;
-use crate::profile::Profile;
 use crate::results::cluster::ClusterJson;
 use crate::store::Store;
-
-/// Takes the names of the drivers.
-fn driver_parser() -> impl TypedValueParser<Value = &'static dyn Driver> {
-    let names = driver::DRIVERS.map(|driver| PossibleValue::new(driver.name()).aliases(driver.alias()));
-    PossibleValuesParser::new(names).try_map(|name| driver::named(&name).ok_or("there is no such driver"))
-}
-
-/// Which results.
-#[derive(Debug, Args)]
-struct Results {
-    /// Name of a built profile, or the path of its file
-    #[arg(long, value_name = "PROFILE")]
-    profile: String,
-    /// Folder that `builder build` wrote to
-    #[arg(long, value_name = "DIR", default_value = driver::OUT)]
-    out: PathBuf,
-}
-
-/// Which machines.
-#[derive(Debug, Args)]
-pub(super) struct Machines {
-    #[command(flatten)]
-    results: Results,
-    /// qemu, libvirt or multipass; else what runs, or qemu
-    #[arg(long, value_parser = driver_parser(), hide_possible_values = true)]
-    driver: Option<&'static dyn Driver>,
-}
-
-impl Results {
-    /// The profile's folder. What was built needs no profile any more; where nothing was, a misspelt one is named as
-    /// such, not as a missing result.
-    fn folder(&self, global: &Global) -> Result<PathBuf> {
-        let path = Profile::path(&global.project, &self.profile);
-        let built = self.out.join(path.file_stem().unwrap_or_default());
-        if driver::is_there(&built) {
-            return Ok(built);
-        }
-        Ok(self.out.join(Profile::load(&global.project, &self.profile)?.name))
-    }
-}
-
-impl Machines {
-    /// The profile's folder, and what runs its machines.
-    pub(super) fn folder(&self, global: &Global) -> Result<(PathBuf, &'static dyn Driver)> {
-        let folder = self.results.folder(global)?;
-        let driver = driver::expect(&folder, self.driver)?;
-        Ok((folder, driver))
-    }
-}
 
 /// Arguments of `builder up`.
 #[derive(Debug, Args)]
@@ -189,7 +139,7 @@ impl Up {
             // The machines' ports are on this machine's own network, so that one stays.
             crate::ground::offline::forbid();
         }
-        let (results, driver) = self.machines.folder(global)?;
+        let (results, driver) = self.machines.built(global)?;
         let cluster = ClusterJson::load(&results)?;
         let progress = Progress::new();
         let root = match driver.takes_root() {
@@ -214,8 +164,9 @@ impl Up {
         };
         say(&report.to_string())?;
         complain(&format!(
-            "`{}` runs; `builder down --profile {}` ends it",
-            cluster.name, self.machines.results.profile
+            "`{}` runs; `builder down {}` ends it",
+            cluster.name,
+            self.machines.results.arguments()
         ));
         Ok(ExitCode::SUCCESS)
     }
@@ -248,7 +199,7 @@ impl Down {
 
 impl Status {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let (results, _) = self.machines.folder(global)?;
+        let (results, _) = self.machines.built(global)?;
         let mut report = driver::status(&results)?;
         if self.checks {
             report.checks = Some(driver::checks(&results, &Progress::new())?);
@@ -265,7 +216,7 @@ impl Status {
 
 impl Logs {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let (results, _) = self.machines.folder(global)?;
+        let (results, _) = self.machines.built(global)?;
         driver::logs(&results, &self.node, self.follow, &mut std::io::stdout())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -273,14 +224,14 @@ impl Logs {
 
 impl Ssh {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let (results, _) = self.machines.folder(global)?;
+        let (results, _) = self.machines.built(global)?;
         Ok(ExitCode::from(driver::ssh(&results, &self.node, &self.command)?))
     }
 }
 
 impl Kubeconfig {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let text = driver::kubeconfig(&self.machines.folder(global)?.0)?;
+        let text = driver::kubeconfig(&self.machines.built(global)?.0)?;
         match self.output {
             Some(file) => private(&file, text.as_bytes())?,
             None => say(&text)?,
@@ -291,7 +242,7 @@ impl Kubeconfig {
 
 impl Print {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let cluster = ClusterJson::load(&self.results.folder(global)?)?;
+        let cluster = ClusterJson::load(&self.results.built(global)?)?;
         say(&driver::print(&cluster, self.driver)?)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -17,7 +17,7 @@ use crate::disk::work::{Stock, WORK, work_folder};
 use crate::sandbox::Sandbox;
 
 /// Where the tools see the disk that they read.
-const INPUT: &str = "/kiln/input";
+pub(super) const INPUT: &str = "/kiln/input";
 
 /// Where they see the image that they write.
 const IMAGE: &str = "/kiln/work/image.qcow2";
@@ -71,11 +71,16 @@ pub fn image(
     }
     let tools = tools.clone().lend(work.path(), WORK);
     tools.run_with(["qemu-io", "--image-opts", &options], |stdin| stdin.write_all(script.as_bytes()))?;
-    let mode = if identity.is_some() { 0o600 } else { 0o644 };
-    fs::set_permissions(&result, std::fs::Permissions::from_mode(mode))?;
+    finish(&result, identity.is_some(), out)
+}
+
+/// Gives a finished image its mode and its name.
+pub(super) fn finish(image: &Path, private: bool, out: &Path) -> Result<(), DiskError> {
+    let mode = if private { 0o600 } else { 0o644 };
+    fs::set_permissions(image, std::fs::Permissions::from_mode(mode))?;
     // A power cut must not leave an image with a name and without bytes.
-    fs::File::open(&result)?.sync_all()?;
-    fs::rename(&result, out)?;
+    fs::File::open(image)?.sync_all()?;
+    fs::rename(image, out)?;
     Ok(())
 }
 

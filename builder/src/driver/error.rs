@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::disk::Format;
 use crate::ground::arch::Arch;
 use crate::ground::error::{Class, Explain};
 use crate::results::cluster::ClusterJsonError;
@@ -29,6 +30,14 @@ pub enum DriverError {
         name: String,
         /// The nodes that it has.
         nodes: Vec<String>,
+    },
+    /// Machines run from qcow2 images.
+    #[error("`{}` is a {format} image, and machines are made from qcow2", image.display())]
+    Format {
+        /// The image.
+        image: PathBuf,
+        /// Its format.
+        format: Format,
     },
     /// The host's programs are not made to run these images.
     #[error("the driver {driver} runs {} images; the cluster `{cluster}` was built for {arch}", Arch::HOST)]
@@ -298,6 +307,7 @@ impl Explain for DriverError {
         match self {
             Self::Cluster(error) => error.class(),
             Self::NoSuchNode { .. }
+            | Self::Format { .. }
             | Self::Arch { .. }
             | Self::NoBios(_)
             | Self::Dhcp(_)
@@ -329,6 +339,7 @@ impl Explain for DriverError {
                 "use `--driver qemu` or `--driver multipass`, or `network.mode = \"static\"` in the profile"
                     .to_owned(),
             ),
+            Self::Format { .. } => Some("build the profile again, without `--format`".to_owned()),
             Self::Arch { .. } => Some("`builder up --driver qemu` runs them".to_owned()),
             Self::NoBios(_) => Some("leave out `--firmware`".to_owned()),
             Self::State { path, .. } => {
@@ -336,7 +347,7 @@ impl Explain for DriverError {
             }
             Self::Busy(_) => Some("wait until it is done".to_owned()),
             Self::NoKvm(_) => Some("use `--accel tcg`".to_owned()),
-            Self::NoImage { .. } => Some("build again with `builder build`".to_owned()),
+            Self::NoImage { .. } | Self::Kubeconfig { .. } => Some("build the profile again".to_owned()),
             Self::NoImageBelow { results, node, .. } => Some(format!(
                 "put the image back there; else `builder down {results} --node {node} --delete` gives up the disk and its data"
             )),
@@ -372,7 +383,6 @@ impl Explain for DriverError {
                 Some(format!("builder up {results}"))
             }
             Self::NoControlPlane(_) => Some("start all nodes, or use `--wait login`".to_owned()),
-            Self::Kubeconfig { .. } => Some("build again with `builder build`".to_owned()),
             Self::OtherDriver { results, runs, .. } => Some(format!(
                 "use `--driver {runs}`, or give its machines up: `builder down {results} --delete`"
             )),

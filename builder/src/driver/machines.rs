@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use crate::disk::Format;
 use crate::driver::boot::{Seen, Stage};
 use crate::driver::error::DriverError;
 use crate::driver::folders::Folders;
@@ -89,6 +90,17 @@ pub struct Launch<'a> {
 
 /// The machines that were not running before, and since when they do.
 pub type Started = BTreeMap<String, Stopwatch>;
+
+/// Refuses images that machines here cannot run from: they lie below the machines' disks as qcow2.
+///
+/// # Errors
+/// [`DriverError::Format`].
+pub(super) fn refuse_format(cluster: &ClusterJson) -> Result<(), DriverError> {
+    match cluster.images.iter().find(|image| image.format != Format::Qcow2) {
+        Some(image) => Err(DriverError::Format { image: image.path.clone(), format: image.format }),
+        None => Ok(()),
+    }
+}
 
 /// Only the lock's QEMU runs machines of another architecture than this machine's.
 pub(super) fn refuse_foreign(cluster: &ClusterJson, driver: &'static str) -> Result<(), DriverError> {

@@ -50,6 +50,7 @@ pub use qemu::{open_kvm, try_kernel};
 pub use ready::Ready;
 pub use registry::{DRIVERS, expect, named};
 pub use request::{Delete, DownRequest, UpRequest, Wait};
+pub use shell::quote;
 pub use status::{NodeStatus, Running, StatusReport, logs, status};
 pub use up::up;
 pub use upgrade::upgrade;

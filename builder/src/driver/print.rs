@@ -2,15 +2,16 @@
 //! nothing and looks at nothing but `cluster.json`.
 
 use crate::driver::error::DriverError;
-use crate::driver::machines::{Driver, refuse_foreign};
+use crate::driver::machines::{Driver, refuse_foreign, refuse_format};
 use crate::results::cluster::ClusterJson;
 
 /// A shell script that runs every node of a cluster; its working directory is the folder of results. It is for QEMU 7.2
 /// or newer, virt-install with libvirt's system instance, or multipass.
 ///
 /// # Errors
-/// [`DriverError::Arch`] when the images are for another architecture than this machine, [`DriverError::Cannot`] when a name is too long.
+/// [`DriverError::Format`] when the images are no qcow2, [`DriverError::Arch`] when the images are for another architecture than this machine, [`DriverError::Cannot`] when a name is too long.
 pub fn print(cluster: &ClusterJson, driver: &dyn Driver) -> Result<String, DriverError> {
+    refuse_format(cluster)?;
     refuse_foreign(cluster, driver.name())?;
     driver.check_names(cluster)?;
     Ok(driver.script(cluster))

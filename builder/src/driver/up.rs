@@ -4,7 +4,7 @@
 use crate::driver::error::DriverError;
 use crate::driver::folders::{Folders, select};
 use crate::driver::hardware::Firmware;
-use crate::driver::machines::{Driver, Launch};
+use crate::driver::machines::{Driver, Launch, refuse_format};
 use crate::driver::replace::Replacement;
 use crate::driver::request::UpRequest;
 use crate::driver::state::State;
@@ -25,6 +25,7 @@ pub fn up(
     progress: &Progress,
 ) -> Result<StatusReport, DriverError> {
     let cluster = ClusterJson::load(request.results)?;
+    refuse_format(&cluster)?;
     driver.check(request, &cluster)?;
     let firmware = firmware(request.firmware, cluster.arch)?;
     let nodes = select(&cluster, request.node)?;

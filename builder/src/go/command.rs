@@ -126,6 +126,11 @@ pub(crate) fn list(go: &Go) -> Vec<Vec<String>> {
         args.extend(packages.values().cloned());
         (!packages.is_empty()).then_some(args)
     };
+    // Of data only the folder is needed.
+    let data = go
+        .data
+        .values()
+        .map(|file| Some(vec!["list".to_owned(), "-find".to_owned(), Go::package(file).0.to_owned()]));
     // What only the tests of a dependency need is not asked for.
-    [of(&[], &go.programs), of(&["-test"], &go.tests)].into_iter().flatten().collect()
+    [of(&[], &go.programs), of(&["-test"], &go.tests)].into_iter().chain(data).flatten().collect()
 }

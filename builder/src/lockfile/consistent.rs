@@ -108,8 +108,15 @@ impl Lock {
             if let Some(root) = &made.root {
                 known("root", root, &self.root, &format!("{by}.root"))?;
             }
-            if let Some(Program { program, .. }) = &made.program {
-                check_program(program, release, &by)?;
+            if let Some(Program { program, path, files, .. }) = &made.program {
+                check_program(program, release, &format!("{by}.program"))?;
+                for (place, file) in files {
+                    if place == path || !is_place(place) {
+                        let fact = "cannot be the path of a file beside its program";
+                        return Err(Fault::written(format!("`{by}.files`: `{place}` {fact}")));
+                    }
+                    check_program(file, release, &format!("{by}.files.{place}"))?;
+                }
             }
         }
         Ok(())
@@ -233,6 +240,15 @@ fn check_go(go: &Go, by: &str) -> Result<(), Fault> {
     if let Some(name) = go.tests.keys().find(|name| go.programs.contains_key(*name)) {
         return wrong(format!(".tests.{name}` is one of its programs, too"));
     }
+    for (name, file) in &go.data {
+        plain(name, &format!("{by}.go.data"))?;
+        let known = go.programs.contains_key(name) || go.tests.contains_key(name);
+        let (package, file) = Go::package(file);
+        if known || package.is_empty() || package.starts_with('-') || package.contains(char::is_whitespace) {
+            return wrong(format!(".data.{name}` is not `PACKAGE/FILE`, or one of its programs"));
+        }
+        plain(file, &format!("{by}.go.data.{name}"))?;
+    }
     for (name, further) in &go.names {
         known("program", name, &go.programs, &format!("{by}.go.names"))?;
         further.iter().try_for_each(|further| plain(further, &format!("{by}.go.names")))?;
@@ -297,15 +313,21 @@ fn check_downloads(downloads: &[Download], by: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A container image's program is a file of a component.
+/// Whether a path leads from the root to a file.
+fn is_place(path: &str) -> bool {
+    let Some(inside) = path.strip_prefix('/') else { return false };
+    !path.contains('\0') && inside.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// A container image's program, or a file beside it, is a file of a component.
 fn check_program(program: &str, release: &Release, by: &str) -> Result<(), Fault> {
     let Some((component, file)) = program.split_once(':') else {
-        return Err(Fault::written(format!("`{by}.program` is `{program}`, not `component:file`")));
+        return Err(Fault::written(format!("`{by}` is `{program}`, not `component:file`")));
     };
     known("component", component, &release.component, by)?;
     let Some(files) = release.component.get(component).and_then(Component::all_names) else { return Ok(()) };
     let files = files.into_iter().map(|name| (name.to_owned(), ())).collect();
-    known("file", file, &files, &format!("{by}.program"))
+    known("file", file, &files, by)
 }
 
 /// An image of a registry that can be asked for, of some architecture.

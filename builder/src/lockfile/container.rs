@@ -50,6 +50,16 @@ pub struct Program {
     pub path: String,
     /// Names that link to it.
     pub links: Vec<String>,
+    /// Further files beside it, which everybody may read and execute: path in the image → `component:file`.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Program {
+    /// The program and the files beside it: path in the image, `component:file`.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let files = self.files.iter().map(|(path, file)| (path.as_str(), file.as_str()));
+        files.chain([(self.path.as_str(), self.program.as_str())])
+    }
 }
 
 impl ContainerImage {
@@ -62,13 +72,14 @@ impl ContainerImage {
         }
     }
 
-    /// The component that it is made of, if any.
-    #[must_use]
-    pub fn component(&self) -> Option<&str> {
-        match &self.content {
-            Content::Made(made) => Some(made.program.as_ref()?.program.split_once(':')?.0),
+    /// The components that it is made of.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        let program = match &self.content {
+            Content::Made(made) => made.program.as_ref(),
             Content::Registry(_) => None,
-        }
+        };
+        let files = program.into_iter().flat_map(Program::all);
+        files.filter_map(|(_, file)| Some(file.split_once(':')?.0))
     }
 
     /// The root whose packages lie in it, if any.
@@ -100,6 +111,9 @@ pub(super) struct WrittenImage {
     /// Names that link to the program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     links: Vec<String>,
+    /// Further files beside the program: path in the image → `component:file`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<String, String>,
     /// The command line of an image that is made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entrypoint: Option<Vec<String>>,
@@ -112,13 +126,14 @@ impl TryFrom<WrittenImage> for ContainerImage {
     type Error = String;
 
     fn try_from(written: WrittenImage) -> Result<Self, String> {
-        let WrittenImage { reference, root, program, path, links, entrypoint, digest } = written;
+        let WrittenImage { reference, root, program, path, links, files, entrypoint, digest } = written;
         if let Some(digest) = digest {
             let others = [
                 ("root", root.is_some()),
                 ("program", program.is_some()),
                 ("path", path.is_some()),
                 ("links", !links.is_empty()),
+                ("files", !files.is_empty()),
                 ("entrypoint", entrypoint.is_some()),
             ];
             return match others.iter().find(|(_, there)| *there) {
@@ -127,11 +142,11 @@ impl TryFrom<WrittenImage> for ContainerImage {
             };
         }
         let program = match (program, path) {
-            (Some(program), Some(path)) => Some(Program { program, path, links }),
+            (Some(program), Some(path)) => Some(Program { program, path, links, files }),
             (Some(_), None) => return Err("a container image with `program` needs `path`".to_owned()),
-            (None, None) if links.is_empty() => None,
+            (None, None) if links.is_empty() && files.is_empty() => None,
             (None, _) => {
-                return Err("a container image with `path` or `links` needs `program`".to_owned());
+                return Err("a container image with `path`, `links` or `files` needs `program`".to_owned());
             }
         };
         if root.is_none() && program.is_none() {
@@ -150,14 +165,16 @@ impl From<ContainerImage> for WrittenImage {
             program: None,
             path: None,
             links: Vec::new(),
+            files: BTreeMap::new(),
             entrypoint: None,
             digest: None,
         };
         match content {
             Content::Made(Made { root, program, entrypoint }) => {
                 (written.root, written.entrypoint) = (root, Some(entrypoint));
-                if let Some(Program { program, path, links }) = program {
-                    (written.program, written.path, written.links) = (Some(program), Some(path), links);
+                if let Some(Program { program, path, links, files }) = program {
+                    (written.program, written.path) = (Some(program), Some(path));
+                    (written.links, written.files) = (links, files);
                 }
             }
             Content::Registry(digest) => written.digest = Some(digest),

@@ -200,7 +200,7 @@ impl Release {
         has_image: impl Fn(&str) -> bool,
     ) -> BTreeMap<&String, &Component> {
         let images = self.image.iter().filter(|(name, _)| has_image(name));
-        let of_images: BTreeSet<&str> = images.filter_map(|(_, image)| image.component()).collect();
+        let of_images: BTreeSet<&str> = images.flat_map(|(_, image)| image.components()).collect();
         let is_used = |name: &String| wanted.contains(name) || of_images.contains(name.as_str());
         self.component.iter().filter(|(name, _)| is_used(name)).collect()
     }

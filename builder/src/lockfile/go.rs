@@ -29,6 +29,9 @@ pub struct Go {
     /// Program → the package whose tests it runs, as `go test -c` compiles them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tests: BTreeMap<String, String>,
+    /// File → the file of a package that it is a copy of: the package, a slash, its name there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, String>,
     /// Program → further names of it: links, by which it knows what to be.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, Vec<String>>,
@@ -63,6 +66,12 @@ impl Go {
         let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
         let filled = value.replace("{version}", &self.version).replace("{number}", number);
         filled.replace("{major}", major).replace("{minor}", minor).replace("{date}", &self.released)
+    }
+
+    /// The package of a file of `data`, and the file's name there.
+    #[must_use]
+    pub fn package(file: &str) -> (&str, &str) {
+        file.rsplit_once('/').unwrap_or_default()
     }
 
     /// The module that Go itself is, for the machines that build.
@@ -203,6 +212,7 @@ mod tests {
             toolchain: "go1.27.3".to_owned(),
             module: None,
             programs: BTreeMap::new(),
+            data: BTreeMap::new(),
             tests: BTreeMap::new(),
             names: BTreeMap::new(),
             tags: Vec::new(),

@@ -45,7 +45,7 @@ pub struct Part {
 /// What the image for one architecture consists of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
-    /// The indexes on the way to the manifest.
+    /// The indexes on the way to the manifest, and what was read on it besides.
     pub indexes: Vec<Part>,
     /// The manifest.
     pub manifest: Part,
@@ -83,56 +83,108 @@ pub fn contents(
     image: &str,
     digest: &Digest,
     arch: Arch,
-    mut read: impl FnMut(&Part) -> Result<Vec<u8>>,
+    read: impl FnMut(&Part) -> Result<Vec<u8>>,
 ) -> Result<Contents> {
-    let mut indexes = Vec::new();
-    let mut part = Part { digest: digest.clone(), size: None, media_type: String::new(), document: true };
-    for _ in 0..=DEPTH {
-        let bytes = read(&part)?;
+    let part = Part { digest: digest.clone(), size: None, media_type: String::new(), document: true };
+    let mut search = Search { image, arch, read, indexes: Vec::new() };
+    match search.descend(part, 0)? {
+        Found::Image { manifest, blobs } => Ok(Contents { indexes: search.indexes, manifest, blobs }),
+        Found::Other(known) => {
+            Err(OciError::Architecture { image: image.to_owned(), arch, known: known.join(", ") }.into())
+        }
+    }
+}
+
+/// What a document leads to.
+enum Found {
+    /// The image for the architecture.
+    Image { manifest: Part, blobs: Vec<Part> },
+    /// Images for these platforms alone.
+    Other(Vec<String>),
+}
+
+/// The way from a digest to an image.
+struct Search<'a, R> {
+    image: &'a str,
+    arch: Arch,
+    read: R,
+    /// The indexes on the way, and what was read and led elsewhere: the same way needs all of it again.
+    indexes: Vec<Part>,
+}
+
+impl<R: FnMut(&Part) -> Result<Vec<u8>>> Search<'_, R> {
+    fn descend(&mut self, mut part: Part, depth: usize) -> Result<Found> {
+        let image = self.image;
+        let bytes = (self.read)(&part)?;
         let kind: Kind = parse(image, &part, &bytes)?;
         let fallback =
             if kind.manifests.is_some() { OCI_IMAGE_INDEX_MEDIA_TYPE } else { OCI_IMAGE_MEDIA_TYPE };
         part.media_type = kind.media_type.unwrap_or_else(|| fallback.to_owned());
         match part.media_type.as_str() {
+            OCI_IMAGE_INDEX_MEDIA_TYPE | IMAGE_MANIFEST_LIST_MEDIA_TYPE if depth == DEPTH => {
+                Err(broken(image, &part, "its indexes lead on and on").into())
+            }
             OCI_IMAGE_INDEX_MEDIA_TYPE | IMAGE_MANIFEST_LIST_MEDIA_TYPE => {
                 let index: OciImageIndex = parse(image, &part, &bytes)?;
-                let next = choose(image, &part, index.manifests, arch)?;
-                indexes.push(std::mem::replace(&mut part, next));
+                let (entries, mut known) = choose(image, index.manifests, self.arch)?;
+                if entries.is_empty() && known.is_empty() {
+                    return Err(broken(image, &part, "the index names no image").into());
+                }
+                self.indexes.push(part);
+                for entry in entries {
+                    match self.descend(entry, depth + 1)? {
+                        Found::Other(more) => known.extend(more),
+                        found @ Found::Image { .. } => return Ok(found),
+                    }
+                }
+                Ok(Found::Other(known))
             }
             OCI_IMAGE_MEDIA_TYPE | IMAGE_MANIFEST_MEDIA_TYPE => {
                 let manifest: OciImageManifest = parse(image, &part, &bytes)?;
                 let blobs = blobs(image, &manifest)?;
-                if let Some(config) = blobs.first() {
-                    suits(image, config, arch, &read(config)?)?;
+                let Some(config) = blobs.first() else {
+                    return Ok(Found::Image { manifest: part, blobs });
+                };
+                // A manifest need not say what it is for; its configuration does.
+                let Platform { architecture, os } = parse(image, config, &(self.read)(config)?)?;
+                let known = format!("{os}/{architecture}");
+                if known == format!("linux/{}", self.arch) {
+                    return Ok(Found::Image { manifest: part, blobs });
                 }
-                return Ok(Contents { indexes, manifest: part, blobs });
+                self.indexes.extend([part, config.clone()]);
+                Ok(Found::Other(vec![known]))
             }
-            _ => return Err(kind_of(image, &part.digest.to_string(), &part.media_type).into()),
+            _ => Err(kind_of(image, &part.digest.to_string(), &part.media_type).into()),
         }
     }
-    Err(broken(image, &part, "its indexes lead on and on").into())
 }
 
-/// The entry of an index for an architecture.
-fn choose(image: &str, part: &Part, entries: Vec<ImageIndexEntry>, arch: Arch) -> Result<Part, OciError> {
-    let mut known = Vec::new();
+/// The entries of an index that may be for an architecture: the one that says so, else all that say nothing. And the
+/// platforms of the others.
+fn choose(
+    image: &str,
+    entries: Vec<ImageIndexEntry>,
+    arch: Arch,
+) -> Result<(Vec<Part>, Vec<String>), OciError> {
+    let (mut silent, mut known) = (Vec::new(), Vec::new());
     for entry in entries {
-        let Some(platform) = &entry.platform else { continue };
+        let part = || described(image, &entry.digest, entry.size, &entry.media_type, true);
+        let Some(platform) = &entry.platform else {
+            silent.push(part()?);
+            continue;
+        };
         let name = format!("{}/{}", platform.os, platform.architecture);
         // Every arm64 is `v8` unless it says otherwise, every amd64 `v1`.
         if name == format!("linux/{arch}") && matches!(platform.variant.as_deref(), None | Some("v8" | "v1"))
         {
-            return described(image, &entry.digest, entry.size, &entry.media_type, true);
+            return Ok((vec![part()?], Vec::new()));
         }
         // Attestations stand beside images, for no platform.
         if name != "unknown/unknown" {
             known.push(name);
         }
     }
-    if known.is_empty() {
-        return Err(broken(image, part, "the index names no platform"));
-    }
-    Err(OciError::Architecture { image: image.to_owned(), arch, known: known.join(", ") })
+    Ok((silent, known))
 }
 
 /// The configuration and the layers.
@@ -148,16 +200,6 @@ fn blobs(image: &str, manifest: &OciImageManifest) -> Result<Vec<Part>, OciError
         .iter()
         .map(|layer| of(layer, LAYERS.iter().any(|start| layer.media_type.starts_with(start))));
     std::iter::once(Ok(config)).chain(layers).collect()
-}
-
-/// A manifest need not say what it is for; its configuration does.
-fn suits(image: &str, part: &Part, arch: Arch, config: &[u8]) -> Result<(), OciError> {
-    let Platform { architecture, os } = parse(image, part, config)?;
-    let known = format!("{os}/{architecture}");
-    match known == format!("linux/{arch}") {
-        true => Ok(()),
-        false => Err(OciError::Architecture { image: image.to_owned(), arch, known }),
-    }
 }
 
 fn parse<T: DeserializeOwned>(image: &str, part: &Part, bytes: &[u8]) -> Result<T, OciError> {

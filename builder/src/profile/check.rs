@@ -23,6 +23,9 @@ use crate::profile::{addresses, api, grammar};
 const CPUS: u32 = 1;
 const MEMORY_MIB: u64 = 1536;
 
+/// What Debian's kernel, its initramfs and systemd come up with.
+const LEAST_MEMORY_MIB: u64 = 256;
+
 /// Names that a node's hosts file has for something else.
 const RESERVED: [&str; 5] = [API_NAME, "localhost", "ip6-allnodes", "ip6-allrouters", "ip6-loopback"];
 
@@ -149,7 +152,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
             name.clone(),
             Machine {
                 cpus: node.cpus.map_or(CPUS, Spanned::into_inner),
-                memory_mib: node.memory.map_or(MEMORY_MIB, |size| size.0),
+                memory_mib: node.memory.map_or(MEMORY_MIB, |size| size.get_ref().0),
                 disk_mib: node.disk.map(|size| size.0),
                 labels: node.labels.into_iter().map(|(key, value)| (key, value.into_inner())).collect(),
                 taints: node.taints.into_iter().map(Spanned::into_inner).collect(),
@@ -232,6 +235,11 @@ fn label(source: &Source<'_>, key: &str, value: &Spanned<String>) -> Result<(), 
 fn machine(source: &Source<'_>, node: &Node) -> Result<(), InputError> {
     if let Some(cpus) = node.cpus.as_ref().filter(|cpus| *cpus.get_ref() == 0) {
         return source.refuse(cpus.span(), "`cpus` is 0".to_owned(), "a machine has at least one");
+    }
+    if let Some(memory) = node.memory.as_ref().filter(|memory| memory.get_ref().0 < LEAST_MEMORY_MIB) {
+        let message = format!("`memory` is {} MiB, and no machine boots with that", memory.get_ref().0);
+        let hint = format!("write at least `{LEAST_MEMORY_MIB}MiB`; a worker takes `1536MiB`");
+        return source.refuse(memory.span(), message, &hint);
     }
     for (key, value) in &node.labels {
         if let Err(fact) = grammar::key(key).and_then(|()| grammar::value(value.get_ref())) {

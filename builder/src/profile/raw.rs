@@ -69,7 +69,7 @@ pub(super) struct Node {
     pub(super) pod_cidr: Option<Spanned<Ipv4Net>>,
     pub(super) mac: Option<Spanned<Mac>>,
     pub(super) cpus: Option<Spanned<u32>>,
-    pub(super) memory: Option<MiB>,
+    pub(super) memory: Option<Spanned<MiB>>,
     pub(super) disk: Option<MiB>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, Spanned<String>>,

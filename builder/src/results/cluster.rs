@@ -12,6 +12,7 @@ use fs_err as fs;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Format;
 use crate::ground::arch::Arch;
 use crate::ground::error::{Class, Explain};
 use crate::ground::hash::Sha256Hex;
@@ -67,22 +68,14 @@ pub struct ImageJson {
     pub role: String,
     /// Where it is.
     pub path: PathBuf,
-    /// `qcow2`.
-    pub format: ImageFormat,
+    /// Its format, `qcow2` unless the build was asked for another one.
+    pub format: Format,
     /// Bytes of the file.
     pub size: u64,
     /// Content of the file.
     pub sha256: Sha256Hex,
     /// Content of the raw disk without the identities: [`crate::disk::content_sha256`].
     pub content_sha256: Sha256Hex,
-}
-
-/// The format of an image file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageFormat {
-    /// QEMU's copy-on-write format, version 3.
-    Qcow2,
 }
 
 /// One node.
@@ -175,12 +168,8 @@ impl Explain for ClusterJsonError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing(path) => {
-                let profile = path.parent().and_then(Path::file_name).unwrap_or_default();
-                Some(format!("builder build --profile {}", profile.display()))
-            }
+            Self::Missing(_) | Self::Wrong { .. } => Some("build the profile again".to_owned()),
             Self::Newer { .. } => Some("use the builder that wrote it, or a newer one".to_owned()),
-            Self::Wrong { .. } => Some("build again; `builder build` writes this file".to_owned()),
             Self::Io(_) => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Format;
 use crate::ground::hash::Sha256Hex;
 
 /// A finished image.
@@ -11,6 +12,8 @@ pub struct Image {
     pub role: String,
     /// File name in the output folder.
     pub file: String,
+    /// Its format.
+    pub format: Format,
     /// Bytes.
     pub size: u64,
     /// Content of the file.

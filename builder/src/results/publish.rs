@@ -20,7 +20,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
-use crate::disk;
+use crate::disk::{self, Format};
 use crate::ground::hash::Sha256Hex;
 use crate::ground::repro::sha256_hex;
 
@@ -38,8 +38,8 @@ const FRESH: &str = ".new-";
 
 /// Where an image of some content lies, below the folder of results.
 #[must_use]
-pub fn image_path(sha256: &Sha256Hex) -> PathBuf {
-    Path::new(IMAGES).join(format!("{sha256}.qcow2"))
+pub fn image_path(sha256: &Sha256Hex, format: Format) -> PathBuf {
+    Path::new(IMAGES).join(format!("{sha256}.{format}"))
 }
 
 /// A set that is being made. Dropped, it was never there.
@@ -85,8 +85,13 @@ impl FreshSet {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn image(&self, name: &str, sha256: &Sha256Hex, made: Option<&Path>) -> io::Result<()> {
-        let path = image_path(sha256);
+    pub fn image(
+        &self,
+        name: &str,
+        (sha256, format): (&Sha256Hex, Format),
+        made: Option<&Path>,
+    ) -> io::Result<()> {
+        let path = image_path(sha256, format);
         if let Some(made) = made {
             fs::File::open(made)?.sync_all()?;
             fs::rename(made, self.results.join(&path))?;

@@ -13,7 +13,7 @@ use crate::identity::seed;
 use crate::plan::Plan;
 use crate::profile::Identity;
 use crate::profile::endpoint::PORT;
-use crate::results::cluster::{self, ClusterJson, ImageFormat, ImageJson, NetworkJson, NodeJson};
+use crate::results::cluster::{self, ClusterJson, ImageJson, NetworkJson, NodeJson};
 use crate::results::image::Image;
 
 /// The file of [`Admin::kubeconfig`].
@@ -67,7 +67,7 @@ fn image_json(image: &Image) -> ImageJson {
     ImageJson {
         role: image.role.clone(),
         path: PathBuf::from(&image.file),
-        format: ImageFormat::Qcow2,
+        format: image.format,
         size: image.size,
         sha256: image.sha256.clone(),
         content_sha256: image.content_sha256.clone(),

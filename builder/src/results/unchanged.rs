@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Encoding;
 use crate::ground::durable::private;
 use crate::ground::error::Result;
 use crate::ground::repro::sha256_hex;
@@ -33,13 +34,18 @@ struct Memory {
 ///
 /// # Errors
 /// When this program cannot be found.
-pub fn inputs(plan: &Plan, identity: Identity, store: &Path, secret: &Path) -> Result<String> {
+pub fn inputs(
+    plan: &Plan,
+    (identity, encoding): (Identity, Encoding),
+    store: &Path,
+    secret: &Path,
+) -> Result<String> {
     let mut stats = plan.stats.clone();
     stats.add(&std::env::current_exe()?);
     plan.local_files().iter().for_each(|file| stats.add(&file.found()));
     // The first build makes the secret.
     stats.add(secret);
-    let asked = (plan.arch, &plan.cluster.release, identity, store);
+    let asked = (plan.arch, &plan.cluster.release, identity, encoding, store);
     Ok(sha256_hex(serde_json::to_vec(&(asked, stats)).map_err(std::io::Error::from)?))
 }
 
@@ -74,6 +80,7 @@ mod tests {
     use fs_err as fs;
 
     use super::{remember, since};
+    use crate::disk::Format;
     use crate::results::image::Image;
     use crate::results::report;
 
@@ -84,6 +91,7 @@ mod tests {
         let image = Image {
             role: "worker".to_owned(),
             file: "worker.qcow2".to_owned(),
+            format: Format::Qcow2,
             size: 1,
             sha256: "00".repeat(32).parse().unwrap(),
             content_sha256: "11".repeat(32).parse().unwrap(),

@@ -6,6 +6,7 @@ mod layer;
 mod layout;
 mod registry;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -59,34 +60,42 @@ fn of_parts(
     epoch: i64,
 ) -> Result<PathBuf> {
     let program =
-        made.program.as_ref().map(|it| Ok::<_, InputError>((it, file(it, components)?))).transpose()?;
-    let name = program.map(|(_, file)| store_name(file));
+        made.program.as_ref().map(|it| Ok::<_, InputError>((it, files(it, components)?))).transpose()?;
+    let names: Vec<_> = program.iter().flat_map(|(_, files)| files.iter().map(|it| store_name(it))).collect();
     let root_key = root.map(|root| (ROOT_VERSION, &root.key));
-    let key = StepKey::new("container", VERSION, &(image, name, root_key, arch, epoch));
+    let key = StepKey::new("container", VERSION, &(image, names, root_key, arch, epoch));
     let folder = store.step(&key, |folder| {
         let mut layers = Vec::new();
         if let Some(root) = root {
             layers.push(layer::of_root(&root.path, epoch)?);
         }
-        if let Some((program, file)) = program {
-            let (bytes, root) = (fs::read(file)?, root.map(|root| root.path.as_path()));
-            layer::check_loader(image, program, &bytes, root)?;
-            layers.push(layer::of_program(program, &bytes, root, epoch)?);
+        if let Some((program, files)) = &program {
+            let root = root.map(|root| root.path.as_path());
+            let mut contents = BTreeMap::new();
+            for ((path, name), file) in program.all().zip(files) {
+                let bytes = fs::read(file)?;
+                layer::check_loader(image, name, &bytes, root)?;
+                contents.insert(path, bytes);
+            }
+            layers.push(layer::of_program(program, &contents, root, epoch)?);
         }
         write(&folder.join("image.tar"), image, (made, &layers), arch, epoch)
     })?;
     Ok(folder.join("image.tar"))
 }
 
-/// The file of an image's program.
-fn file<'a>(program: &Program, components: &'a Components) -> Result<&'a Path, InputError> {
-    let (component, file) = program.program.split_once(':').unwrap_or((&program.program, ""));
-    let found = components.get(component).and_then(|files| files.get(file));
-    found.map(|file| file.path.as_path()).ok_or_else(|| InputError::Missing {
-        what: "program of a container image",
-        path: PathBuf::from(&program.program),
-        hint: "`program` is `component:file`".to_owned(),
-    })
+/// Where the files of [`Program::all`] lie, in its order.
+fn files<'a>(program: &Program, components: &'a Components) -> Result<Vec<&'a Path>, InputError> {
+    let find = |wanted: &str| {
+        let (component, file) = wanted.split_once(':').unwrap_or((wanted, ""));
+        let found = components.get(component).and_then(|files| files.get(file));
+        found.map(|file| file.path.as_path()).ok_or_else(|| InputError::Missing {
+            what: "file of a container image",
+            path: PathBuf::from(wanted),
+            hint: "`program` and `files` are `component:file`".to_owned(),
+        })
+    };
+    program.all().map(|(_, file)| find(file)).collect()
 }
 
 /// Writes the layout with its layers, the lowest first.
@@ -162,16 +171,19 @@ mod tests {
     fn make(folder: &Path) -> Vec<u8> {
         let store = Store::open(&folder.join("store")).unwrap();
         fs_err::write(folder.join("program"), "ELF").unwrap();
+        fs_err::write(folder.join("rc"), "PS1").unwrap();
         let program = Program {
             program: "tools:shell".to_owned(),
             path: "/bin/shell".to_owned(),
             links: vec!["/bin/sh".to_owned()],
+            files: BTreeMap::from([("/etc/shell/rc".to_owned(), "tools:rc".to_owned())]),
         };
         let made = Made { root: None, program: Some(program), entrypoint: vec!["/bin/sh".to_owned()] };
         let reference = "example.local/shell:1".to_owned();
         let image = ContainerImage { reference, content: Content::Made(made) };
-        let program = BTreeMap::from([("shell".to_owned(), folder.join("program").into())]);
-        let components = Components::from([("tools".to_owned(), program)]);
+        let files = [("shell", "program"), ("rc", "rc")];
+        let files = files.map(|(name, file)| (name.to_owned(), folder.join(file).into()));
+        let components = Components::from([("tools".to_owned(), BTreeMap::from(files))]);
         fs_err::read(archive(&store, &image, None, &components, Arch::Amd64, 1000).unwrap()).unwrap()
     }
 
@@ -205,7 +217,8 @@ mod tests {
         assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", sha256_hex(&layer)));
         let inside = read(&layer);
         assert_eq!((&inside["bin/shell"], &inside["bin/sh"]), (&b"ELF".to_vec(), &b"/bin/shell".to_vec()));
-        assert!(inside.contains_key("tmp/") && blobs == 3);
+        assert!(inside.contains_key("tmp/") && inside.contains_key("etc/shell/") && blobs == 3);
+        assert_eq!(inside["etc/shell/rc"], b"PS1");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod wrong;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -49,6 +50,14 @@ impl Site {
     fn without(mut self, variable: &str) -> Self {
         self.variables.remove(variable);
         self
+    }
+
+    /// Installs a helper of Docker's for credentials.
+    fn helper(&mut self, name: &str, script: &str) {
+        let program = format!("bin/docker-credential-{name}");
+        self.project.write(&program, &format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(self.project.path(&program), PermissionsExt::from_mode(0o755)).unwrap();
+        self.variables.insert("PATH", self.project.path("bin").display().to_string());
     }
 
     fn run(&self, args: &[&str]) -> (i32, String, String) {

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[path = "../skip/mod.rs"]
+mod skip;
+
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +16,7 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 
 use super::image::{INDEX, Image, MANIFEST, digest};
+use skip::skip;
 
 pub const USER: &str = "kiln";
 pub const PASSWORD: &str = "p@ss:word";
@@ -46,10 +50,9 @@ pub struct Registry {
 
 impl Registry {
     /// None, with the reason on standard error, where it is not installed.
-    #[expect(clippy::print_stderr, reason = "the harness shows why a test was skipped")]
     pub fn start() -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
-            eprintln!("skipped: there is no {PROGRAM}; `./setup tests` installs it on Debian");
+            skip(&format!("there is no {PROGRAM}; `./setup tests` installs it on Debian"));
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -25,15 +25,23 @@ fn who_may_not_ask_is_told_how_to_say_who_it_is() {
         "{}".to_owned(),
         // `kiln:wrong`.
         format!(r#"{{"auths":{{"{}":{{"auth":"a2lsbjp3cm9uZw=="}}}}}}"#, registry.address),
+        // A helper that knows nobody there: a public image would come.
+        r#"{"credsStore":"nobody"}"#.to_owned(),
     ] {
-        let site = new();
+        let mut site = new();
         site.project.write("home/.docker/config.json", &config);
+        site.helper("nobody", "echo 'credentials not found in native keychain'; exit 1");
         refused(&site, 2, &fact, &hint);
         assert!(site.stored(&image).is_empty());
     }
     let site = new();
     site.project.write("home/.docker/config.json", "{ no json");
     let fact = format!("gives no credentials for `{}`: it cannot be read", registry.address);
+    refused(&site, 1, &fact, "DOCKER_CONFIG");
+    let mut site = new();
+    site.project.write("home/.docker/config.json", r#"{"credsStore":"locked"}"#);
+    site.helper("locked", "echo 'the keychain is locked' >&2; exit 1");
+    let fact = format!("for `{}`: its helper `docker-credential-locked` failed", registry.address);
     refused(&site, 1, &fact, "DOCKER_CONFIG");
     // An authority that this machine does not know.
     let site = new().without("SSL_CERT_FILE");

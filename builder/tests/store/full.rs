@@ -33,14 +33,13 @@ fn resize(folder: &Path, size: usize, flags: MsFlags) {
 }
 
 /// A namespace is a thread's; the folder goes when nothing is mounted on it any more.
-#[expect(clippy::print_stderr, reason = "a test that cannot run says why")]
 fn with_a_small_store(size: usize, test: impl FnOnce(&Project) + Send) {
     let project = Project::large(SIZE);
     let run = || {
         if small(&project.path("store"), size) {
             test(&project);
         } else {
-            eprintln!("skipped: only root may mount a small file system");
+            crate::skip::skip("only root may mount a small file system");
         }
     };
     std::thread::scope(|scope| scope.spawn(run).join()).unwrap();

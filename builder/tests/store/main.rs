@@ -11,6 +11,8 @@ mod project;
 #[cfg(feature = "e2e")]
 mod s3;
 mod share;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod slow;
 mod verify;
 mod web;

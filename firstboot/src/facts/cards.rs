@@ -8,7 +8,7 @@ use crate::card::Card;
 use crate::facts::error::{FactsError, list};
 use crate::schema::{Mac, Node};
 use crate::settings::Sourced;
-use crate::settings::interface::{Interface, Route};
+use crate::settings::interface::{Interface, Made, Route};
 
 /// What a source says of the cluster's card.
 #[derive(Debug, Default)]
@@ -131,6 +131,17 @@ pub(super) fn describe(card: &Interface) -> String {
     }
     if let Some(name) = &card.selector.name {
         word(name.clone());
+    }
+    match &card.made {
+        Some(Made::Vlan { id, link }) => word(format!("VLAN {id} of {link}")),
+        Some(Made::Bond { cards, .. }) => word(format!("bond of {}", list(cards))),
+        None => {}
+    }
+    for vlan in &card.vlans {
+        word(format!("with {vlan}"));
+    }
+    if let Some(bond) = &card.bond {
+        word(format!("in {bond}"));
     }
     for (is, name) in [(card.dhcp4, "dhcp4"), (card.dhcp6, "dhcp6")] {
         if is {

@@ -58,6 +58,11 @@ impl Facts {
 
     /// Other networks may be anything but what the cluster has already.
     fn check_others(&self, cluster: &Cluster) -> Result<(), FactsError> {
+        // Pods and peers are reached by a card of the cluster's own.
+        if let Some(Sourced { value: Interface { bond: Some(bond), .. }, origin }) = &self.own {
+            let card = Sourced::new(format!("the card {}", self.mac.value), origin);
+            return Err(misfit(&card, &format!("is the cluster's, and cannot be in the bond `{bond}`")));
+        }
         let cards = self.others.iter().chain(&self.own);
         for Sourced { value: card, origin } in cards {
             for net in networks(card) {
@@ -67,6 +72,14 @@ impl Facts {
                         return Err(misfit(&net, &in_range(range)));
                     }
                 }
+            }
+        }
+        for Sourced { value: card, origin } in &self.others {
+            let in_cluster =
+                |net: &Ipv4Net| self.address.as_ref().is_some_and(|address| overlap(address.value, *net));
+            if let Some(net) = networks(card).find(in_cluster) {
+                let reason = format!("is in the cluster's network, which the card {} has", self.mac.value);
+                return Err(misfit(&Sourced::new(net, origin), &reason));
             }
         }
         // Of two of one weight, the kernel takes whichever it likes.
@@ -80,14 +93,6 @@ impl Facts {
                     return Err(misfit(&route, reason));
                 }
                 default.push(weight);
-            }
-        }
-        for Sourced { value: card, origin } in &self.others {
-            let in_cluster =
-                |net: &Ipv4Net| self.address.as_ref().is_some_and(|address| overlap(address.value, *net));
-            if let Some(net) = networks(card).find(in_cluster) {
-                let reason = format!("is in the cluster's network, which the card {} has", self.mac.value);
-                return Err(misfit(&Sourced::new(net, origin), &reason));
             }
         }
         Ok(())

@@ -8,11 +8,11 @@ use crate::console::shown;
 use crate::schema::Mac;
 use crate::seed::error::SeedError;
 use crate::seed::reader::At;
-use crate::settings::interface::Interface;
+use crate::settings::interface::{Interface, Route};
 use crate::settings::{Settings, Sourced};
 
 /// What Kiln does with devices that are made of cards, or are none.
-pub const ONLY_CARDS: &str = "Kiln's images set up Ethernet cards alone";
+pub const ONLY_CARDS: &str = "Kiln's images set up Ethernet cards, VLANs and bonds";
 
 const LARGEST_MTU: u32 = 65535;
 
@@ -22,6 +22,22 @@ pub fn add(settings: &mut Settings, card: Interface, at: &At<'_>, origin: &str) 
         return Err(at.error(format!("`{}` is a second card `{}`; give each its own name", at.path, card.id)));
     }
     settings.interfaces.push(Sourced::new(card, format!("{origin}, {}", at.path)));
+    Ok(())
+}
+
+/// Adds a route to a card, once. Of two default routes of IPv4 of one weight the kernel would take whichever it likes.
+pub fn add_route(card: &mut Interface, route: Route, at: &At<'_>) -> Result<(), SeedError> {
+    let is_default = route.to.prefix_len() == 0 && route.to.addr().is_ipv4();
+    let rivals =
+        |known: &Route| known.to == route.to && known.metric == route.metric && known.via != route.via;
+    if is_default && card.routes.iter().any(rivals) {
+        let message =
+            "is a second default route of the card, of the same weight; give one of them a `metric`";
+        return Err(at.error(format!("`{}` {message}", at.path)));
+    }
+    if !card.routes.contains(&route) {
+        card.routes.push(route);
+    }
     Ok(())
 }
 

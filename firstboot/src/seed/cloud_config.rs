@@ -10,9 +10,12 @@ use crate::settings::{Settings, Sourced};
 
 /// The keys of cloud-config that are applied. What others ask for is the image's own matter (packages, disks, time), or nothing that
 /// Kiln does (scripts).
-const KEYS: Keys = &["fqdn", "hostname", "kiln", "ssh_authorized_keys", "system_info", "user", "users"];
+const KEYS: Keys =
+    &["fqdn", "hostname", "kiln", "ssh_authorized_keys", "system_info", "user", "users", "vendor_data"];
 /// The keys of `system_info`, which says who the default user is.
 const SYSTEM_INFO: Keys = &["default_user"];
+/// The keys of `vendor_data`, which says whether the platform's own cloud-config counts.
+const VENDOR_DATA: Keys = &["enabled"];
 
 /// An entry of `users`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct CloudConfig {
     pub default_user: Option<Sourced<Account>>,
     /// Keys for the default user.
     pub keys: Option<Vec<Sourced<String>>>,
+    /// Whether vendor-data are not wanted.
+    pub without_vendor: bool,
 }
 
 impl CloudConfig {
@@ -43,9 +48,11 @@ impl CloudConfig {
         if text.trim().is_empty() {
             return Ok(config);
         }
-        // As cloud-init looks at it: in whatever case, behind empty lines, and with anything behind it.
+        // As cloud-init looks at it: in whatever case, behind empty lines, and with anything behind it. With a hyphen it is another
+        // form, an archive or a patch.
         let first = text.trim_start().lines().next().unwrap_or_default().trim_end();
-        if !first.to_ascii_lowercase().starts_with("#cloud-config") {
+        let lower = first.to_ascii_lowercase();
+        if lower.strip_prefix("#cloud-config").is_none_or(|rest| rest.starts_with('-')) {
             let message = format!("the first line is `{}`; only `#cloud-config` is read", shown(first));
             return Err(SeedError::new(1, message));
         }
@@ -60,8 +67,8 @@ impl CloudConfig {
                 "fqdn" => fqdn = Some(Sourced::new(users::host_label(&at)?, full)),
                 "kiln" => own = kiln(&at, origin)?,
                 "ssh_authorized_keys" => {
-                    let keys = at.list_or_one()?.iter().map(users::ssh_key).collect::<Result<Vec<_>, _>>()?;
-                    config.keys = Some(keys.into_iter().map(|key| Sourced::new(key, &full)).collect());
+                    let keys = users::ssh_keys(&at)?.into_iter();
+                    config.keys = Some(keys.map(|key| Sourced::new(key, &full)).collect());
                 }
                 "system_info" => {
                     for (_, at) in at.keys(SYSTEM_INFO, &mut ignored)? {
@@ -69,6 +76,11 @@ impl CloudConfig {
                     }
                 }
                 "user" => config.default_user = Some(default_user(&at, &full, &mut ignored)?),
+                "vendor_data" => {
+                    for (_, at) in at.keys(VENDOR_DATA, &mut ignored)? {
+                        config.without_vendor = !at.is_null() && !at.boolean()?;
+                    }
+                }
                 _ => config.users = Some(listed(&at, &full, &mut ignored)?),
             }
         }
@@ -101,13 +113,22 @@ fn default_user(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<
 /// `users`: names and mappings; a text has names with commas between them.
 fn listed(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Vec<Sourced<User>>, SeedError> {
     let mut listed = Vec::new();
-    for at in at.limited(at.list_or_one()?)? {
-        let user = match at.as_text() {
-            Some("default") => User::Default,
-            Some(_) => User::Named(Account { name: users::login(&at)?, ..Account::default() }),
-            None => User::Named(users::account(&at, ignored)?),
-        };
-        listed.push(Sourced::new(user, origin));
+    // `{}` is a template's word for nobody.
+    if at.entries().is_ok_and(|entries| entries.is_empty()) {
+        return Ok(listed);
     }
-    Ok(listed)
+    for at in at.list_or_one()? {
+        if at.as_text().is_none() {
+            listed.push(Sourced::new(User::Named(users::account(&at, ignored)?), origin));
+            continue;
+        }
+        for name in users::logins(&at)? {
+            let user = match &*name {
+                "default" => User::Default,
+                _ => User::Named(Account { name, ..Account::default() }),
+            };
+            listed.push(Sourced::new(user, origin));
+        }
+    }
+    at.limited(listed)
 }

@@ -42,10 +42,14 @@ pub fn parse(text: &str, origin: &str) -> Result<MetaData, SeedError> {
     Ok(MetaData { settings, keys, hostname: wrong })
 }
 
-/// A list of keys, one key, or keys with names.
+/// Keys, or keys with names.
 fn public_keys(at: &At<'_>) -> Result<Vec<String>, SeedError> {
     if at.is_list() || at.as_text().is_some() {
-        return at.list_or_one()?.iter().map(users::ssh_key).collect();
+        return users::ssh_keys(at);
     }
-    at.entries()?.iter().map(|(_, at)| users::ssh_key(at)).collect()
+    let mut keys = Vec::new();
+    for (_, at) in at.entries()? {
+        keys.extend(users::ssh_keys(&at)?);
+    }
+    Ok(keys)
 }

@@ -1,18 +1,20 @@
-//! `network-config`: version 2, which is netplan's, and the way to version 1. Ethernet cards only: what is made of cards (bonds,
-//! bridges, VLANs) is refused by what it is.
+//! `network-config`: version 2, which is netplan's, and the way to version 1. Ethernet cards, VLANs and bonds: every
+//! other device is refused by what it is.
 //! <https://cloudinit.readthedocs.io/en/latest/reference/network-config-format-v2.html>
 
 use std::net::IpAddr;
 
 use crate::console::shown;
-use crate::seed::card::{ONLY_CARDS, add, address, domain, id, mac, mtu, range, resolvers, router};
+use crate::seed::card::{
+    ONLY_CARDS, add, add_route, address, domain, id, mac, mtu, range, resolvers, router,
+};
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
-use crate::seed::{network_v1, yaml};
+use crate::seed::{device, network_v1, yaml};
 use crate::settings::Settings;
 use crate::settings::interface::{Interface, Route, Selector};
 
-const KEYS: Keys = &["config", "ethernets", "version"];
+const KEYS: Keys = &["bonds", "config", "ethernets", "version", "vlans"];
 const CARD: Keys = &[
     "accept-ra",
     "addresses",
@@ -27,18 +29,47 @@ const CARD: Keys = &[
     "optional",
     "routes",
 ];
+const BOND: Keys = &[
+    "accept-ra",
+    "addresses",
+    "dhcp4",
+    "dhcp4-overrides",
+    "dhcp6",
+    "gateway4",
+    "gateway6",
+    "interfaces",
+    "mtu",
+    "nameservers",
+    "optional",
+    "parameters",
+    "routes",
+];
+const VLAN: Keys = &[
+    "accept-ra",
+    "addresses",
+    "dhcp4",
+    "dhcp4-overrides",
+    "dhcp6",
+    "gateway4",
+    "gateway6",
+    "id",
+    "link",
+    "mtu",
+    "nameservers",
+    "optional",
+    "routes",
+];
 const OVERRIDES: Keys = &["route-metric", "use-dns", "use-routes"];
 const ROUTE: Keys = &["metric", "on-link", "to", "via"];
 
-/// What version 2 has besides Ethernet cards, by its keys.
-const DEVICES: [(&str, &str); 9] = [
-    ("bonds", "a bond"),
+/// What version 2 has besides, by its keys.
+const DEVICES: [(&str, &str); 8] = [
     ("bridges", "a bridge"),
     ("dummy-devices", "a dummy card"),
     ("modems", "a modem"),
     ("nm-devices", "a device of NetworkManager"),
     ("tunnels", "a tunnel"),
-    ("vlans", "a VLAN"),
+    ("virtual-ethernets", "a virtual card"),
     ("vrfs", "a VRF"),
     ("wifis", "a wireless card"),
 ];
@@ -70,54 +101,104 @@ pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
         // cloud-init's word for: leave the network alone.
         None if get("config").is_some_and(|at| at.as_text() == Some("disabled")) => Settings::default(),
         None => return Err(top.error("there is no `version`; write `version: 2`")),
-        Some(at) => match (at.text()?, get("config"), get("ethernets")) {
-            ("1", config, None) => config
-                .map_or_else(|| Ok(Settings::default()), |at| network_v1::parse(at, origin, &mut ignored))?,
-            ("2", None, cards) => {
-                cards.map_or_else(|| Ok(Settings::default()), |at| ethernets(at, origin, &mut ignored))?
+        Some(at) => {
+            match (at.text()?, get("config"), DEVICE_KEYS.iter().any(|(key, _)| get(key).is_some())) {
+                ("1", config, false) => config.map_or_else(
+                    || Ok(Settings::default()),
+                    |at| network_v1::parse(at, origin, &mut ignored),
+                )?,
+                ("2", None, _) => {
+                    let (mut settings, mut places) = (Settings::default(), Vec::new());
+                    for (key, read) in DEVICE_KEYS {
+                        let devices =
+                            get(key).map(|at| at.limited(at.entries()?)).transpose()?.unwrap_or_default();
+                        for (name, at) in devices {
+                            add(&mut settings, read(name, &at, &mut ignored)?, &at, origin)?;
+                            places.push(at);
+                        }
+                    }
+                    device::connect(&mut settings, &places)?;
+                    settings
+                }
+                ("1" | "2", ..) => return Err(at.error("version 1 has `config`, version 2 has `ethernets`")),
+                _ => return Err(at.wrong("1 or 2")),
             }
-            ("1" | "2", ..) => return Err(at.error("version 1 has `config`, version 2 has `ethernets`")),
-            _ => return Err(at.wrong("1 or 2")),
-        },
+        }
     };
     settings.ignored = ignored.into_iter().map(|key| format!("{origin}, {key}")).collect();
     Ok(settings)
 }
 
-fn ethernets(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Settings, SeedError> {
-    let mut settings = Settings::default();
-    for (name, at) in at.limited(at.entries()?)? {
-        add(&mut settings, ethernet(name, &at, ignored)?, &at, origin)?;
-    }
-    Ok(settings)
-}
+/// Reads a device by its name.
+type Read = fn(&str, &At<'_>, &mut Vec<String>) -> Result<Interface, SeedError>;
+
+/// What is applied, in an order in which whatever something is made of comes first.
+const DEVICE_KEYS: [(&str, Read); 3] = [("ethernets", ethernet), ("bonds", bond), ("vlans", vlan)];
 
 fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
     let mut card = Interface { id: id(name, at)?, ..Interface::default() };
     card.selector.name = Some(name.to_owned());
-    for (key, at) in at.keys(CARD, ignored)? {
+    apply(&mut card, at.keys(CARD, ignored)?, ignored)?;
+    Ok(card)
+}
+
+fn bond(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
+    let mut bond = Interface { id: device::name(name, at)?, ..Interface::default() };
+    let keys = at.keys(BOND, ignored)?;
+    let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, at)| at);
+    let Some(cards) = get("interfaces") else { return Err(at.wrong("a bond with `interfaces`")) };
+    bond.made = Some(device::bond(cards, get("parameters"), ignored)?);
+    apply(&mut bond, keys, ignored)?;
+    Ok(bond)
+}
+
+fn vlan(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
+    let mut vlan = Interface { id: device::name(name, at)?, ..Interface::default() };
+    let keys = at.keys(VLAN, ignored)?;
+    let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, at)| at);
+    let (Some(number), Some(link)) = (get("id"), get("link")) else {
+        return Err(at.wrong("a VLAN with `id` and `link`"));
+    };
+    vlan.made = Some(device::vlan(number, link)?);
+    apply(&mut vlan, keys, ignored)?;
+    Ok(vlan)
+}
+
+/// Applies the keys that every device has.
+fn apply(
+    card: &mut Interface,
+    keys: Vec<(&str, At<'_>)>,
+    ignored: &mut Vec<String>,
+) -> Result<(), SeedError> {
+    for (key, at) in keys {
         match key {
             _ if at.is_null() => {}
+            // What it is made of was read before.
+            "id" | "interfaces" | "link" | "parameters" => {}
             "accept-ra" => card.accept_ra = Some(at.boolean()?),
             "addresses" => card.addresses = at.list()?.iter().map(address).collect::<Result<_, _>>()?,
             "dhcp4" => card.dhcp4 = at.boolean()?,
             "dhcp6" => card.dhcp6 = at.boolean()?,
-            "dhcp4-overrides" => overrides(&mut card, &at, ignored)?,
+            "dhcp4-overrides" => overrides(card, &at, ignored)?,
             "gateway4" | "gateway6" => {
                 let via = router(&at)?;
                 if via.is_ipv4() != (key == "gateway4") {
                     return Err(at.wrong("an address of the other version of IP"));
                 }
-                card.routes.push(Route::default_via(via));
+                add_route(card, Route::default_via(via), &at)?;
             }
             "match" => card.selector = selector(&at)?,
             "mtu" => card.mtu = Some(mtu(&at)?),
             "nameservers" => (card.dns, card.search) = nameservers(&at, ignored)?,
             "optional" => card.optional = at.boolean()?,
-            _ => card.routes.extend(at.list()?.iter().map(route).collect::<Result<Vec<_>, _>>()?),
+            _ => {
+                for at in at.list()? {
+                    add_route(card, route(&at)?, &at)?;
+                }
+            }
         }
     }
-    Ok(card)
+    Ok(())
 }
 
 fn overrides(card: &mut Interface, at: &At<'_>, ignored: &mut Vec<String>) -> Result<(), SeedError> {

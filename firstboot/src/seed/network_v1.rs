@@ -1,11 +1,12 @@
-//! Version 1 of `network-config`: physical cards with their subnets, resolvers and routes.
+//! Version 1 of `network-config`: physical cards, VLANs and bonds with their subnets, resolvers and routes.
 //! <https://cloudinit.readthedocs.io/en/latest/reference/network-config-format-v1.html>
 
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
-use crate::seed::card::{self, ONLY_CARDS, add, address, domain, id, mac, mtu, range, router};
+use crate::seed::card::{self, ONLY_CARDS, add, add_route, address, domain, id, mac, mtu, range, router};
+use crate::seed::device;
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
 use crate::settings::interface::{Interface, Route, Selector};
@@ -14,6 +15,7 @@ use crate::settings::{Settings, Sourced};
 const ENTRY: Keys = &[
     "accept-ra",
     "address",
+    "bond_interfaces",
     "destination",
     "gateway",
     "mac_address",
@@ -21,9 +23,12 @@ const ENTRY: Keys = &[
     "mtu",
     "name",
     "netmask",
+    "params",
     "search",
     "subnets",
     "type",
+    "vlan_id",
+    "vlan_link",
 ];
 const SUBNET: Keys = &["address", "dns_nameservers", "dns_search", "gateway", "netmask", "routes", "type"];
 const ROUTE: Keys = &["destination", "gateway", "metric", "netmask", "network", "prefix"];
@@ -40,14 +45,17 @@ fn made_of_cards(kind: &At<'_>, what: &str) -> SeedError {
 
 /// Reads the list `config`; `origin` names the text in the record.
 pub fn parse(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Settings, SeedError> {
-    let mut settings = Settings::default();
+    let (mut settings, mut places) = (Settings::default(), Vec::new());
     let mut routes = Vec::new();
     let (mut resolvers, mut resolvers_at) = (Vec::new(), None);
     for at in at.limited(at.list()?)? {
         let keys = at.keys(ENTRY, ignored)?;
         let Some(kind) = get(&keys, "type") else { return Err(at.wrong("an entry with `type`")) };
         match kind.text()? {
-            "physical" => add(&mut settings, physical(&at, &keys, ignored)?, &at, origin)?,
+            "physical" | "bond" | "vlan" => {
+                add(&mut settings, interface(&at, &keys, kind.text()?, ignored)?, &at, origin)?;
+                places.push(at);
+            }
             "nameserver" => {
                 resolvers.extend(get(&keys, "address").map(card::resolvers).transpose()?.unwrap_or_default());
                 resolvers_at = Some(format!("{origin}, {}", at.path));
@@ -56,15 +64,14 @@ pub fn parse(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Set
             "route" => routes.push((at.clone(), route(&at, &keys)?)),
             // Every machine has it.
             "loopback" => ignored.push(at.path.clone()),
-            "bond" => return Err(made_of_cards(kind, "a bond")),
             "bridge" => return Err(made_of_cards(kind, "a bridge")),
             "infiniband" => return Err(made_of_cards(kind, "an InfiniBand card")),
-            "vlan" => return Err(made_of_cards(kind, "a VLAN")),
-            _ => return Err(kind.wrong("`physical`, `nameserver` or `route`")),
+            _ => return Err(kind.wrong("`physical`, `vlan`, `bond`, `nameserver` or `route`")),
         }
     }
+    device::connect(&mut settings, &places)?;
     // Resolvers of the whole machine stand behind those of a card.
-    for card in &mut settings.interfaces {
+    for card in settings.interfaces.iter_mut().filter(|card| card.value.made.is_none()) {
         card.value.dns.extend(&resolvers);
     }
     if settings.interfaces.is_empty() {
@@ -77,18 +84,41 @@ pub fn parse(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Set
         let Some(home) = home else {
             return Err(at.error(format!("`{}`: no address reaches its gateway", at.path)));
         };
-        home.value.routes.push(route);
+        add_route(&mut home.value, route, &at)?;
     }
     Ok(settings)
 }
 
-fn physical(at: &At<'_>, keys: Found<'_, '_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
+fn interface(
+    at: &At<'_>,
+    keys: Found<'_, '_>,
+    kind: &str,
+    ignored: &mut Vec<String>,
+) -> Result<Interface, SeedError> {
     let Some(name) = get(keys, "name") else { return Err(at.wrong("a card with `name`")) };
     let mut card = Interface { id: id(name.text()?, name)?, ..Interface::default() };
-    card.selector = match get(keys, "mac_address") {
-        Some(at) => Selector { mac: Some(mac(at)?), name: None },
-        None => Selector { mac: None, name: Some(card.id.clone()) },
-    };
+    match kind {
+        "bond" => {
+            let Some(cards) = get(keys, "bond_interfaces") else {
+                return Err(at.wrong("a bond with `bond_interfaces`"));
+            };
+            card.id = device::name(name.text()?, name)?;
+            card.made = Some(device::bond(cards, get(keys, "params"), ignored)?);
+        }
+        "vlan" => {
+            let (Some(number), Some(link)) = (get(keys, "vlan_id"), get(keys, "vlan_link")) else {
+                return Err(at.wrong("a VLAN with `vlan_id` and `vlan_link`"));
+            };
+            card.id = device::name(name.text()?, name)?;
+            card.made = Some(device::vlan(number, link)?);
+        }
+        _ => {
+            card.selector = match get(keys, "mac_address") {
+                Some(at) => Selector { mac: Some(mac(at)?), name: None },
+                None => Selector { mac: None, name: Some(card.id.clone()) },
+            };
+        }
+    }
     card.mtu = get(keys, "mtu").map(mtu).transpose()?;
     card.accept_ra = get(keys, "accept-ra").map(At::boolean).transpose()?;
     for at in get(keys, "subnets").map(At::list).transpose()?.unwrap_or_default() {
@@ -107,7 +137,7 @@ fn physical(at: &At<'_>, keys: Found<'_, '_>, ignored: &mut Vec<String>) -> Resu
         card.dns.extend(get(&keys, "dns_nameservers").map(card::resolvers).transpose()?.unwrap_or_default());
         card.search.extend(list("dns_search")?.iter().map(domain).collect::<Result<Vec<_>, _>>()?);
         for at in list("routes")? {
-            card.routes.push(route(&at, &at.keys(ROUTE, ignored)?)?);
+            add_route(&mut card, route(&at, &at.keys(ROUTE, ignored)?)?, &at)?;
         }
     }
     Ok(card)
@@ -121,7 +151,7 @@ fn subnet(card: &mut Interface, at: &At<'_>, keys: Found<'_, '_>) -> Result<(), 
     };
     card.addresses.push(net);
     if let Some(at) = get(keys, "gateway") {
-        card.routes.push(Route::default_via(router(at)?));
+        add_route(card, Route::default_via(router(at)?), at)?;
     }
     Ok(())
 }
@@ -145,9 +175,9 @@ fn route(at: &At<'_>, keys: Found<'_, '_>) -> Result<Route, SeedError> {
 fn masked(at: &At<'_>, mask: &At<'_>) -> Result<IpNet, SeedError> {
     let ip: IpAddr = at.parse("an address, like `192.168.122.11`")?;
     let text = mask.text()?;
-    let net = match (ip, text.parse()) {
-        (IpAddr::V4(ip), Ok(IpAddr::V4(mask))) => Ipv4Net::with_netmask(ip, mask).ok().map(IpNet::V4),
-        _ => text.parse().ok().and_then(|length| IpNet::new(ip, length).ok()),
+    let net = match text.parse() {
+        Ok(mask) => IpNet::with_netmask(ip, mask).ok(),
+        Err(_) => text.parse().ok().and_then(|length| IpNet::new(ip, length).ok()),
     };
     net.ok_or_else(|| mask.wrong("a netmask, like `255.255.255.0`"))
 }

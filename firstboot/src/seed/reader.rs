@@ -152,7 +152,8 @@ impl<'a> At<'a> {
             self.entries()?.into_iter().partition(|(key, _)| applied.contains(key));
         for (key, at) in others {
             let path = shown(&at.path);
-            let near = |known: &&&str| strsim::levenshtein(known, &shown(key)) <= NEAR;
+            let near =
+                |known: &&&str| strsim::levenshtein(known, &shown(key)) <= NEAR && !is_sibling(known, key);
             ignored.push(match applied.iter().find(near) {
                 Some(near) => format!("{path} (did you mean `{near}`?)"),
                 None => path,
@@ -177,4 +178,10 @@ impl<'a> At<'a> {
             ))),
         }
     }
+}
+
+/// Whether two keys differ in digits alone, as `dhcp4-overrides` and `dhcp6-overrides` do: that is no slip of the pen.
+fn is_sibling(one: &str, other: &str) -> bool {
+    let alike = |(one, other): (u8, u8)| one == other || (one.is_ascii_digit() && other.is_ascii_digit());
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(alike)
 }

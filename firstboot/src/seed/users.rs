@@ -25,7 +25,7 @@ pub fn account(at: &At<'_>, ignored: &mut Vec<String>) -> Result<Account, SeedEr
                     return Err(at.wrong("the path of a program, like `/bin/bash`"));
                 }
             }
-            _ => account.keys = at.list_or_one()?.iter().map(ssh_key).collect::<Result<_, _>>()?,
+            _ => account.keys = ssh_keys(&at)?,
         }
     }
     if account.name.is_empty() {
@@ -36,7 +36,16 @@ pub fn account(at: &At<'_>, ignored: &mut Vec<String>) -> Result<Account, SeedEr
 
 /// A login name, as useradd(8) takes it.
 pub fn login(at: &At<'_>) -> Result<String, SeedError> {
-    let name = at.text()?;
+    checked_login(at.text()?, at)
+}
+
+/// Login names, with commas between them where there are several.
+pub fn logins(at: &At<'_>) -> Result<Vec<String>, SeedError> {
+    let names = at.text()?.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| checked_login(name, at)).collect()
+}
+
+fn checked_login(name: &str, at: &At<'_>) -> Result<String, SeedError> {
     let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     let first = |byte: &u8| matches!(byte, b'a'..=b'z' | b'_');
     if (1..=32).contains(&name.len()) && name.bytes().all(inner) && name.as_bytes().first().is_some_and(first)
@@ -55,19 +64,30 @@ fn field(at: &At<'_>) -> Result<String, SeedError> {
     Ok(text.to_owned())
 }
 
+/// Keys: a list, or one text that is a whole file `authorized_keys`. A template leaves empty entries behind.
+pub fn ssh_keys(at: &At<'_>) -> Result<Vec<String>, SeedError> {
+    if let Some(text) = at.as_text() {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        return lines.map(|line| ssh_key(line, at)).collect();
+    }
+    let entries = at.list()?.into_iter().filter(|at| !at.is_null() && at.as_text() != Some(""));
+    entries.map(|at| ssh_key(at.text()?, &at)).collect()
+}
+
 /// A line of `authorized_keys`, see sshd(8): options may stand before the key's type.
-pub fn ssh_key(at: &At<'_>) -> Result<String, SeedError> {
+fn ssh_key(key: &str, at: &At<'_>) -> Result<String, SeedError> {
     const KINDS: [&str; 4] = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
-    let key = at.text()?;
+    let is_line = key.len() <= LONGEST_KEY && !key.chars().any(char::is_control);
     let mut words = key.split_ascii_whitespace();
     let has_kind = words.any(|word| KINDS.iter().any(|kind| word.starts_with(kind)));
-    if key.len() > LONGEST_KEY || !has_kind || words.next().is_none() {
+    if !is_line || !has_kind || words.next().is_none() {
         return Err(at.wrong("a public key of SSH, like `ssh-ed25519 AAAA… name`"));
     }
     Ok(key.to_owned())
 }
 
-/// The first part of a host name.
+/// The first part of a host name. A name that is complete may end in a dot, as in DNS.
 pub fn host_label(at: &At<'_>) -> Result<String, SeedError> {
-    first_label(at.text()?).map_err(|expected| at.wrong(expected))
+    let name = at.text()?;
+    first_label(name.strip_suffix('.').unwrap_or(name)).map_err(|expected| at.wrong(expected))
 }

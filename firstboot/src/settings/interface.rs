@@ -87,6 +87,40 @@ pub struct Interface {
     pub use_dns: Option<bool>,
     /// Whether the routes that DHCP names are used.
     pub use_routes: Option<bool>,
+    /// What makes it, when it is no card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+    /// The VLANs that lie on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vlans: Vec<String>,
+    /// The bond that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bond: Option<String>,
+    /// Whether its bond uses it before the others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub primary: bool,
+}
+
+/// A device that is made of cards; its name is the interface's `id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Made {
+    /// A VLAN (IEEE 802.1Q).
+    Vlan {
+        /// Its number.
+        id: u16,
+        /// The device that it lies on.
+        link: String,
+    },
+    /// Several cards that are one.
+    Bond {
+        /// The cards.
+        cards: Vec<String>,
+        /// The one of them that is used before the others.
+        primary: Option<String>,
+        /// Lines of `[Bond]` (systemd.netdev(5)).
+        options: Vec<String>,
+    },
 }
 
 /// A route.

@@ -46,7 +46,7 @@ pub fn settled() -> World {
 }
 
 /// The files that no account has brought and no cut has left unfinished: these stay.
-pub fn own(world: &World) -> BTreeMap<String, (u32, Vec<u8>)> {
+pub fn own(world: &World) -> Tree {
     let mut tree = permanent(world);
     tree.retain(|path, (mode, _)| {
         let account = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"].contains(&&**path);
@@ -63,8 +63,11 @@ pub fn in_a_cloud() -> World {
     world
 }
 
+/// Mode and bytes of files and folders by their absolute paths.
+pub type Tree = BTreeMap<String, (u32, Vec<u8>)>;
+
 /// The tree without what a reboot clears.
-pub fn permanent(world: &World) -> BTreeMap<String, (u32, Vec<u8>)> {
+pub fn permanent(world: &World) -> Tree {
     let mut tree = world.tree();
     tree.retain(|path, _| !path.starts_with("/run"));
     tree

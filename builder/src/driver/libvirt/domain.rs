@@ -13,6 +13,10 @@ pub(super) const VIRT_INSTALL: Program =
 /// What QEMU can emulate, but for a fifth level of page tables: that costs time at every miss, and serves terabytes.
 const MAXIMUM: &str = "mode=maximum,disable=la57";
 
+/// UEFI of the host's that starts what nobody signed: some hosts' first firmware has Microsoft's keys
+/// (<https://libvirt.org/kbase/secureboot.html>).
+const UEFI: &str = "firmware=efi,firmware.feature0.name=enrolled-keys,firmware.feature0.enabled=no";
+
 impl Libvirt {
     /// What defines and starts a node's machine; its console goes to the file `log`.
     pub(super) fn words(
@@ -55,7 +59,7 @@ impl Libvirt {
             words.extend(["--disk", &seed]);
         }
         if firmware == Firmware::Uefi {
-            words.extend(["--boot", "uefi"]);
+            words.extend(["--boot", UEFI]);
         }
         words.extend([
             "--network",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::disk::{backing_file, virtual_size};
+use crate::disk::{Format, backing_file, virtual_size};
 use crate::driver::error::DriverError;
 use crate::driver::folders::Folders;
 use crate::driver::machines::disk_size;
@@ -28,7 +28,7 @@ pub(super) fn ensure(
     if folder.join(DISK).exists() {
         return Ok(());
     }
-    let image = image_path(&image.sha256);
+    let image = image_path(&image.sha256, Format::Qcow2);
     let size = disk_size(node, virtual_size(&folders.results.join(&image))?)?.to_string();
     // Relative, so that the disk works for the host's tools as well.
     let image = Path::new("../..").join(image).display().to_string();
@@ -66,7 +66,7 @@ pub(super) fn below(folders: &Folders, node: &str) -> Result<Option<Sha256Hex>, 
         image: name.file_name().map_or_else(PathBuf::new, PathBuf::from),
     };
     let sha256: Sha256Hex = stem.parse().map_err(|_| lost())?;
-    match folders.results.join(image_path(&sha256)).exists() {
+    match folders.results.join(image_path(&sha256, Format::Qcow2)).exists() {
         true => Ok(Some(sha256)),
         false => Err(lost()),
     }

@@ -39,7 +39,8 @@ pub(super) fn script(cluster: &ClusterJson) -> String {
         }
         text += &format!("\nmkdir -p -m 700 {FOLDER}/{name}\n");
         // By its content: a disk that is there already lies over what it was made from, whatever is built meanwhile.
-        let image = cluster.image_of(node).map(|image| image_path(&image.sha256)).unwrap_or_default();
+        let image =
+            cluster.image_of(node).map(|image| image_path(&image.sha256, image.format)).unwrap_or_default();
         let image = quote(&format!("../../{}", image.display()));
         text += &format!(
             "[ -e {FOLDER}/{name}/{DISK} ] || qemu-img create -f qcow2 -F qcow2 -b {image} {FOLDER}/{name}/{DISK}{}\n",

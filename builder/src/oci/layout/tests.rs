@@ -81,6 +81,30 @@ fn an_index_leads_to_the_image_of_the_architecture() {
     assert_eq!(documents.contents(&image).unwrap().blobs, found.blobs);
 }
 
+/// As `buildah manifest` and copies by digest leave them: the entries say nothing, their configurations do.
+#[test]
+fn an_index_without_platforms_leads_to_the_image_whose_configuration_says_so() {
+    let mut documents = Documents::default();
+    let other = documents.image("amd64", CONFIG, LAYER);
+    let image = documents.image("arm64", CONFIG, LAYER);
+    let index = json!({ "schemaVersion": 2, "manifests": [other.clone(), image.clone()] });
+    let index = documents.put(INDEX, &index);
+    let found = documents.contents(&index).unwrap();
+    assert_eq!(found.manifest.digest.to_string(), image["digest"].as_str().unwrap());
+    // What was read of the other one is needed again by whoever has no network: its manifest and its configuration.
+    assert_eq!(
+        (found.indexes.len(), found.indexes[1].digest.to_string().as_str()),
+        (3, other["digest"].as_str().unwrap())
+    );
+    // One that says it is for the architecture comes first, wherever it stands.
+    let silent = documents.put(MANIFEST, &json!({}));
+    let index = json!({ "schemaVersion": 2, "manifests": [silent, on(image, "arm64", None)] });
+    let index = documents.put(INDEX, &index);
+    assert_eq!(documents.contents(&index).unwrap().indexes.len(), 1);
+    let index = documents.put(INDEX, &json!({ "schemaVersion": 2, "manifests": [other] }));
+    assert!(documents.refused(&index).ends_with("has nothing for linux/arm64; it has: linux/amd64"));
+}
+
 #[test]
 fn what_leads_to_no_image_is_named() {
     let mut documents = Documents::default();
@@ -103,7 +127,7 @@ fn what_leads_to_no_image_is_named() {
         (&b"<html>"[..], "expected value"),
         (b"[]", "r.example/x:1 is no container image: sha256:"),
         (b"{}", "missing field `schemaVersion`"),
-        (b"{\"schemaVersion\":2,\"manifests\":[]}", "the index names no platform"),
+        (b"{\"schemaVersion\":2,\"manifests\":[]}", "the index names no image"),
     ] {
         let top = documents.put_bytes(MANIFEST, bytes.to_vec());
         let found = documents.refused(&top);

@@ -1,12 +1,17 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::disk::Format;
 use crate::ground::hash::Sha256Hex;
 use crate::ground::repro::sha256_hex;
-use crate::results::publish::{FreshSet, image_path, remove_unneeded};
+use crate::results::publish::{self, FreshSet, remove_unneeded};
+
+fn image_path(sha256: &Sha256Hex) -> PathBuf {
+    publish::image_path(sha256, Format::Qcow2)
+}
 
 fn sha256(content: &str) -> Sha256Hex {
     sha256_hex(content).parse().unwrap()
@@ -20,7 +25,7 @@ fn publish(results: &Path, images: &[(&str, &str)]) {
         let (made, sha256) = (set.folder().join("made"), sha256(content));
         fs::write(&made, content).unwrap();
         let known = results.join(image_path(&sha256)).exists();
-        set.image(&format!("{role}.qcow2"), &sha256, (!known).then_some(&made)).unwrap();
+        set.image(&format!("{role}.qcow2"), (&sha256, Format::Qcow2), (!known).then_some(&made)).unwrap();
         let _ = fs::remove_file(made);
         report += &format!("{role} {sha256}\n");
     }

@@ -1,7 +1,7 @@
 //! The layers of container images that are made here: an unpacked root of packages, and a program with its links. Root owns
 //! everything, and every time is the lock's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -45,7 +45,7 @@ impl Explain for NoLoader {
 /// Refuses a program whose loader the image has not: the kernel would say that there is no such program.
 pub(super) fn check_loader(
     image: &ContainerImage,
-    program: &Program,
+    program: &str,
     bytes: &[u8],
     root: Option<&Path>,
 ) -> Result<(), NoLoader> {
@@ -53,7 +53,7 @@ pub(super) fn check_loader(
     if root.is_some_and(|root| has(root, loader.trim_start_matches('/'))) {
         return Ok(());
     }
-    Err(NoLoader { image: image.reference.clone(), program: program.program.clone(), loader })
+    Err(NoLoader { image: image.reference.clone(), program: program.to_owned(), loader })
 }
 
 /// Whether a root has a file whose folder may be a link, as /lib64 is one. None leads to this machine's own files.
@@ -119,24 +119,29 @@ pub(super) fn of_root(root: &Path, epoch: i64) -> io::Result<Vec<u8>> {
     out.into_inner()
 }
 
-/// The program, names that link to it, and the folders that programs expect and that `root` below has not.
+/// The program, names that link to it, the files beside it, and the folders that programs expect and that `root` below has
+/// not. `files` are the program's and theirs by path in the image.
 pub(super) fn of_program(
     program: &Program,
-    bytes: &[u8],
+    files: &BTreeMap<&str, Vec<u8>>,
     root: Option<&Path>,
     epoch: i64,
 ) -> io::Result<Vec<u8>> {
     let mut out = Builder::new(Vec::new());
     let path = program.path.trim_start_matches('/');
     let mut folders = BTreeSet::from(["tmp".to_owned()]);
-    folders.extend(path.match_indices('/').map(|(index, _)| path[..index].to_owned()));
+    for path in files.keys().map(|path| path.trim_start_matches('/')) {
+        folders.extend(path.match_indices('/').map(|(index, _)| path[..index].to_owned()));
+    }
     let is_below = |folder: &String| root.is_some_and(|root| fs::symlink_metadata(root.join(folder)).is_ok());
     for folder in folders.into_iter().filter(|folder| !is_below(folder)) {
         let mode = if folder == "tmp" { 0o1777 } else { 0o755 };
         let mut header = header(EntryType::Directory, mode, 0, epoch);
         out.append_data(&mut header, format!("{folder}/"), io::empty())?;
     }
-    put(&mut out, path, 0o755, bytes, epoch)?;
+    for (path, bytes) in files {
+        put(&mut out, path.trim_start_matches('/'), 0o755, bytes, epoch)?;
+    }
     for link in &program.links {
         let name = link.trim_start_matches('/');
         out.append_link(&mut header(EntryType::Symlink, 0o777, 0, epoch), name, format!("/{path}"))?;

@@ -70,6 +70,12 @@ pub(super) fn compile(place: &Workplace<'_>, go: &Go) -> Result<()> {
         let out = format!("/kiln/out/{program}");
         sandbox.run([GO, "test", "-c"].into_iter().chain(fixed).chain(["-o", &out, package]))?;
     }
+    for (name, file) in &go.data {
+        let (package, file) = Go::package(file);
+        let folder = sandbox.run([GO, "list", "-find", "-f={{.Dir}}", &tags, package])?;
+        let from = format!("{}/{file}", String::from_utf8_lossy(&folder).trim_end());
+        sandbox.run(["install", "-m", "0644", "--", &from, &format!("/kiln/out/{name}")])?;
+    }
     task.finish();
     Ok(())
 }

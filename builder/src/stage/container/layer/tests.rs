@@ -48,7 +48,12 @@ fn root(folder: &Path) {
 
 fn program() -> Program {
     let links = vec!["/agnhost".to_owned()];
-    Program { program: "e2e:agnhost".to_owned(), path: "/bin/agnhost".to_owned(), links }
+    Program {
+        program: "e2e:agnhost".to_owned(),
+        path: "/bin/agnhost".to_owned(),
+        links,
+        files: BTreeMap::new(),
+    }
 }
 
 #[test]
@@ -69,9 +74,10 @@ fn a_root_becomes_a_layer_in_which_everything_is_root_s() {
 fn a_program_s_layer_keeps_the_links_of_what_is_below() {
     let folder = tempfile::tempdir().unwrap();
     root(folder.path());
-    let alone = read(&of_program(&program(), b"ELF", None, 1000).unwrap());
+    let files = BTreeMap::from([("/bin/agnhost", b"ELF".to_vec())]);
+    let alone = read(&of_program(&program(), &files, None, 1000).unwrap());
     assert_eq!(alone.keys().collect::<Vec<_>>(), ["agnhost", "bin/", "bin/agnhost", "tmp/"]);
-    let above = read(&of_program(&program(), b"ELF", Some(folder.path()), 1000).unwrap());
+    let above = read(&of_program(&program(), &files, Some(folder.path()), 1000).unwrap());
     assert_eq!(above.keys().collect::<Vec<_>>(), ["agnhost", "bin/agnhost"]);
 }
 
@@ -81,7 +87,7 @@ fn a_program_without_its_loader_is_refused_by_name() {
     root(folder.path());
     let made = Made { root: None, program: None, entrypoint: Vec::new() };
     let image = ContainerImage { reference: "example.local/e2e:1".to_owned(), content: Content::Made(made) };
-    let check = |bytes: &[u8], root| check_loader(&image, &program(), bytes, root);
+    let check = |bytes: &[u8], root| check_loader(&image, "e2e:agnhost", bytes, root);
     let dynamic = with_loader(b"/lib64/ld-linux-x86-64.so.2\0");
     assert!(check(&dynamic, Some(folder.path())).is_ok());
     assert!(check(b"#!/bin/sh\n", None).is_ok());

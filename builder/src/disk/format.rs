@@ -1,0 +1,114 @@
+//! The formats of finished images, for programs that read no qcow2, or none that is compressed with zstd. The disk in them
+//! is the same: its content hash does not change with the format.
+
+use std::fmt;
+use std::path::Path;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::disk::error::DiskError;
+use crate::disk::qcow2::{INPUT, finish};
+use crate::disk::work::{WORK, work_folder};
+use crate::ground::hash::Sha256Hex;
+use crate::sandbox::Sandbox;
+
+/// The format of an image file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// QEMU's copy-on-write format, version 3.
+    #[default]
+    Qcow2,
+    /// The bytes of the disk, in a file with holes.
+    Raw,
+    /// VMware's, stream-optimized, as OVF packages hold it.
+    Vmdk,
+    /// Hyper-V's, dynamic.
+    Vhdx,
+}
+
+/// How a qcow2 image is compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// By zstd, which QEMU reads since 5.1.
+    #[default]
+    Zstd,
+    /// By zlib, which every reader of qcow2 knows.
+    Zlib,
+    /// Not at all.
+    None,
+}
+
+/// A format with its compression.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Encoding {
+    format: Format,
+    compression: Compression,
+}
+
+impl Encoding {
+    /// # Errors
+    /// [`DiskError::Compression`] when the format has none to choose.
+    pub fn new(format: Format, compression: Option<Compression>) -> Result<Self, DiskError> {
+        match compression {
+            Some(_) if format != Format::Qcow2 => Err(DiskError::Compression(format)),
+            compression => Ok(Self { format, compression: compression.unwrap_or_default() }),
+        }
+    }
+
+    /// The format.
+    #[must_use]
+    pub fn format(self) -> Format {
+        self.format
+    }
+
+    /// The arguments of `qemu-img convert`.
+    fn arguments(self) -> &'static [&'static str] {
+        match (self.format, self.compression) {
+            (Format::Qcow2, Compression::Zstd) => &["-c", "-O", "qcow2", "-o", "compression_type=zstd"],
+            (Format::Qcow2, Compression::Zlib) => &["-c", "-O", "qcow2", "-o", "compression_type=zlib"],
+            (Format::Qcow2, Compression::None) => &["-O", "qcow2"],
+            (Format::Raw, _) => &["-O", "raw"],
+            (Format::Vmdk, _) => &["-O", "vmdk", "-o", "subformat=streamOptimized"],
+            (Format::Vhdx, _) => &["-O", "vhdx", "-o", "subformat=dynamic"],
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    /// As file names end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+            Self::Vmdk => "vmdk",
+            Self::Vhdx => "vhdx",
+        })
+    }
+}
+
+/// Writes a qcow2 image, whose bytes have this hash, in another encoding at `out`. With `private` the file is readable by
+/// its owner only.
+///
+/// # Errors
+/// [`DiskError`] when qemu-img fails. Nothing is at `out` then that was not there before.
+pub fn convert(
+    tools: &Sandbox,
+    (image, sha256): (&Path, &Sha256Hex),
+    encoding: Encoding,
+    private: bool,
+    out: &Path,
+) -> Result<(), DiskError> {
+    let work = work_folder(out)?;
+    // The identifiers of vmdk and vhdx are random numbers, which GLib begins with 16 bytes of /dev/urandom.
+    let random = work.path().join("random");
+    fs::write(&random, sha256.as_str())?;
+    let tools = tools.clone().show(image, INPUT).show(&random, "/dev/urandom").lend(work.path(), WORK);
+    let result = format!("{WORK}/image");
+    let fixed =
+        ["qemu-img", "convert", "-f", "qcow2"].into_iter().chain(encoding.arguments().iter().copied());
+    tools.run(fixed.chain([INPUT, &result]))?;
+    finish(&work.path().join("image"), private, out)
+}
