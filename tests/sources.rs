@@ -96,7 +96,7 @@ impl Way {
             words(&["-netdev", &format!("user,id=more{number},restrict=on,ipv6=off"), "-device", &card])
         };
         let says = words(&[
-            "firstboot: node-1: card bond0 bond of one, two 10.9.0.12/24 (NoCloud, network-config, bonds.bond0)",
+            "firstboot: node-1: card bond0 bond of one, two with storage 10.9.0.12/24 (NoCloud, network-config, bonds.bond0)",
             "devices: bond0 UP 10.9.0.12/24",
             "devices: storage@bond0 UP 10.20.0.12/24",
             "UP 10.30.0.12/24",

@@ -193,6 +193,52 @@ fn a_secret_that_is_not_there_is_named_first() {
     insta::assert_snapshot!(Project::new().refuse(&["--profile", "single", "--secret", "none.key"]));
 }
 
+/// Typed as it stands, what a hint names does what it says: for a profile elsewhere and another folder of results, too.
+#[test]
+fn what_builds_a_profile_that_was_not_built_can_be_pasted() {
+    let project = Project::new();
+    fs::create_dir(project.path("my profiles")).unwrap();
+    fs::copy(project.path("profiles/single.toml"), project.path("my profiles/one.toml")).unwrap();
+    for command in ["up", "status", "kubeconfig", "print --driver qemu", "logs server", "ssh server"] {
+        let mut args: Vec<&str> = command.split(' ').collect();
+        args.extend(["--profile", "my profiles/one.toml", "--out", "my results"]);
+        let output = project.builder(&args).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command}: {stderr}");
+        let (fact, hint) = stderr.trim_end().split_once("\n\nhint: ").unwrap();
+        assert_eq!(fact, "error: nothing was built of the profile `my profiles/one.toml` in `my results`");
+        assert_eq!(hint, "builder build --profile 'my profiles/one.toml' --out 'my results'");
+        // It gets as far as the downloads, of which there are none here.
+        let words: Vec<String> = hint
+            .split('\'')
+            .enumerate()
+            .flat_map(|(index, part)| {
+                if index % 2 == 1 {
+                    vec![part.to_owned()]
+                } else {
+                    part.split_whitespace().map(str::to_owned).collect()
+                }
+            })
+            .collect();
+        let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+        let built = project.builder(&words).output().unwrap();
+        let stderr = String::from_utf8(built.stderr).unwrap();
+        assert!(built.status.code() == Some(2) && stderr.contains("/nowhere/debian"), "{stderr}");
+    }
+}
+
+#[test]
+fn an_encoding_without_compression_is_refused_first() {
+    insta::assert_snapshot!(Project::new().refuse(&[
+        "--profile",
+        "single",
+        "--format",
+        "raw",
+        "--compression",
+        "none"
+    ]));
+}
+
 #[test]
 fn identities_of_too_many_nodes_are_refused_before_anything_is_fetched() {
     let project = Project::new();

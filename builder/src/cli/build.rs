@@ -32,11 +32,11 @@ pub(super) struct Build {
     /// Keys in the images or in seeds: baked or seed
     #[arg(long, value_enum, value_name = "WHERE", hide_possible_values = true)]
     identity: Option<Identity>,
-    /// Format of the images: qcow2, raw, vmdk or vhdx
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    /// Write qcow2 (the default), raw, vmdk or vhdx
+    #[arg(long, value_enum, default_value_t, hide_default_value = true, hide_possible_values = true)]
     format: Format,
-    /// Compression of qcow2 images: zstd, zlib or none
-    #[arg(long, value_enum, hide_possible_values = true)]
+    /// Compress qcow2 with zstd (the default), zlib or none
+    #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true)]
     compression: Option<Compression>,
     /// Use no network: the store must have everything
     #[arg(long)]

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::format::Format;
 use crate::disk::layout::LayoutError;
 use crate::ground::error::{Class, Explain};
 use crate::sandbox::SandboxError;
@@ -56,9 +55,6 @@ pub enum DiskError {
         /// Bytes that there are.
         room: u64,
     },
-    /// A format whose compression cannot be chosen.
-    #[error("`--compression` is for qcow2 images, and these become {0}")]
-    Compression(Format),
     /// A tool failed.
     #[error(transparent)]
     Tool(#[from] SandboxError),
@@ -76,7 +72,7 @@ impl DiskError {
 impl Explain for DiskError {
     fn class(&self) -> Class {
         match self {
-            Self::Layout { .. } | Self::IdentityTooLarge { .. } | Self::Compression(_) => Class::Input,
+            Self::Layout { .. } | Self::IdentityTooLarge { .. } => Class::Input,
             _ => Class::Host,
         }
     }
@@ -92,7 +88,6 @@ impl Explain for DiskError {
             Self::IdentityTooLarge { .. } => {
                 Some("build with `--identity seed`, which keeps identities outside the image".to_owned())
             }
-            Self::Compression(_) => Some("leave out `--compression`, or `--format`".to_owned()),
             Self::Tool(error) => error.hint(),
             _ => None,
         }

@@ -7,8 +7,9 @@
 mod boot;
 pub mod changes;
 mod content;
+mod convert;
+mod encoding;
 mod error;
-mod format;
 mod header;
 pub mod layout;
 mod platform;
@@ -23,8 +24,9 @@ use fs_err as fs;
 
 use crate::sandbox::Sandbox;
 pub use content::content_sha256;
+pub use convert::convert;
+pub use encoding::{Compression, Encoding, Format};
 pub use error::DiskError;
-pub use format::{Compression, Encoding, Format, convert};
 pub use header::{backing_file, virtual_size};
 pub use layout::LayoutError;
 pub use qcow2::{image, to_qcow2, to_raw};

@@ -340,7 +340,7 @@ impl Explain for DriverError {
                     .to_owned(),
             ),
             Self::Format { .. } => Some("build the profile again, without `--format`".to_owned()),
-            Self::Arch { .. } => Some("`builder up --driver qemu` runs them".to_owned()),
+            Self::Arch { .. } => Some("`--driver qemu` runs them".to_owned()),
             Self::NoBios(_) => Some("leave out `--firmware`".to_owned()),
             Self::State { path, .. } => {
                 Some(format!("stop the QEMU processes by hand, then remove {}", path.display()))
@@ -355,10 +355,9 @@ impl Explain for DriverError {
                 "move it elsewhere first; `builder down {results} --node {node} --delete` gives it up"
             )),
             Self::Control { .. } => Some("mend that, then the same command again".to_owned()),
-            Self::Skew { .. } => Some(
-                "build with another release: `builder build --release …`; `builder up` goes on as it is"
-                    .to_owned(),
-            ),
+            Self::Skew { .. } => {
+                Some("build the profile with another `--release`; `builder up` goes on as it is".to_owned())
+            }
             Self::Upgrade { results, node, .. } => Some(format!(
                 "`builder logs {results} {node}` shows why; `builder up {results} --upgrade` goes on; to go back, build the old release and `builder up {results} --replace {node}`"
             )),

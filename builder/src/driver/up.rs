@@ -49,9 +49,10 @@ pub fn up(
     }
     let report = report(&cluster, &folders)?;
     for node in report.nodes.iter().filter(|node| node.older) {
-        let again = format!("builder up {} --replace {}", folders.arguments(), node.name);
-        progress
-            .line(&format!("{}: its disk is of an older image; `{again}` gives it the new one", node.name));
+        let (results, name) = (folders.arguments(), &node.name);
+        progress.line(&format!(
+            "{name}: its disk is of an older image; `builder up {results} --replace {name}` gives it the new one"
+        ));
     }
     Ok(report)
 }

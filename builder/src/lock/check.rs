@@ -35,7 +35,7 @@ impl Explain for Stale {
 
     fn hint(&self) -> Option<String> {
         let compile = self.findings.lines().all(|line| line.contains(NO_OUTPUT));
-        Some(format!("builder lock {}", if compile { "compile" } else { "update" }))
+        Some(if compile { "builder lock compile" } else { "builder lock update" }.to_owned())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::ground::arch::Arch;
 use crate::ground::error::{Class, Explain};
-use crate::role::packages;
+use crate::role::packages::BASE;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ impl Explain for PlanError {
             Self::NoPackages { root, arch, .. } => Some(format!(
                 "add `{arch}` to `architectures` of `[root.{root}]`, then `builder lock update`"
             )),
-            Self::NoRoot { .. } => Some(format!("builder lock update {}", packages::BASE)),
+            Self::NoRoot { .. } => Some(format!("builder lock update {BASE}")),
             Self::NoComponent { newest, .. } => {
                 newest.as_ref().map(|it| format!("build with `--release {it}`"))
             }

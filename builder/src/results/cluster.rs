@@ -348,10 +348,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_says_what_makes_it() {
+    fn a_missing_file_says_what_to_do() {
         use crate::ground::error::Explain;
         let folder = tempfile::tempdir().unwrap();
         let error = ClusterJson::load(&folder.path().join("1cp-2workers")).unwrap_err();
-        assert_eq!(error.hint().unwrap(), "builder build --profile 1cp-2workers");
+        assert_eq!(error.hint().unwrap(), "build the profile again");
     }
 }

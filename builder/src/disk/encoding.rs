@@ -2,16 +2,10 @@
 //! is the same: its content hash does not change with the format.
 
 use std::fmt;
-use std::path::Path;
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::error::DiskError;
-use crate::disk::qcow2::{INPUT, finish};
-use crate::disk::work::{WORK, work_folder};
-use crate::ground::hash::Sha256Hex;
-use crate::sandbox::Sandbox;
+use crate::ground::error::{Class, Explain};
 
 /// The format of an image file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -50,10 +44,10 @@ pub struct Encoding {
 
 impl Encoding {
     /// # Errors
-    /// [`DiskError::Compression`] when the format has none to choose.
-    pub fn new(format: Format, compression: Option<Compression>) -> Result<Self, DiskError> {
+    /// [`NoCompression`] when the format has none to choose.
+    pub fn new(format: Format, compression: Option<Compression>) -> Result<Self, NoCompression> {
         match compression {
-            Some(_) if format != Format::Qcow2 => Err(DiskError::Compression(format)),
+            Some(_) if format != Format::Qcow2 => Err(NoCompression(format)),
             compression => Ok(Self { format, compression: compression.unwrap_or_default() }),
         }
     }
@@ -65,7 +59,7 @@ impl Encoding {
     }
 
     /// The arguments of `qemu-img convert`.
-    fn arguments(self) -> &'static [&'static str] {
+    pub(super) fn arguments(self) -> &'static [&'static str] {
         match (self.format, self.compression) {
             (Format::Qcow2, Compression::Zstd) => &["-c", "-O", "qcow2", "-o", "compression_type=zstd"],
             (Format::Qcow2, Compression::Zlib) => &["-c", "-O", "qcow2", "-o", "compression_type=zlib"],
@@ -89,26 +83,17 @@ impl fmt::Display for Format {
     }
 }
 
-/// Writes a qcow2 image, whose bytes have this hash, in another encoding at `out`. With `private` the file is readable by
-/// its owner only.
-///
-/// # Errors
-/// [`DiskError`] when qemu-img fails. Nothing is at `out` then that was not there before.
-pub fn convert(
-    tools: &Sandbox,
-    (image, sha256): (&Path, &Sha256Hex),
-    encoding: Encoding,
-    private: bool,
-    out: &Path,
-) -> Result<(), DiskError> {
-    let work = work_folder(out)?;
-    // The identifiers of vmdk and vhdx are random numbers, which GLib begins with 16 bytes of /dev/urandom.
-    let random = work.path().join("random");
-    fs::write(&random, sha256.as_str())?;
-    let tools = tools.clone().show(image, INPUT).show(&random, "/dev/urandom").lend(work.path(), WORK);
-    let result = format!("{WORK}/image");
-    let fixed =
-        ["qemu-img", "convert", "-f", "qcow2"].into_iter().chain(encoding.arguments().iter().copied());
-    tools.run(fixed.chain([INPUT, &result]))?;
-    finish(&work.path().join("image"), private, out)
+/// A format whose compression cannot be chosen.
+#[derive(Debug, thiserror::Error)]
+#[error("`--compression` is for qcow2 images, and these become {0}")]
+pub struct NoCompression(Format);
+
+impl Explain for NoCompression {
+    fn class(&self) -> Class {
+        Class::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("leave out `--compression`, or `--format`".to_owned())
+    }
 }
