@@ -8,12 +8,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use aho_corasick::AhoCorasick;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use builder::disk;
 use builder::disk::changes::Changes;
 use builder::lockfile::Lock;
 use builder::results::cluster::ClusterJson;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
+use fs_err::os::unix::fs::FileExt as _;
 use support::{PROFILE, build, builder, debugfs, fresh, program, project, raw, secret, text, tools};
 
 /// Files that hold secrets, once a node has its identity: none may be in an image's root file system.
@@ -54,6 +58,7 @@ fn images_are_sound_and_hold_what_they_promise() {
         let found = hex::encode(disk::content_sha256(&raw, &Changes::new()).unwrap());
         assert_eq!(found, image.content_sha256.as_str(), "content_sha256 of {}", image.role);
         check_content(&tools, &raw);
+        check_bytes(&raw, &out);
         if image.role == "worker" {
             check_kubectl(&tools, &raw, &out);
         }
@@ -172,6 +177,78 @@ fn check_file_system(tools: &Sandbox, raw: &Path) {
 fn partition(raw: &Path, name: &str) -> std::ops::Range<u64> {
     let partitions = disk::layout::read(&mut fs::File::open(raw).unwrap()).unwrap();
     partitions.into_iter().find(|partition| partition.name == name).unwrap().range
+}
+
+/// What identities and the administrator have is nowhere on the disk but in the identity partition: not in a file, nor in what was
+/// deleted, nor behind the end of one. As text, and as the bytes that the text stands for.
+fn check_bytes(raw: &Path, out: &Path) {
+    let identity = partition(raw, "kiln-identity");
+    let mut disk = fs::File::open(raw).unwrap();
+    disk.seek(SeekFrom::Start(identity.start)).unwrap();
+    let mut stream = Vec::new();
+    disk.by_ref().take(identity.end - identity.start).read_to_end(&mut stream).unwrap();
+    let mut secrets = Vec::new();
+    for entry in tar::Archive::new(stream.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let mut text = String::new();
+        if ["key", "kubeconfig", "yaml"].iter().any(|end| name.ends_with(end)) {
+            entry.read_to_string(&mut text).unwrap();
+            secrets.extend(private_parts(&text));
+        }
+    }
+    let own = fs::read_to_string(out.join("secret-07")).unwrap();
+    let admin = fs::read_to_string(out.join(PROFILE).join("admin.kubeconfig")).unwrap();
+    let ssh = fs::read_to_string(out.join(PROFILE).join("ssh.key")).unwrap();
+    secrets.extend([own.trim().as_bytes().to_vec(), hex::decode(own.trim()).unwrap()]);
+    secrets.extend([admin, ssh].iter().flat_map(|text| private_parts(text)));
+    assert!(secrets.len() > 20, "only {} secrets were found", secrets.len());
+    let search = AhoCorasick::new(&secrets).unwrap();
+    assert!(search.is_match(&stream), "the search finds nothing where everything is");
+    // Pieces overlap by the longest secret.
+    let longest = secrets.iter().map(Vec::len).max().unwrap_or_default();
+    let (mut piece, mut at, size) = (vec![0; 4 << 20], 0, fs::metadata(raw).unwrap().len());
+    while at < size {
+        if identity.contains(&at) {
+            at = identity.end;
+        }
+        let end = if at < identity.start { identity.start } else { size };
+        let length = piece.len().min((end - at) as usize);
+        disk.read_exact_at(&mut piece[..length], at).unwrap();
+        if piece[..length].iter().any(|byte| *byte != 0) {
+            let found = search.find(&piece[..length]).map(|found| at + found.start() as u64);
+            assert_eq!(found, None, "a secret at this byte of {}", raw.display());
+        }
+        at += (if at + length as u64 == end { length } else { length - longest }) as u64;
+    }
+}
+
+/// The private parts of PEM files, kubeconfigs and encryption configurations: each line of base64, and what it stands for.
+fn private_parts(text: &str) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    let mut is_private = false;
+    for line in text.lines() {
+        if line.contains("-----") {
+            is_private = line.contains("BEGIN") && line.contains("PRIVATE KEY");
+            continue;
+        }
+        let value = line.trim().rsplit(' ').next().unwrap_or_default();
+        let is_named = ["client-key-data:", "secret:", "token:"].iter().any(|key| line.contains(key));
+        // The first line of a key of OpenSSH or PKCS #8 is the same for all.
+        let is_its_own =
+            value.len() >= 32 && !value.starts_with("b3BlbnNzaC1rZXktdjE") && !value.starts_with("MI");
+        if (is_private || is_named) && is_its_own {
+            parts.push(value.as_bytes().to_vec());
+            parts.extend(STANDARD.decode(value).ok().filter(|bytes| bytes.len() >= 24));
+        }
+        // A kubeconfig holds a whole file of PEM.
+        if line.contains("client-key-data:")
+            && let Ok(pem) = STANDARD.decode(value)
+        {
+            parts.extend(private_parts(&String::from_utf8_lossy(&pem)));
+        }
+    }
+    parts
 }
 
 fn check_content(tools: &Sandbox, raw: &Path) {

@@ -53,7 +53,11 @@ fn plans() -> Vec<Plan> {
                 lockfile: builder::lockfile::path(project()),
                 images: None,
             };
-            plans.push(Plan::resolve(&request).unwrap());
+            match Plan::resolve(&request) {
+                // A kubelet of before takes no settings, and says so.
+                Err(error) if error.to_string().contains("`settings.kubelet` needs Kubernetes 1.30") => {}
+                plan => plans.push(plan.unwrap()),
+            }
         }
     }
     for runtime in [RUNTIME, CRI_O] {
@@ -66,7 +70,12 @@ fn plans() -> Vec<Plan> {
 fn with_cri_o(name: &str, folder: &Path) -> String {
     let text = fs::read_to_string(project().join(format!("profiles/{name}.toml"))).unwrap();
     let path = folder.join(format!("{name}.toml"));
-    fs::write(&path, format!("{text}\n[options]\nruntime = \"{CRI_O}\"\n")).unwrap();
+    let option = format!("[options]\nruntime = \"{CRI_O}\"\n");
+    let text = match text.contains("[options]\n") {
+        true => text.replace("[options]\n", &option),
+        false => format!("{text}\n{option}"),
+    };
+    fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 

@@ -132,6 +132,7 @@ impl Context {
                 images: release
                     .image
                     .iter()
+                    .filter(|(name, _)| roles.iter().any(|role| role.has_image(name)))
                     .map(|(name, image)| (name.clone(), image.reference.clone()))
                     .collect(),
             },
@@ -144,11 +145,10 @@ impl Context {
         }
     }
 
-    /// The same values for one role: its recipes' own, and of the release's container images those that it installs.
+    /// The same values for one role, with its recipes' own.
     #[must_use]
     pub fn of(&self, role: &Role) -> Self {
         let mut values = self.clone();
-        values.release.images.retain(|name, _| role.has_image(name));
         values.duties = role.duties();
         values.settings = role.settings.clone();
         values.values = role.values();
