@@ -64,7 +64,7 @@ fn a_seed_is_attached_and_the_network_of_others_is_respected() {
     lab.calls();
     lab.done("up", &["--driver", "libvirt", "--wait", "none", "--node", "b", "--firmware", "uefi"]);
     let calls = lab.calls();
-    assert!(calls.contains(" --disk vol=kiln-lab/b.iso,device=cdrom --boot uefi "), "{calls}");
+    assert!(calls.contains(" --disk vol=kiln-lab/b.iso,device=cdrom --boot firmware=efi,"), "{calls}");
     assert_eq!(fs::read_to_string(lab.path("vol/b.iso")).unwrap(), "seed");
 }
 
