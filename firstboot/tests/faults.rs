@@ -12,10 +12,10 @@ use firstboot::ops::{Ops, Real};
 use firstboot::record::Record;
 use fs_err as fs;
 use nix::errno::Errno;
-use support::machines::{full_seed, in_a_cloud, own, permanent, reseeded, seeded, settled, small_seed};
+use support::machines::{boot, full_seed, in_a_cloud, own, permanent, reseeded, seeded, settled, small_seed};
 use support::network::Fake;
 use support::seed::iso;
-use support::{AnyOwner, Identity, Said, World};
+use support::{AnyOwner, Identity, World};
 
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,16 +103,6 @@ impl Ops for Failing {
     fn discard(&mut self, _: &Path, _: u64) -> io::Result<()> {
         self.step("discard", || Ok(()))
     }
-}
-
-/// A whole boot: with the run after the network when the one before it asks for that.
-fn boot(world: &World, ops: &mut dyn Ops) -> Said {
-    let _ = fs::remove_dir_all(world.root().join("run"));
-    let said = world.boot_with(&world.args(), ops);
-    if said.failed || !world.root().join("run/kiln/metadata").exists() {
-        return said;
-    }
-    world.boot_with(&world.metadata_args(), ops)
 }
 
 fn record(world: &World) -> Option<Record> {

@@ -12,8 +12,8 @@ use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
 use firstboot::record::Record;
 use fs_err as fs;
-use support::machines::{Tree, full_seed, in_a_cloud, own, reseeded, seeded, small_seed};
-use support::{AnyOwner, Said, World};
+use support::machines::{Tree, boot, full_seed, in_a_cloud, own, reseeded, seeded, small_seed};
+use support::{AnyOwner, World};
 
 /// What of the page cache reaches the disk when the power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,16 +198,6 @@ impl Ops for PageCache<'_> {
         }
         Ok(())
     }
-}
-
-/// A whole boot: with the run after the network when the one before it asks for that.
-fn boot(world: &World, ops: &mut dyn Ops) -> Said {
-    let _ = fs::remove_dir_all(world.root().join("run"));
-    let said = world.boot_with(&world.args(), ops);
-    if said.failed || !world.root().join("run/kiln/metadata").exists() {
-        return said;
-    }
-    world.boot_with(&world.metadata_args(), ops)
 }
 
 /// A machine, and the seed that it finds at the boot after the cut when that is another one.

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{AnyOwner, World, cloud};
+use firstboot::ops::Ops;
+
+use super::{AnyOwner, Said, World, cloud};
 
 /// A machine with a seed that has everything: users, cards and keys.
 pub fn seeded() -> World {
@@ -71,4 +73,14 @@ pub fn permanent(world: &World) -> Tree {
     let mut tree = world.tree();
     tree.retain(|path, _| !path.starts_with("/run"));
     tree
+}
+
+/// A whole boot: with the run after the network when the one before it asks for that.
+pub fn boot(world: &World, ops: &mut dyn Ops) -> Said {
+    let _ = fs_err::remove_dir_all(world.root().join("run"));
+    let said = world.boot_with(&world.args(), ops);
+    if said.failed || !world.root().join("run/kiln/metadata").exists() {
+        return said;
+    }
+    world.boot_with(&world.metadata_args(), ops)
 }
