@@ -25,7 +25,7 @@ use fs_err as fs;
 use crate::sandbox::Sandbox;
 pub use content::content_sha256;
 pub use convert::convert;
-pub use encoding::{Compression, Encoding, Format};
+pub use encoding::{Compression, Encoding, Format, NoCompression};
 pub use error::DiskError;
 pub use header::{backing_file, virtual_size};
 pub use layout::LayoutError;
