@@ -3,7 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -85,13 +85,8 @@ fn images_for_seeds_are_the_same_for_everybody() {
         let path = here.join(&image.path);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         let raw = raw(&tools(), &path, &out);
-        let identity = partition(&raw, "kiln-identity");
-        let mut file = fs::File::open(&raw).unwrap();
-        file.seek(SeekFrom::Start(identity.start)).unwrap();
-        let mut bytes = Vec::new();
-        file.take(identity.end - identity.start).read_to_end(&mut bytes).unwrap();
         assert!(
-            bytes.iter().all(|byte| *byte == 0),
+            content(&raw, &partition(&raw, "kiln-identity")).iter().all(|byte| *byte == 0),
             "something is in the identity partition of {}",
             image.role
         );
@@ -179,14 +174,18 @@ fn partition(raw: &Path, name: &str) -> std::ops::Range<u64> {
     partitions.into_iter().find(|partition| partition.name == name).unwrap().range
 }
 
+/// The bytes of a partition.
+fn content(raw: &Path, range: &std::ops::Range<u64>) -> Vec<u8> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    fs::File::open(raw).unwrap().read_exact_at(&mut bytes, range.start).unwrap();
+    bytes
+}
+
 /// What identities and the administrator have is nowhere on the disk but in the identity partition: not in a file, nor in what was
 /// deleted, nor behind the end of one. As text, and as the bytes that the text stands for.
 fn check_bytes(raw: &Path, out: &Path) {
     let identity = partition(raw, "kiln-identity");
-    let mut disk = fs::File::open(raw).unwrap();
-    disk.seek(SeekFrom::Start(identity.start)).unwrap();
-    let mut stream = Vec::new();
-    disk.by_ref().take(identity.end - identity.start).read_to_end(&mut stream).unwrap();
+    let (disk, stream) = (fs::File::open(raw).unwrap(), content(raw, &identity));
     let mut secrets = Vec::new();
     for entry in tar::Archive::new(stream.as_slice()).entries().unwrap() {
         let mut entry = entry.unwrap();

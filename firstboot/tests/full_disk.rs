@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 
 use firstboot::record::{RECORD_FILE, Record, State};
 use nix::errno::Errno;
-use support::World;
 use support::machines::{in_a_cloud, permanent, reseeded, seeded};
 use support::trace::{self, Call, Ended, Verdict};
+use support::{World, is_long};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,7 @@ const FAULTS: [(Errno, How); 7] = [
 
 /// So many of them, and all in the long tier.
 fn faults(usual: usize) -> &'static [(Errno, How)] {
-    let long = std::env::var("KILN_TIER").is_ok_and(|tier| tier == "long");
-    if long { &FAULTS } else { &FAULTS[..usual] }
+    if is_long() { &FAULTS } else { &FAULTS[..usual] }
 }
 
 /// A call that fails, and what is seen on the way there.

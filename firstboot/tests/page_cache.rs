@@ -13,7 +13,7 @@ use firstboot::ops::{Ops, Real};
 use firstboot::record::Record;
 use fs_err as fs;
 use support::machines::{Tree, boot, full_seed, in_a_cloud, own, reseeded, seeded, small_seed};
-use support::{AnyOwner, World};
+use support::{AnyOwner, World, is_long};
 
 /// What of the page cache reaches the disk when the power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,7 @@ const WAYS: [Way; 7] = [Way::Lost, Way::Empty, Way::Newest, Way::Torn, Way::Odd,
 
 /// All of them in the long tier.
 fn ways() -> &'static [Way] {
-    let long = std::env::var("KILN_TIER").is_ok_and(|tier| tier == "long");
-    if long { &WAYS } else { &WAYS[..3] }
+    if is_long() { &WAYS } else { &WAYS[..3] }
 }
 
 /// A change that is not durable yet.

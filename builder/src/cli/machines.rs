@@ -1,6 +1,6 @@
 //! Which machines a command is about: the results of a profile, and what runs them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -56,17 +56,12 @@ impl Results {
         if folder.join(cluster::FILE).exists() {
             return Ok(folder);
         }
-        let (profile, out) = (self.profile.clone(), self.out.clone());
-        Err(NotBuilt { profile, out, arguments: self.arguments() }.into())
+        Err(NotBuilt { profile: self.profile.clone(), out: self.out.clone() }.into())
     }
 
     /// The same on a command line.
     pub(super) fn arguments(&self) -> String {
-        let profile = format!("--profile {}", driver::quote(&self.profile));
-        match self.out == Path::new(driver::OUT) {
-            true => profile,
-            false => format!("{profile} --out {}", driver::quote(&self.out.to_string_lossy())),
-        }
+        driver::words(&self.profile, &self.out)
     }
 }
 
@@ -78,8 +73,6 @@ struct NotBuilt {
     profile: String,
     /// The folder of results.
     out: PathBuf,
-    /// Both on a command line.
-    arguments: String,
 }
 
 impl Explain for NotBuilt {
@@ -88,7 +81,7 @@ impl Explain for NotBuilt {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(format!("builder build {}", self.arguments))
+        Some(format!("builder build {}", driver::words(&self.profile, &self.out)))
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Encoding {
 }
 
 impl Encoding {
+    /// The bytes of the disk.
+    pub(super) const RAW: Self = Self { format: Format::Raw, compression: Compression::None };
+
     /// # Errors
     /// [`NoCompression`] when the format has none to choose.
     pub fn new(format: Format, compression: Option<Compression>) -> Result<Self, NoCompression> {

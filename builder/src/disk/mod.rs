@@ -24,12 +24,12 @@ use fs_err as fs;
 
 use crate::sandbox::Sandbox;
 pub use content::content_sha256;
-pub use convert::convert;
+pub use convert::{convert, to_qcow2, to_raw};
 pub use encoding::{Compression, Encoding, Format, NoCompression};
 pub use error::DiskError;
 pub use header::{backing_file, virtual_size};
 pub use layout::LayoutError;
-pub use qcow2::{image, to_qcow2, to_raw};
+pub use qcow2::image;
 pub use work::{GRUB, Spec, Stock};
 use work::{WORK, work_folder};
 

@@ -1,4 +1,4 @@
-//! Raw disk to qcow2 and back. Compressing a disk takes seconds, and most of it is the same for every cluster's images:
+//! The qcow2 image of a disk. Compressing a disk takes seconds, and most of it is the same for every cluster's images:
 //! so it is done once, and an image is a copy in which the clusters that differ are written anew, each compressed by
 //! itself. The disks in the store are never written and never hold a secret.
 
@@ -16,24 +16,8 @@ use crate::disk::layout;
 use crate::disk::work::{Stock, WORK, work_folder};
 use crate::sandbox::Sandbox;
 
-/// Where the tools see the disk that they read.
-pub(super) const INPUT: &str = "/kiln/input";
-
 /// Where they see the image that they write.
 const IMAGE: &str = "/kiln/work/image.qcow2";
-
-/// Writes a disk as zstd-compressed qcow2 at `out`.
-///
-/// # Errors
-/// [`DiskError`] when qemu-img fails. Nothing is at `out` then that was not there before.
-pub fn to_qcow2(tools: &Sandbox, raw: &Path, out: &Path) -> Result<(), DiskError> {
-    let work = work_folder(out)?;
-    let tools = tools.clone().show(raw, INPUT).lend(work.path(), WORK);
-    let options = ["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd"];
-    tools.run(options.into_iter().chain([INPUT, IMAGE]))?;
-    fs::rename(work.path().join("image.qcow2"), out)?;
-    Ok(())
-}
 
 /// Writes the image of a stock disk with some of its clusters replaced at `out`, with the bytes of its identity partition
 /// replaced by `identity` (and zeros after it). With an identity the file is readable by its owner only.
@@ -96,19 +80,4 @@ fn split(identity: &[u8], partition: Range<u64>) -> Result<Changes, DiskError> {
         cluster
     });
     Ok((partition.start..).step_by(CLUSTER as usize).zip(parts).collect())
-}
-
-/// Writes the raw disk of a qcow2 image at `out`, readable by its owner only: the image may carry secrets.
-///
-/// # Errors
-/// [`DiskError`] when the file is not a qcow2 image or a tool fails.
-pub fn to_raw(tools: &Sandbox, image: &Path, out: &Path) -> Result<(), DiskError> {
-    let work = work_folder(out)?;
-    let tools = tools.clone().show(image, INPUT).lend(work.path(), WORK);
-    // The format is named, never guessed: a guest could have written another image's header into its disk.
-    tools.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", INPUT, &format!("{WORK}/disk.raw")])?;
-    let result = work.path().join("disk.raw");
-    fs::set_permissions(&result, std::fs::Permissions::from_mode(0o600))?;
-    fs::rename(&result, out)?;
-    Ok(())
 }

@@ -55,17 +55,18 @@ pub fn is_there(results: &Path) -> bool {
     results.join(cluster::FILE).exists() || results.join(RUN).exists()
 }
 
-/// What names a folder of results on a command line: `--profile NAME`, with `--out DIR` when that is not the usual one.
+/// What names a folder of results on a command line.
 pub(super) fn arguments(results: &Path) -> String {
-    let word = |path: Option<&std::ffi::OsStr>| quote(&path.unwrap_or_default().to_string_lossy());
-    let profile = format!("--profile {}", word(results.file_name()));
-    let usual = fs::canonicalize(OUT).ok();
-    match results.parent() {
-        Some(out) if usual.as_deref() != Some(out) && out != Path::new(OUT) => {
-            format!("{profile} --out {}", word(Some(out.as_os_str())))
-        }
-        _ => profile,
-    }
+    let profile = results.file_name().unwrap_or_default().to_string_lossy();
+    words(&profile, results.parent().unwrap_or(Path::new(OUT)))
+}
+
+/// A profile and a folder on a command line: `--profile PROFILE`, with `--out DIR` when that is not the usual one.
+#[must_use]
+pub fn words(profile: &str, out: &Path) -> String {
+    let profile = format!("--profile {}", quote(profile));
+    let is_usual = out == Path::new(OUT) || fs::canonicalize(OUT).is_ok_and(|usual| usual == out);
+    if is_usual { profile } else { format!("{profile} --out {}", quote(&out.to_string_lossy())) }
 }
 
 /// The node of that name, or all.

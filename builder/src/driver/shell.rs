@@ -17,8 +17,7 @@ pub(super) fn command(words: &[&str], options: &[(&str, String)]) -> String {
 }
 
 /// A word for a POSIX shell.
-#[must_use]
-pub fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+:,./@%".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         word.to_owned()

@@ -1,7 +1,7 @@
 //! The go command in a sandbox with the host's network and the person's settings. It fetches and looks; it never
 //! compiles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -126,11 +126,10 @@ pub(crate) fn list(go: &Go) -> Vec<Vec<String>> {
         args.extend(packages.values().cloned());
         (!packages.is_empty()).then_some(args)
     };
-    // Of data only the folder is needed.
-    let data = go
-        .data
-        .values()
-        .map(|file| Some(vec!["list".to_owned(), "-find".to_owned(), Go::package(file).0.to_owned()]));
+    // Of data only the folders are needed; several files may lie in one.
+    let packages: BTreeSet<&str> = go.data.values().map(|file| Go::package(file).0).collect();
+    let data = ["list", "-find"].into_iter().chain(packages.iter().copied()).map(str::to_owned).collect();
+    let data = (!packages.is_empty()).then_some(data);
     // What only the tests of a dependency need is not asked for.
-    [of(&[], &go.programs), of(&["-test"], &go.tests)].into_iter().chain(data).flatten().collect()
+    [of(&[], &go.programs), of(&["-test"], &go.tests), data].into_iter().flatten().collect()
 }

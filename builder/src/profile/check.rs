@@ -254,9 +254,7 @@ fn machine(source: &Source<'_>, node: &Node) -> Result<(), InputError> {
     let mut taints: Vec<grammar::Taint<'_>> = Vec::new();
     for text in &node.taints {
         let fact = match grammar::taint(text.get_ref()) {
-            Ok(taint)
-                if taints.iter().any(|other| (other.key, other.effect) == (taint.key, taint.effect)) =>
-            {
+            Ok(taint) if taints.iter().any(|other| other.is_same(&taint)) => {
                 "its key and effect are there already".to_owned()
             }
             Ok(taint) => {

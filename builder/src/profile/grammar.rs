@@ -34,6 +34,19 @@ pub(super) struct Taint<'a> {
     pub(super) effect: &'a str,
 }
 
+impl Taint<'_> {
+    /// Whether a Node can have but one of the two (Kubernetes' validation of taints).
+    pub(super) fn is_same(&self, other: &Taint<'_>) -> bool {
+        (self.key, self.effect) == (other.key, other.effect)
+    }
+}
+
+/// Whether a Node can have but one of two taints.
+#[must_use]
+pub fn is_same_taint(one: &str, other: &str) -> bool {
+    taint(one).is_ok_and(|one| taint(other).is_ok_and(|other| one.is_same(&other)))
+}
+
 /// What is wrong with the key of a label or taint.
 pub(super) fn key(text: &str) -> Result<(), String> {
     let (prefix, name) = match text.split_once('/') {

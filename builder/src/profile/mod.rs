@@ -17,6 +17,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use grammar::is_same_taint;
 pub use load::{PROFILES, names};
 pub use model::{Encryption, Every, Identity, Lines, Machine, Options, Profile, RUNTIME, Settings, Slots};
 pub use size::MiB;

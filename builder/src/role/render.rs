@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::ground::error::InputError;
 use crate::lockfile::format::Release;
-use crate::profile::{Machine, Options, Profile, Settings};
+use crate::profile::{Machine, Options, Profile, Settings, is_same_taint};
 use crate::role::stack::Role;
 use crate::role::{Addon, settings};
 
@@ -202,7 +202,7 @@ fn node_values(
     let mut taints = role.map(Role::taints).unwrap_or_default();
     if let Some(machine) = machine {
         labels.extend(machine.labels.clone());
-        // A Node has one taint of a key and an effect (Kubernetes' validation of taints): the profile's counts.
+        // Of the same ones the profile's count.
         taints.retain(|taint| !machine.taints.iter().any(|own| is_same_taint(own, taint)));
         taints.extend_from_slice(&machine.taints);
     }
@@ -217,15 +217,6 @@ fn node_values(
         labels,
         taints,
     }
-}
-
-/// Whether two taints, `key=value:Effect`, have the same key and effect.
-fn is_same_taint(one: &str, other: &str) -> bool {
-    let parts = |taint: &str| {
-        let (what, effect) = taint.split_once(':').unwrap_or((taint, ""));
-        (what.split('=').next().unwrap_or_default().to_owned(), effect.to_owned())
-    };
-    parts(one) == parts(other)
 }
 
 fn first_host(range: ipnet::Ipv4Net) -> String {

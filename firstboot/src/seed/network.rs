@@ -15,7 +15,8 @@ use crate::settings::Settings;
 use crate::settings::interface::{Interface, Route, Selector};
 
 const KEYS: Keys = &["bonds", "config", "ethernets", "version", "vlans"];
-const CARD: Keys = &[
+/// What every device has.
+const DEVICE: Keys = &[
     "accept-ra",
     "addresses",
     "dhcp4",
@@ -23,42 +24,14 @@ const CARD: Keys = &[
     "dhcp6",
     "gateway4",
     "gateway6",
-    "match",
     "mtu",
     "nameservers",
     "optional",
     "routes",
 ];
-const BOND: Keys = &[
-    "accept-ra",
-    "addresses",
-    "dhcp4",
-    "dhcp4-overrides",
-    "dhcp6",
-    "gateway4",
-    "gateway6",
-    "interfaces",
-    "mtu",
-    "nameservers",
-    "optional",
-    "parameters",
-    "routes",
-];
-const VLAN: Keys = &[
-    "accept-ra",
-    "addresses",
-    "dhcp4",
-    "dhcp4-overrides",
-    "dhcp6",
-    "gateway4",
-    "gateway6",
-    "id",
-    "link",
-    "mtu",
-    "nameservers",
-    "optional",
-    "routes",
-];
+const CARD: Keys = &["match"];
+const BOND: Keys = &["interfaces", "parameters"];
+const VLAN: Keys = &["id", "link"];
 const OVERRIDES: Keys = &["route-metric", "use-dns", "use-routes"];
 const ROUTE: Keys = &["metric", "on-link", "to", "via"];
 
@@ -95,7 +68,7 @@ pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
     }
     let mut ignored = Vec::new();
     let keys = top.keys(KEYS, &mut ignored)?;
-    let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, at)| at);
+    let get = |name| find(&keys, name);
     let mut settings = match get("version") {
         None if keys.is_empty() => Settings::default(),
         // cloud-init's word for: leave the network alone.
@@ -129,6 +102,11 @@ pub fn parse(text: &str, origin: &str) -> Result<Settings, SeedError> {
     Ok(settings)
 }
 
+/// The value of a key.
+fn find<'a, 'b>(keys: &'b [(&str, At<'a>)], name: &str) -> Option<&'b At<'a>> {
+    keys.iter().find(|(key, _)| *key == name).map(|(_, at)| at)
+}
+
 /// Reads a device by its name.
 type Read = fn(&str, &At<'_>, &mut Vec<String>) -> Result<Interface, SeedError>;
 
@@ -138,14 +116,14 @@ const DEVICE_KEYS: [(&str, Read); 3] = [("ethernets", ethernet), ("bonds", bond)
 fn ethernet(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
     let mut card = Interface { id: id(name, at)?, ..Interface::default() };
     card.selector.name = Some(name.to_owned());
-    apply(&mut card, at.keys(CARD, ignored)?, ignored)?;
+    apply(&mut card, at.keys(&[DEVICE, CARD].concat(), ignored)?, ignored)?;
     Ok(card)
 }
 
 fn bond(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
     let mut bond = Interface { id: device::name(name, at)?, ..Interface::default() };
-    let keys = at.keys(BOND, ignored)?;
-    let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, at)| at);
+    let keys = at.keys(&[DEVICE, BOND].concat(), ignored)?;
+    let get = |name| find(&keys, name);
     let Some(cards) = get("interfaces") else { return Err(at.wrong("a bond with `interfaces`")) };
     bond.made = Some(device::bond(cards, get("parameters"), ignored)?);
     apply(&mut bond, keys, ignored)?;
@@ -154,8 +132,8 @@ fn bond(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface,
 
 fn vlan(name: &str, at: &At<'_>, ignored: &mut Vec<String>) -> Result<Interface, SeedError> {
     let mut vlan = Interface { id: device::name(name, at)?, ..Interface::default() };
-    let keys = at.keys(VLAN, ignored)?;
-    let get = |name: &str| keys.iter().find(|(key, _)| *key == name).map(|(_, at)| at);
+    let keys = at.keys(&[DEVICE, VLAN].concat(), ignored)?;
+    let get = |name| find(&keys, name);
     let (Some(number), Some(link)) = (get("id"), get("link")) else {
         return Err(at.wrong("a VLAN with `id` and `link`"));
     };

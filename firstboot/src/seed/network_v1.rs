@@ -52,8 +52,8 @@ pub fn parse(at: &At<'_>, origin: &str, ignored: &mut Vec<String>) -> Result<Set
         let keys = at.keys(ENTRY, ignored)?;
         let Some(kind) = get(&keys, "type") else { return Err(at.wrong("an entry with `type`")) };
         match kind.text()? {
-            "physical" | "bond" | "vlan" => {
-                add(&mut settings, interface(&at, &keys, kind.text()?, ignored)?, &at, origin)?;
+            kind @ ("physical" | "bond" | "vlan") => {
+                add(&mut settings, interface(&at, &keys, kind, ignored)?, &at, origin)?;
                 places.push(at);
             }
             "nameserver" => {
@@ -96,20 +96,19 @@ fn interface(
     ignored: &mut Vec<String>,
 ) -> Result<Interface, SeedError> {
     let Some(name) = get(keys, "name") else { return Err(at.wrong("a card with `name`")) };
-    let mut card = Interface { id: id(name.text()?, name)?, ..Interface::default() };
+    let check = if kind == "physical" { id } else { device::name };
+    let mut card = Interface { id: check(name.text()?, name)?, ..Interface::default() };
     match kind {
         "bond" => {
             let Some(cards) = get(keys, "bond_interfaces") else {
                 return Err(at.wrong("a bond with `bond_interfaces`"));
             };
-            card.id = device::name(name.text()?, name)?;
             card.made = Some(device::bond(cards, get(keys, "params"), ignored)?);
         }
         "vlan" => {
             let (Some(number), Some(link)) = (get(keys, "vlan_id"), get(keys, "vlan_link")) else {
                 return Err(at.wrong("a VLAN with `vlan_id` and `vlan_link`"));
             };
-            card.id = device::name(name.text()?, name)?;
             card.made = Some(device::vlan(number, link)?);
         }
         _ => {

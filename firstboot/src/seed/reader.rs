@@ -147,7 +147,11 @@ impl<'a> At<'a> {
     ///
     /// # Errors
     /// It is no mapping.
-    pub fn keys(&self, applied: Keys, ignored: &mut Vec<String>) -> Result<Vec<(&'a str, Self)>, SeedError> {
+    pub fn keys(
+        &self,
+        applied: &[&str],
+        ignored: &mut Vec<String>,
+    ) -> Result<Vec<(&'a str, Self)>, SeedError> {
         let (found, others): (Vec<_>, Vec<_>) =
             self.entries()?.into_iter().partition(|(key, _)| applied.contains(key));
         for (key, at) in others {

@@ -305,6 +305,11 @@ impl Ops for AnyOwner {
     }
 }
 
+/// Whether this is the long tier: `./test long`.
+pub fn is_long() -> bool {
+    std::env::var("KILN_TIER").is_ok_and(|tier| tier == "long")
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
