@@ -19,7 +19,7 @@ fn profile(folder: &Path, nodes: u32) -> PathBuf {
         let role = if index == 0 { "control-plane" } else { "worker" };
         let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 64, 0, 10)) + index);
         profile += &format!(
-            "\n[[node]]\nname = \"n{index}\"\nrole = \"{role}\"\nip = \"{ip}\"\nmemory = \"64MiB\"\n"
+            "\n[[node]]\nname = \"n{index}\"\nrole = \"{role}\"\nip = \"{ip}\"\nmemory = \"256MiB\"\n"
         );
     }
     let path = folder.join("many.toml");
