@@ -112,7 +112,7 @@ fn expect_record(out: &Path, node: &NodeJson) {
     for line in [
         format!("firstboot: {name}: hostname {name} "),
         format!("firstboot: {name}: address {}/24 ", node.address()),
-        format!("firstboot: {name}: pod-cidr {} ", node.pod_cidr),
+        format!("firstboot: {name}: pod-cidr {} ", node.pod_cidr.unwrap()),
         format!("firstboot: {name}: identity "),
         format!("firstboot: {name}: applied "),
         format!("{name} login:"),

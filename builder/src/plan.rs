@@ -4,6 +4,7 @@
 pub mod advice;
 pub mod error;
 pub mod inputs;
+mod pods;
 pub(crate) mod roles;
 mod roots;
 mod sources;
@@ -117,6 +118,7 @@ impl Plan {
             node.duties = Role::of(&roles, node).map(Role::duties).unwrap_or_default();
         }
         check_duties(&profile, &cluster)?;
+        pods::share_out(&profile, &mut cluster)?;
         pki::check(&cluster, certificates(&cluster, &roles))?;
         let context = Context::new(&profile, &cluster, &release, &roles, &addons);
         for role in &roles {

@@ -68,9 +68,11 @@ impl Cluster {
             label("nodes.role", &node.role)?;
             let key = |field: &str| format!("{field} of node `{}`", node.name);
             self.in_network(&key("ip"), node.ip)?;
-            whole_range(&key("pod-cidr"), node.pod_cidr)?;
-            if !self.pod_cidr.contains(&node.pod_cidr) {
-                return Err(format!("{} is {}, outside {}", key("pod-cidr"), node.pod_cidr, self.pod_cidr));
+            if let Some(pods) = node.pod_cidr {
+                whole_range(&key("pod-cidr"), pods)?;
+                if !self.pod_cidr.contains(&pods) {
+                    return Err(format!("{} is {pods}, outside {}", key("pod-cidr"), self.pod_cidr));
+                }
             }
             if let Some(ip) = node.ip.filter(|ip| self.network.gateway == Some(*ip)) {
                 return Err(format!("{} is {ip}, the gateway's", key("ip")));
@@ -82,8 +84,8 @@ impl Cluster {
                 }
             }
         }
-        let pods: Vec<_> = self.nodes.iter().map(|node| (node.name.as_str(), node.pod_cidr)).collect();
-        apart(&pods)
+        let pods = self.nodes.iter().filter_map(|node| Some((node.name.as_str(), node.pod_cidr?)));
+        apart(&pods.collect::<Vec<_>>())
     }
 }
 

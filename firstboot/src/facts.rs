@@ -39,8 +39,8 @@ pub struct Facts {
     pub dns: Sourced<Vec<IpAddr>>,
     /// The network card that gets the address.
     pub mac: Sourced<Mac>,
-    /// Range of this node's pods.
-    pub pod_cidr: Sourced<Ipv4Net>,
+    /// Range of this node's pods; none where no pods run.
+    pub pod_cidr: Option<Sourced<Ipv4Net>>,
     /// Every other node, in the table's order.
     pub peers: Vec<Peer>,
     /// What the network card gets besides: its further addresses and routes.
@@ -62,8 +62,8 @@ pub struct Peer {
     pub name: String,
     /// Its address, as far as it is known.
     pub ip: Option<Ipv4Addr>,
-    /// Range of its pods.
-    pub pod_cidr: Ipv4Net,
+    /// Range of its pods; none where no pods run.
+    pub pod_cidr: Option<Ipv4Net>,
 }
 
 impl Facts {
@@ -125,7 +125,8 @@ impl Facts {
                 Sourced::new(cluster.network.dns.iter().copied().map(IpAddr::V4).collect(), &table)
             }),
             mac,
-            pod_cidr: settings.pod_cidr.clone().unwrap_or_else(|| Sourced::new(node.pod_cidr, &table)),
+            pod_cidr: (settings.pod_cidr.clone())
+                .or_else(|| node.pod_cidr.map(|range| Sourced::new(range, &table))),
             peers: (cluster.nodes.iter().filter(|peer| peer.name != node.name))
                 .map(|peer| Peer {
                     name: peer.name.clone(),
@@ -164,11 +165,13 @@ impl Facts {
         if !self.dns.value.is_empty() {
             values.push(value("dns", list(&self.dns.value), &self.dns.origin));
         }
-        values.push(value("pod-cidr", self.pod_cidr.value.to_string(), &self.pod_cidr.origin));
+        if let Some(pods) = &self.pod_cidr {
+            values.push(value("pod-cidr", pods.value.to_string(), &pods.origin));
+        }
         let routes: Vec<_> = self
             .peers
             .iter()
-            .filter_map(|peer| Some(format!("{} via {} ({})", peer.pod_cidr, peer.ip?, peer.name)))
+            .filter_map(|peer| Some(format!("{} via {} ({})", peer.pod_cidr?, peer.ip?, peer.name)))
             .collect();
         if !routes.is_empty() {
             values.push(value("routes", routes.join(", "), "node table"));

@@ -119,12 +119,13 @@ pub fn hosts_known(text: &str, cluster: &Cluster) -> BTreeMap<String, Ipv4Addr> 
 /// Values for units, which read them with `EnvironmentFile=`.
 fn environment(facts: &Facts) -> String {
     let ip = facts.address.as_ref().map(|address| format!("KILN_NODE_IP={}\n", address.value.addr()));
+    let pods = facts.pod_cidr.as_ref().map(|pods| format!("KILN_POD_CIDR={}\n", pods.value));
     format!(
-        "{HEADER}KILN_NODE_NAME={}\nKILN_NODE_FQDN={}\n{}KILN_POD_CIDR={}\n",
+        "{HEADER}KILN_NODE_NAME={}\nKILN_NODE_FQDN={}\n{}{}",
         facts.node_name.value,
         facts.node_fqdn,
         ip.unwrap_or_default(),
-        facts.pod_cidr.value
+        pods.unwrap_or_default()
     )
 }
 

@@ -39,7 +39,7 @@ pub fn own(facts: &Facts) -> String {
     rest(&mut text, &more);
     // Where addresses change, `firstboot peers` looks after the routes.
     for Peer { name, ip, pod_cidr } in facts.peers.iter().filter(|_| facts.announced.is_none()) {
-        if let Some(ip) = ip {
+        if let (Some(ip), Some(pod_cidr)) = (ip, pod_cidr) {
             let _ = write!(text, "\n# Pods of {name}\n[Route]\nDestination={pod_cidr}\nGateway={ip}\n");
         }
     }

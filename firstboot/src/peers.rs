@@ -224,11 +224,12 @@ impl Node {
     fn route(&self, own: Ipv4Net, system: &mut dyn System, console: &mut Console<'_>) {
         let there = self.machine.routes().unwrap_or_default();
         for node in self.image.cluster.nodes.iter() {
-            let Some(via) = self.known.get(&node.name).filter(|via| own.contains(*via)) else { continue };
-            if there.contains(&(node.pod_cidr, *via)) {
+            let via = self.known.get(&node.name).filter(|via| own.contains(*via));
+            let Some((pods, via)) = node.pod_cidr.zip(via) else { continue };
+            if there.contains(&(pods, *via)) {
                 continue;
             }
-            let (to, via) = (node.pod_cidr.to_string(), via.to_string());
+            let (to, via) = (pods.to_string(), via.to_string());
             if let Err(error) = system.run("ip", &["route", "replace", &to, "via", &via, "proto", "static"]) {
                 console.say(&format!("{}: the route to the pods of {}: {error}", self.name, node.name));
             }

@@ -106,8 +106,9 @@ pub struct Node {
     /// Address in [`Network::cidr`]; none when DHCP gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<Ipv4Addr>,
-    /// Range of this node's pods, inside [`Cluster::pod_cidr`].
-    pub pod_cidr: Ipv4Net,
+    /// Range of this node's pods, inside [`Cluster::pod_cidr`]; none where no pods run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_cidr: Option<Ipv4Net>,
 }
 
 /// What a node does for its cluster.

@@ -35,7 +35,7 @@ fn vocabulary(facts: &Facts) -> [(&'static str, Option<String>); 7] {
         ("node_mac", Some(facts.mac.value.to_string())),
         ("node_name", Some(facts.node_name.value.clone())),
         ("node_prefix", facts.address.as_ref().map(|address| address.value.prefix_len().to_string())),
-        ("pod_cidr", Some(facts.pod_cidr.value.to_string())),
+        ("pod_cidr", facts.pod_cidr.as_ref().map(|pods| pods.value.to_string())),
     ]
 }
 

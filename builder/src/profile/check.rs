@@ -14,7 +14,6 @@ use toml::Spanned;
 use crate::ground::error::InputError;
 use crate::profile::endpoint::{is_host, is_label};
 use crate::profile::model::{Lines, Machine, Profile, Settings};
-use crate::profile::pods::{SHARE, Shares, place};
 use crate::profile::raw::{Node, Raw};
 use crate::profile::source::{Source, inside};
 use crate::profile::{addresses, api, grammar};
@@ -100,8 +99,6 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
     });
     let cluster_name = cluster.name.into_inner();
     let pods = cluster.pod_cidr.get_ref().trunc();
-    let given = nodes.iter().filter_map(|node| node.get_ref().pod_cidr.as_ref());
-    let mut shares = Shares::new(pods, given.map(|range| *range.get_ref()).collect());
     let mut resolved = Vec::new();
     let mut machines = BTreeMap::new();
     let mut seen = Seen::default();
@@ -122,30 +119,19 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         );
     }
     for node in nodes {
-        let span = node.span();
+        lines.nodes.push(source.line(node.span()));
         let node = node.into_inner();
         label(&source, "role", &node.role)?;
         lines.roles.push(source.line(node.role.span()));
         if let (Some(ip), Some(cidr)) = (&node.ip, cidr) {
             inside(&source, "ip", ip, cidr)?;
         }
-        let pod_cidr = match &node.pod_cidr {
-            Some(given) => given.clone(),
-            None => match shares.take(place(&cluster_name, &node, cidr)) {
-                Some(share) => Spanned::new(span, share),
-                None => {
-                    let message = format!("`cluster.pod-cidr` has no /{SHARE} left for this node");
-                    return source.refuse(span, message, "widen it, or give each node its `pod-cidr`");
-                }
-            },
-        };
-        if !pods.contains(pod_cidr.get_ref()) {
-            let message =
-                format!("`pod-cidr` {} lies outside `cluster.pod-cidr` {}", pod_cidr.get_ref(), pods);
-            return source.refuse(pod_cidr.span(), message, "choose a range inside it");
+        if let Some(own) = node.pod_cidr.as_ref().filter(|own| !pods.contains(own.get_ref())) {
+            let message = format!("`pod-cidr` {} lies outside `cluster.pod-cidr` {}", own.get_ref(), pods);
+            return source.refuse(own.span(), message, "choose a range inside it");
         }
         let mac = node.mac.clone().unwrap_or_else(|| derived_mac(&cluster_name, node.name.get_ref()));
-        seen.add(&source, &node, &mac, &pod_cidr)?;
+        seen.add(&source, &node, &mac)?;
         machine(&source, &node)?;
         let name = node.name.into_inner();
         machines.insert(
@@ -161,11 +147,11 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         resolved.push(schema::Node {
             name,
             role: node.role.into_inner(),
-            // The recipes know; `plan` reads them.
+            // The recipes know; `plan` reads them, and gives each that runs pods a range.
             duties: BTreeSet::new(),
             mac: mac.into_inner(),
             ip: node.ip.map(Spanned::into_inner),
-            pod_cidr: pod_cidr.into_inner().trunc(),
+            pod_cidr: node.pod_cidr.map(|own| own.into_inner().trunc()),
         });
     }
     let cluster = schema::Cluster {
@@ -319,7 +305,6 @@ impl Seen {
         source: &Source<'_>,
         node: &Node,
         mac: &Spanned<Mac>,
-        pods: &Spanned<Ipv4Net>,
     ) -> Result<(), InputError> {
         label(source, "name", &node.name)?;
         let owner = node.name.get_ref();
@@ -348,6 +333,7 @@ impl Seen {
         {
             return taken("ip", ip.get_ref().to_string(), &other, ip.span());
         }
+        let Some(pods) = &node.pod_cidr else { return Ok(()) };
         if let Some((range, other)) = self.pods.iter().find(|(range, _)| overlap(*range, *pods.get_ref())) {
             let message = format!("`pod-cidr` {} of `{owner}` overlaps {range} of {other}", pods.get_ref());
             return source.refuse(pods.span(), message, "every node needs its own");

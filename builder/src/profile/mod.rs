@@ -10,7 +10,6 @@ pub mod endpoint;
 mod grammar;
 mod load;
 mod model;
-mod pods;
 mod raw;
 mod size;
 mod source;

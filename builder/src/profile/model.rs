@@ -58,6 +58,8 @@ pub struct Profile {
 pub struct Lines {
     /// Of `cluster.release`, when the profile has one.
     pub release: usize,
+    /// Of each node.
+    pub nodes: Vec<usize>,
     /// Of each node's `role`.
     pub roles: Vec<usize>,
     /// Of the options that fill slots, by slot.

@@ -91,8 +91,8 @@ pub struct NodeJson {
     pub mac: Mac,
     /// Address in [`NetworkJson::cidr`], null when DHCP gives it.
     pub ip: Option<Ipv4Addr>,
-    /// Range of its pods.
-    pub pod_cidr: Ipv4Net,
+    /// Range of its pods, null where none run.
+    pub pod_cidr: Option<Ipv4Net>,
     /// Virtual processors.
     pub cpus: u32,
     /// Memory in MiB.

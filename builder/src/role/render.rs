@@ -75,7 +75,7 @@ struct NodeValues {
     duties: BTreeSet<Duty>,
     ip: Option<String>,
     mac: String,
-    pod_cidr: String,
+    pod_cidr: Option<String>,
     labels: BTreeMap<String, String>,
     taints: Vec<String>,
 }
@@ -213,7 +213,7 @@ fn node_values(
         duties: node.duties.clone(),
         ip: node.ip.map(|ip| ip.to_string()),
         mac: node.mac.to_string(),
-        pod_cidr: node.pod_cidr.to_string(),
+        pod_cidr: node.pod_cidr.map(|range| range.to_string()),
         labels,
         taints,
     }

@@ -17,15 +17,15 @@ impl Facts {
         }
         self.check_address(cluster)?;
         self.check_others(cluster)?;
-        let pods = &self.pod_cidr;
+        let Some(pods) = &self.pod_cidr else { return Ok(()) };
         if !cluster.pod_cidr.contains(&pods.value) {
             return Err(misfit(pods, &format!("is outside the cluster's pod range {}", cluster.pod_cidr)));
         }
-        match self.peers.iter().find(|peer| overlap(peer.pod_cidr, pods.value)) {
-            Some(peer) => Err(misfit(
-                pods,
-                &format!("overlaps {}, the pod range of node `{}`", peer.pod_cidr, peer.name),
-            )),
+        let mut ranges = self.peers.iter().filter_map(|peer| Some((peer.pod_cidr?, &peer.name)));
+        match ranges.find(|(range, _)| overlap(*range, pods.value)) {
+            Some((range, name)) => {
+                Err(misfit(pods, &format!("overlaps {range}, the pod range of node `{name}`")))
+            }
             None => Ok(()),
         }
     }

@@ -1,34 +1,68 @@
-//! How the pod range is shared out among the nodes that do not say theirs: by what a node is and not by its place in the list, so that
-//! the others keep their ranges when one comes or goes.
+//! How the pod range is shared out among the nodes that run pods and do not say their range: by what a node is and not by its place in
+//! the list, so that the others keep their ranges when one comes or goes.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use firstboot::schema::{Cluster, Duty, Node};
 use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 
-use crate::profile::raw::Node;
+use crate::ground::error::InputError;
+use crate::profile::Profile;
 
 /// Pods of one node when the profile does not say: 254 addresses, the field's usual share.
-pub(super) const SHARE: u8 = 24;
+const SHARE: u8 = 24;
 
 /// Addresses of a share.
 const ADDRESSES: u32 = 1 << (32 - SHARE);
 
+/// Gives a range to each node that runs pods and has none by the profile. The nodes' duties are known.
+///
+/// # Errors
+/// There are more of them than the cluster's range has shares, or one that runs no pods has a range.
+pub(super) fn share_out(profile: &Profile, cluster: &mut Cluster) -> Result<(), InputError> {
+    let mut shares =
+        Shares::new(cluster.pod_cidr, cluster.nodes.iter().filter_map(|node| node.pod_cidr).collect());
+    let (name, network) = (&cluster.name, cluster.network.cidr);
+    for (node, line) in cluster.nodes.iter_mut().zip(&profile.lines.nodes) {
+        let wrong = |message: String, hint: &str| {
+            let (path, hint) = (profile.path.clone(), Some(hint.to_owned()));
+            Err(InputError::Wrong { path, line: *line, message, hint })
+        };
+        match (node.has(Duty::Kubelet), node.pod_cidr) {
+            (false, Some(_)) => {
+                let message =
+                    format!("`pod-cidr` of `{}`, whose role `{}` runs no pods", node.name, node.role);
+                return wrong(message, "leave it out");
+            }
+            (true, None) => {
+                node.pod_cidr = shares.take(place(name, node, network));
+                if node.pod_cidr.is_none() {
+                    let message = format!("`cluster.pod-cidr` has no /{SHARE} left for this node");
+                    return wrong(message, "widen it, or give each node its `pod-cidr`");
+                }
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Where a node's share is looked for first, counted in shares: as far in the pod range as its address is in the nodes' network, else
 /// by its name.
-pub(super) fn place(cluster: &str, node: &Node, network: Option<Ipv4Net>) -> u32 {
-    match (&node.ip, network) {
-        (Some(ip), Some(network)) => u32::from(*ip.get_ref()).wrapping_sub(u32::from(network.network())),
+fn place(cluster: &str, node: &Node, network: Option<Ipv4Net>) -> u32 {
+    match (node.ip, network) {
+        (Some(ip), Some(network)) => u32::from(ip).wrapping_sub(u32::from(network.network())),
         _ => {
-            let digest = Sha256::digest(format!("kiln/pods/{cluster}/{}", node.name.get_ref()));
+            let digest = Sha256::digest(format!("kiln/pods/{cluster}/{}", node.name));
             u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
         }
     }
 }
 
 /// The shares of a range.
-pub(super) struct Shares {
+struct Shares {
     first: u32,
     count: u32,
     /// What nodes have by the profile.
@@ -39,13 +73,13 @@ pub(super) struct Shares {
 
 impl Shares {
     /// Those of `range`, but for what was `given` away already.
-    pub(super) fn new(range: Ipv4Net, given: Vec<Ipv4Net>) -> Self {
+    fn new(range: Ipv4Net, given: Vec<Ipv4Net>) -> Self {
         let count = SHARE.checked_sub(range.prefix_len()).map_or(0, |bits| 1 << bits);
         Self { first: range.network().into(), count, given, taken: BTreeSet::new() }
     }
 
     /// The share at a place, or the next one that nobody has.
-    pub(super) fn take(&mut self, place: u32) -> Option<Ipv4Net> {
+    fn take(&mut self, place: u32) -> Option<Ipv4Net> {
         let start = place.checked_rem(self.count)?;
         let numbers = (start..self.count).chain(0..start);
         for number in numbers {
