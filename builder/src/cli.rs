@@ -16,13 +16,14 @@ mod seed;
 mod store;
 mod vm;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::cli::global::Global;
 use crate::cli::screen::complain;
+use crate::ground::call;
 use crate::ground::error::Result;
 
 /// What stands in for a global option that is not given; lines of at most 80 columns, as all help.
@@ -136,6 +137,16 @@ pub fn run() -> ExitCode {
         .init();
     let outcome = {
         let Cli { project, store, images, debian_mirror, command } = cli;
+        let mirror = debian_mirror.as_ref().map(Path::new);
+        call::remember(
+            &std::env::args().next().unwrap_or_default(),
+            &[
+                ("--project", project.as_deref()),
+                ("--store", call::given(store.as_ref(), "KILN_STORE")),
+                ("--images", call::given(images.as_ref(), "KILN_IMAGES")),
+                ("--debian-mirror", mirror),
+            ],
+        );
         Global::new(project, store, debian_mirror, images).and_then(|global| command.run(&global))
     };
     match outcome {

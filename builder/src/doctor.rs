@@ -84,10 +84,10 @@ fn namespaces() -> Outcome {
         Err(error) => {
             let fact = error.to_string();
             let hint = match fact.contains("newuidmap") || fact.contains("newgidmap") {
-                true => "apt-get install uidmap   # Fedora: dnf install shadow-utils",
-                false if fact.contains("/etc/sub") => "see the message: `usermod` gives the ranges",
+                true => "`sudo apt-get install uidmap`, on Fedora `sudo dnf install shadow-utils`",
+                false if fact.contains("/etc/sub") => "paste the command of the message",
                 false => {
-                    "allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, or AppArmor's `kernel.apparmor_restrict_unprivileged_userns=0`), or run as root"
+                    "allow user namespaces, with `sudo sysctl kernel.unprivileged_userns_clone=1` or, of AppArmor, `sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`; or run as root"
                 }
             };
             Outcome::Missing { fact, hint: hint.to_owned() }

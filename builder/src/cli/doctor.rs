@@ -7,6 +7,7 @@ use clap::Args;
 use crate::cli::global::Global;
 use crate::cli::screen::say;
 use crate::doctor::{self, Outcome};
+use crate::ground::call;
 use crate::ground::error::Result;
 
 /// Arguments of `builder doctor`.
@@ -24,7 +25,7 @@ impl Doctor {
             say(&format!("{}\n", serde_json::to_string_pretty(&checks).map_err(std::io::Error::from)?))?;
         } else {
             for check in &checks {
-                say(&format!("{check}\n"))?;
+                say(&call::typed(&format!("{check}\n")))?;
             }
         }
         let missing = checks.iter().any(|check| matches!(check.outcome, Outcome::Missing { .. }));

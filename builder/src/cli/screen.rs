@@ -1,5 +1,6 @@
 //! Standard output for data, standard error for people.
 
+use crate::ground::call;
 use crate::ground::error::Result;
 
 /// Data for standard output. A reader that went away ends the program quietly.
@@ -11,8 +12,8 @@ pub(super) fn say(text: &str) -> Result<()> {
     }
 }
 
-/// A line for the person, on standard error.
+/// A line for the person, on standard error. Commands in it are as this program was called.
 pub(super) fn complain(text: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", call::typed(text));
 }

@@ -12,6 +12,7 @@ use crate::cli::screen::{complain, say};
 use crate::deb::roots;
 use crate::driver::{self, Accel, Delete, DownRequest, Driver, Firmware, UpRequest, Wait};
 use crate::ground::arch::Arch;
+use crate::ground::call;
 use crate::ground::durable::private;
 use crate::ground::error::Result;
 use crate::ground::progress::Progress;
@@ -207,7 +208,7 @@ impl Status {
         if self.json {
             say(&format!("{}\n", serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?))?;
         } else {
-            say(&report.to_string())?;
+            say(&call::typed(&report.to_string()))?;
         }
         let good = report.checks.is_none_or(|checks| checks.all_good());
         Ok(ExitCode::from(if good { 0 } else { 2 }))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::driver::error::DriverError;
-use crate::driver::shell::quote;
+use crate::ground::call::quote;
 use crate::results::cluster::{self, ClusterJson, NodeJson};
 
 /// Where the results of all profiles are when nobody says where.

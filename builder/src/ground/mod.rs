@@ -2,6 +2,7 @@
 //! keeps a result from depending on the machine.
 
 pub mod arch;
+pub mod call;
 pub(crate) mod durable;
 pub mod error;
 pub mod hash;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::ground::call;
+
 /// The screen, and the times of the finished stages.
 #[derive(Debug)]
 pub struct Progress {
@@ -63,8 +65,9 @@ impl Progress {
         Self { bars, times: Mutex::default(), started: now() }
     }
 
-    /// One line for the person at the screen.
+    /// One line for the person at the screen. Commands in it are as this program was called.
     pub fn line(&self, text: &str) {
+        let text = &call::typed(text);
         match &self.bars {
             Some(bars) => drop(bars.println(text)),
             None => drop(writeln!(std::io::stderr(), "{text}")),

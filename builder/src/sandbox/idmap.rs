@@ -26,7 +26,7 @@ fn range(file: &str, uid: u32) -> Result<(u32, u32), String> {
         .map_or_else(|| uid.to_string(), |user| user.name);
     let text = fs_err::read_to_string(file).map_err(|error| error.to_string())?;
     text.lines().find_map(|line| parse(line, &name, uid)).ok_or_else(|| {
-        format!("{file} has no range of {WANTED} ids for `{name}`; as root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}`")
+        format!("{file} has no range of {WANTED} ids for `{name}`; `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}` gives it one")
     })
 }
 

@@ -65,14 +65,14 @@ fn a_machine_that_kvm_gives_up_is_started_again_emulated() {
     let error = up(named("qemu").unwrap(), &request, &progress).unwrap_err();
     assert!(matches!(error, DriverError::NoKvm(_)), "{error}");
     assert_eq!(error.to_string().contains("it gave up `a` (KVM internal error"), kvm, "{error}");
-    assert_ne!(status(lab.folder.path()).unwrap().nodes[0].state, Running::Running);
+    assert_ne!(status(&lab.folder).unwrap().nodes[0].state, Running::Running);
 
     // Where nobody waits, it is `status` that tells, and the next `up` that helps.
     if kvm {
         up(named("qemu").unwrap(), &UpRequest { wait: Wait::None, ..request }, &progress).unwrap();
         let trouble = (0..300).find_map(|_| {
             std::thread::sleep(Duration::from_millis(100));
-            status(lab.folder.path()).unwrap().nodes[0].boot.trouble.clone()
+            status(&lab.folder).unwrap().nodes[0].boot.trouble.clone()
         });
         assert!(trouble.is_some_and(|trouble| trouble.starts_with("KVM internal error")));
         let report =

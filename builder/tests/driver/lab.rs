@@ -75,7 +75,9 @@ fn qemu_root() -> PathBuf {
 /// A built cluster of two machines, `a` and `b`.
 pub(super) struct Lab {
     pub(super) root: PathBuf,
-    pub(super) folder: tempfile::TempDir,
+    /// Of the results, by the name of the profile.
+    pub(super) folder: PathBuf,
+    home: tempfile::TempDir,
 }
 
 impl Lab {
@@ -86,9 +88,11 @@ impl Lab {
 
     /// One whose machines have this disk.
     pub(super) fn of(disk: &[u8]) -> Self {
-        let lab = Self { root: qemu_root(), folder: tempfile::tempdir().unwrap() };
+        let home = tempfile::Builder::new().prefix("my results ").tempdir().unwrap();
+        let lab = Self { root: qemu_root(), folder: home.path().join("lab"), home };
+        fs::create_dir(&lab.folder).unwrap();
         fs::write(lab.path("disk.raw"), disk).unwrap();
-        let sandbox = Sandbox::new(&lab.root).lend(lab.folder.path(), "/kiln/lab").cwd("/kiln/lab");
+        let sandbox = Sandbox::new(&lab.root).lend(&lab.folder, "/kiln/lab").cwd("/kiln/lab");
         sandbox.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"]).unwrap();
         lab.describe('a', "22,6443");
         lab
@@ -123,8 +127,13 @@ impl Lab {
         fs::write(self.path("cluster.json"), cluster.to_text().unwrap()).unwrap();
     }
 
+    /// What `--out` says for it.
+    pub(super) fn out(&self) -> &Path {
+        self.home.path()
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     pub(super) fn up(&self, node: Option<&str>) -> Result<StatusReport, DriverError> {
@@ -138,7 +147,7 @@ impl Lab {
     /// All machines, up to their prompts.
     pub(super) fn request(&self) -> UpRequest<'_> {
         UpRequest {
-            results: self.folder.path(),
+            results: &self.folder,
             root: Some(&self.root),
             node: None,
             replace: false,
@@ -154,12 +163,12 @@ impl Lab {
     pub(super) fn down(&self, node: Option<&str>, grace: u64, delete: bool) -> Result<(), DriverError> {
         let delete = if delete { Delete::All } else { Delete::Nothing };
         let request =
-            DownRequest { results: self.folder.path(), node, grace: Duration::from_secs(grace), delete };
+            DownRequest { results: &self.folder, node, grace: Duration::from_secs(grace), delete };
         down(&request, &Progress::new())
     }
 
     pub(super) fn states(&self) -> Vec<Running> {
-        let report = status(self.folder.path()).unwrap();
+        let report = status(&self.folder).unwrap();
         report.nodes.iter().map(|node| node.state).chain([report.network]).collect()
     }
 
@@ -175,16 +184,16 @@ impl Lab {
 
     pub(super) fn console(&self, node: &str) -> String {
         let mut text = Vec::new();
-        logs(self.folder.path(), node, false, &mut text).unwrap();
+        logs(&self.folder, node, false, &mut text).unwrap();
         String::from_utf8(text).unwrap()
     }
 
     /// Sockets below `run`, and processes that were started for this folder.
     pub(super) fn left_over(&self) -> Vec<String> {
-        let entries = walkdir::WalkDir::new(self.folder.path()).into_iter().map(Result::unwrap);
+        let entries = walkdir::WalkDir::new(&self.folder).into_iter().map(Result::unwrap);
         let sockets = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "sock"));
         let mut left: Vec<String> = sockets.map(|entry| entry.path().display().to_string()).collect();
-        let own = fs::canonicalize(self.folder.path()).unwrap().display().to_string();
+        let own = fs::canonicalize(&self.folder).unwrap().display().to_string();
         for entry in fs::read_dir("/proc").unwrap() {
             let command = fs::read(entry.unwrap().path().join("cmdline")).unwrap_or_default();
             let command = String::from_utf8_lossy(&command).into_owned();

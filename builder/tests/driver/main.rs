@@ -2,6 +2,7 @@
 //! the power button. They fetch the root `qemu` into the store.
 
 mod card;
+mod hints;
 mod kvm;
 mod lab;
 
@@ -145,7 +146,7 @@ fn the_switch_joins_the_nodes_and_the_forwarded_ports() {
     let lab = Lab::new();
     let port = lab.up(Some("a")).unwrap().nodes[0].ports[&6443];
     // Only the network stays; the test takes the places of the machines.
-    let pid = status(lab.folder.path()).unwrap().nodes[0].pid.unwrap();
+    let pid = status(&lab.folder).unwrap().nodes[0].pid.unwrap();
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
     lab.wait_for_states([Running::Stopped, Running::Stopped, Running::Running]);
     let (mut a, mut b, mut other) = (Card::plug(&lab), Card::plug(&lab), Card::plug(&lab));
@@ -196,7 +197,7 @@ fn the_printed_commands_for_qemu_run_the_machines() {
     // A host may have a KVM that does not work; `up` finds out, a script cannot.
     let script = print(&cluster, named("qemu").unwrap()).unwrap().replace("  -accel kvm \\\n", "");
     let until = "for i in $(seq 100); do grep -q login: qemu/b/serial.log && break; sleep 0.1; done; cat qemu/*/serial.log";
-    let sandbox = Sandbox::new(&lab.root).lend(lab.folder.path(), "/kiln/lab").cwd("/kiln/lab");
+    let sandbox = Sandbox::new(&lab.root).lend(&lab.folder, "/kiln/lab").cwd("/kiln/lab");
     let said = sandbox.run(["sh", "-ec", &format!("{script}\n{until}")]).unwrap();
     let said = String::from_utf8(said).unwrap();
     assert_eq!(said.matches("tiny login:").count(), 2, "{said}");

@@ -1,7 +1,8 @@
 //! Commands for virt-install (virt-install(1)) and virsh (`net-update`, `net-define`).
 
 use crate::driver::names::{self, DATA_SERIAL};
-use crate::driver::shell::{command, quote, size};
+use crate::driver::shell::{command, size};
+use crate::ground::call::quote;
 use crate::results::cluster::{ClusterJson, NodeJson};
 
 /// Where libvirt's system instance may read images.

@@ -85,7 +85,7 @@ impl Starter<'_> {
         let is_known = known.is_some();
         let domain = libvirt.domain(&node.name);
         if !is_known && libvirt.names(&["list", "--all", "--name"])?.contains(&domain) {
-            let hint = format!("`virsh undefine --nvram {domain}` gives it up");
+            let hint = format!("`virsh --connect {} undefine --nvram {domain}` gives it up", libvirt.uri);
             return Err(DriverError::Taken { name: domain, program: "libvirt", hint });
         }
         let folder = folders.node(&node.name);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::driver::multipass::launch::{launch, user_data};
 use crate::driver::names;
-use crate::driver::shell::quote;
+use crate::ground::call::quote;
 use crate::results::cluster::ClusterJson;
 
 /// Seconds that multipass waits for each machine.

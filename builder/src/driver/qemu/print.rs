@@ -8,7 +8,8 @@ use crate::driver::qemu::machine::machine;
 use crate::driver::qemu::network::gateway;
 use crate::driver::qemu::places::{DISK, GATEWAY, Places, SWITCH};
 use crate::driver::qemu::{ports, vde};
-use crate::driver::shell::{command, quote, size};
+use crate::driver::shell::{command, size};
+use crate::ground::call::quote;
 use crate::results::cluster::ClusterJson;
 use crate::results::publish::image_path;
 
