@@ -216,7 +216,7 @@ fn a_full_disk_at_any_stage_is_named_and_a_larger_one_gets_the_same_images() {
             let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{stderr}");
             let fact = format!("no room on the file system of `{}`: ", store.display());
-            assert!(stderr.contains(&fact) && stderr.contains("hint: `builder store gc`"), "{stderr}");
+            assert!(stderr.contains(&fact) && stderr.contains(" store gc` removes"), "{stderr}");
             support::run(&mut lab.command(&["store", "verify"]));
         };
         size(100, MsFlags::empty());

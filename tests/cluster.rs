@@ -22,6 +22,9 @@ const SECURITY: &str = include_str!("../docs/security.md");
 /// Finds open ports from another machine.
 const SCAN: &str = include_str!("cluster/scan.sh");
 
+/// What a server offers, asked from another machine.
+const TLS: &str = include_str!("cluster/tls.sh");
+
 /// What etcd holds of the workload's Secret. etcdctl gives up after five seconds by itself, less than an emulated machine takes.
 const STORED: &str = "etcdctl --dial-timeout=60s --command-timeout=60s --endpoints=https://127.0.0.1:2379 \
     --cacert=/etc/etcd/ca.crt --cert=/var/lib/kubernetes/apiserver-etcd-client.crt \
@@ -41,6 +44,7 @@ fn three_machines_become_a_cluster_and_stay_one() {
         lab.expect_configurations_are_current(&["server", "node-0", "node-1"]);
         expect_hardened(&lab);
     }
+    expect_tls(&lab);
     if long() {
         expect_ports(&lab);
         lose_power(&lab);
@@ -78,6 +82,23 @@ fn expect_ports(lab: &Lab) {
     {
         let open = lab.ssh(from, &SCAN.replace("ADDRESS", to));
         assert_eq!(open.split_whitespace().collect::<Vec<_>>().join(" "), ports, "{to}");
+    }
+}
+
+/// What OpenSSL on another machine finds at each port that speaks TLS: a certificate of the right authority for that address and no
+/// other, and nothing old or weak.
+fn expect_tls(lab: &Lab) {
+    let read = |path: &str| lab.ssh("server", &format!("cat {path}"));
+    let (kubernetes, etcd) = (read("/var/lib/kubernetes/ca.crt"), read("/etc/etcd/ca.crt"));
+    for (from, to, ports, ca) in [
+        ("node-0", "192.168.122.10", ["2379", "2380"].as_slice(), &etcd),
+        ("node-0", "192.168.122.10", &["6443", "10250"], &kubernetes),
+        ("server", "192.168.122.11", &["10250"], &kubernetes),
+    ] {
+        for port in ports {
+            let script = TLS.replace("ADDRESS", to).replace("PORT", port).replace("\nCA\n", &format!("\n{ca}"));
+            assert_eq!(lab.ssh(from, &script), "trusted own-address-only tls1.3 tls1.2 ", "{to}:{port}");
+        }
     }
 }
 

@@ -51,14 +51,23 @@ impl Project {
         fs::write(self.path(name), text.replacen(from, to, 1)).unwrap();
     }
 
-    /// The program as a host without any configuration of Kiln runs it; nothing answers at the mirror.
+    /// The program as a host without any configuration of Kiln runs it, with a shell's `args`.
     fn builder(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("builder").unwrap();
+        let mut command = self.shell();
+        command.args(["-c", "builder \"$@\"", "-"]).args(args).args(["--store", "store"]);
+        command
+    }
+
+    /// A shell that finds the program; nothing answers at the mirror.
+    fn shell(&self) -> Command {
+        let mut command = Command::new("/bin/bash");
+        let program = Path::new(env!("CARGO_BIN_EXE_builder"));
         command
             .env_clear()
             .env("HOME", self.path("home"))
+            .env("PATH", program.parent().unwrap())
             .env("KILN_DEBIAN_MIRROR", "file:///nowhere/debian");
-        command.current_dir(self.0.path()).args(args).args(["--store", "store"]);
+        command.current_dir(self.0.path());
         command
     }
 
@@ -207,21 +216,9 @@ fn what_builds_a_profile_that_was_not_built_can_be_pasted() {
         assert_eq!(output.status.code(), Some(1), "{command}: {stderr}");
         let (fact, hint) = stderr.trim_end().split_once("\n\nhint: ").unwrap();
         assert_eq!(fact, "error: nothing was built of the profile `my profiles/one.toml` in `my results`");
-        assert_eq!(hint, "builder build --profile 'my profiles/one.toml' --out 'my results'");
+        assert_eq!(hint, "builder --store store build --profile 'my profiles/one.toml' --out 'my results'");
         // It gets as far as the downloads, of which there are none here.
-        let words: Vec<String> = hint
-            .split('\'')
-            .enumerate()
-            .flat_map(|(index, part)| {
-                if index % 2 == 1 {
-                    vec![part.to_owned()]
-                } else {
-                    part.split_whitespace().map(str::to_owned).collect()
-                }
-            })
-            .collect();
-        let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-        let built = project.builder(&words).output().unwrap();
+        let built = project.shell().args(["-c", hint]).output().unwrap();
         let stderr = String::from_utf8(built.stderr).unwrap();
         assert!(built.status.code() == Some(2) && stderr.contains("/nowhere/debian"), "{stderr}");
     }

@@ -82,7 +82,7 @@ fn a_package_that_is_gone_comes_from_the_snapshot_mirror() {
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("is not on any mirror any more"), "{stderr}");
     let hint = stderr.rsplit("\n\n").next().unwrap();
-    assert!(hint.contains("`builder lock update`") && hint.contains("`snapshot = "), "{stderr}");
+    assert!(hint.contains(" --store store lock update`") && hint.contains("`snapshot = "), "{stderr}");
 
     let past = serving(&project, "/archive/debian/20260913T075541Z");
     let both = format!("{mirror}snapshot = '{}'\n", past.url);

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -176,8 +177,11 @@ pub fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
     run_with(&[], folder, args)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the program under test, called as it is when the shell finds it")]
 fn run_with(env: &[(&str, &str)], folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let mut command = Command::cargo_bin("builder").unwrap();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_builder"));
+    program.arg0("builder");
+    let mut command = Command::from_std(program);
     command.env_clear().envs(env.iter().copied());
     let output = command.current_dir(folder).args(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

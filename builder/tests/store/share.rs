@@ -158,7 +158,7 @@ fn damage_is_not_pushed() {
         fs::write(project.path("store").join(name), "damage").unwrap();
         let (code, stderr) = share(&project, "push", &url);
         assert!(code == 2 && stderr.contains("in the store is wrong: expected "), "{stderr}");
-        assert!(stderr.contains("hint: `builder store verify --remove`"), "{stderr}");
+        assert!(stderr.contains("hint: `builder --store store store verify --remove`"), "{stderr}");
         assert!(!project.path("shared").join(name).exists());
         fs::write(project.path("store").join(name), good).unwrap();
         // What was good of it went there.

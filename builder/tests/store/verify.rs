@@ -59,7 +59,7 @@ fn a_damaged_download_is_named_and_removed_when_asked() {
     fs::write(&case.file, "Download").unwrap();
     let (code, stdout, stderr) = case.run(&["verify"]);
     assert!(code == 2 && stderr.contains("error: 1 of 2 entries of the store are wrong"), "{stderr}");
-    assert!(stderr.contains("\n\nhint: `builder store verify --remove`"), "{stderr}");
+    assert!(stderr.contains("\n\nhint: `builder --store store store verify --remove`"), "{stderr}");
     let (expected, found) = (sha256_hex("download"), sha256_hex("Download"));
     let line = format!("{}  expected sha256:{expected}, found sha256:{found}\n", entry(&case.file));
     assert_eq!(stdout, format!("wrong         {line}"));
