@@ -28,7 +28,7 @@ pub(crate) fn cluster() -> Cluster {
         duties: self::role(role).duties(),
         mac: format!("52:54:00:00:00:{last:02}").parse().unwrap(),
         ip: Some([192, 168, 122, last].into()),
-        pod_cidr: format!("10.200.{last}.0/24").parse().unwrap(),
+        pod_cidr: Some(format!("10.200.{last}.0/24").parse().unwrap()),
     };
     Cluster {
         version: VERSION,
