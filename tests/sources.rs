@@ -249,7 +249,7 @@ impl Lab {
         );
         let drive = format!("if=virtio,format=qcow2,snapshot=on,file=/kiln/lab/{PROFILE}/worker.qcow2");
         let mut argv: Vec<&str> = "timeout 300 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi \
-            -cpu max,la57=off,svm=off -m 1024 -nodefaults -no-user-config -display none -serial stdio -no-reboot \
+            -cpu max,la57=off,svm=off,erms=off,fsrm=off -m 1024 -nodefaults -no-user-config -display none -serial stdio -no-reboot \
             -device virtio-net-pci,netdev=net,mac=52:54:00:00:00:01,romfile="
             .split_whitespace()
             .collect();

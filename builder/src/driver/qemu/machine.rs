@@ -23,11 +23,12 @@ pub(super) struct Board {
 }
 
 /// Package ovmf. A fifth level of page tables costs an emulated processor time at every miss, and serves terabytes;
-/// nested virtualisation makes the kernel load KVM.
+/// nested virtualisation makes the kernel load KVM. Where `rep movsb` is called fast, the kernel copies and clears with it, and an
+/// emulator does that byte by byte: without it a boot took 13 % less of the processor, and programs a quarter less.
 const AMD64: Board = Board {
     program: "qemu-system-x86_64",
     machine: "q35,sata=off,smbus=off,i8042=off",
-    processor: "max,la57=off,svm=off",
+    processor: "max,la57=off,svm=off,erms=off,fsrm=off",
     firmware_code: "/usr/share/OVMF/OVMF_CODE_4M.fd",
     firmware_template: "usr/share/OVMF/OVMF_VARS_4M.fd",
 };
