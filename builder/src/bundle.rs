@@ -19,7 +19,7 @@ use crate::archive::inner_path;
 use crate::fetch::Item;
 use crate::ground::arch::Arch;
 use crate::ground::error::Result;
-use crate::ground::tree::{Content, Tree, merge};
+use crate::ground::tree::{Content, Tree, Why, merge};
 use crate::lockfile::format::Component;
 use crate::mirror::Mirrors;
 use crate::plan::{self, Plan};
@@ -178,7 +178,7 @@ impl Bundle {
             let inner = format!("{name}/{}", text(path.strip_prefix(folder).unwrap_or(path))?);
             if entry.file_type().is_symlink() {
                 let target = text(&fs::read_link(path)?)?;
-                self.tree.link(&format!("{}/{inner}", self.top), &target, "");
+                self.tree.link(&format!("{}/{inner}", self.top), &target, &Why::Kiln);
             } else if entry.file_type().is_file() {
                 let program = fs::metadata(path)?.permissions().mode() & 0o100 != 0;
                 self.file(&inner, if program { 0o755 } else { 0o644 }, path.to_owned());
@@ -188,11 +188,11 @@ impl Bundle {
     }
 
     fn file(&mut self, name: &str, mode: u32, path: PathBuf) {
-        self.tree.file(&format!("{}/{name}", self.top), mode, Content::Path(path), "");
+        self.tree.file(&format!("{}/{name}", self.top), mode, Content::Path(path), &Why::Kiln);
     }
 
     fn bytes(&mut self, name: &str, bytes: Vec<u8>) {
-        self.tree.file(&format!("{}/{name}", self.top), 0o644, Content::Bytes(bytes), "");
+        self.tree.file(&format!("{}/{name}", self.top), 0o644, Content::Bytes(bytes), &Why::Kiln);
     }
 }
 

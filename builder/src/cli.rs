@@ -7,6 +7,7 @@ mod bundle;
 mod certs;
 mod doctor;
 mod etcd;
+mod explain;
 mod export;
 mod global;
 mod lock;
@@ -93,6 +94,8 @@ enum Command {
     /// Look at a cluster's certificates
     #[command(subcommand)]
     Certs(certs::Certs),
+    /// Say what a file, unit, certificate or flag of the machines is for
+    Explain(explain::Explain),
     /// Say what this host lacks for building and booting
     Doctor(doctor::Doctor),
 }
@@ -116,6 +119,7 @@ impl Command {
             Self::Print(print) => print.run(global),
             Self::Etcd(etcd) => etcd.run(global),
             Self::Certs(certs) => certs.run(global),
+            Self::Explain(explain) => explain.run(global),
             Self::Doctor(doctor) => doctor.run(global),
         }
     }

@@ -17,6 +17,9 @@ use crate::pki::{ADMIN, Pki, PkiError, SecretName, SecretText, for_node};
 use crate::profile::endpoint::Endpoint;
 use crate::role::Role;
 
+/// What opens every node to the administrator's SSH key.
+pub const ADMIN_KEYS: &str = "/etc/ssh/authorized_keys.d/root";
+
 /// One file of a node's identity, owned by root.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentityFile {
@@ -93,7 +96,7 @@ pub fn files(
 ) -> Result<Vec<IdentityFile>, PkiError> {
     let server = if node.has(Duty::ApiServer) { Endpoint::local() } else { endpoint.clone() }.to_string();
     let mut all = Files::default();
-    all.public("/etc/ssh/authorized_keys.d/root", &pki.ssh().public);
+    all.public(ADMIN_KEYS, &pki.ssh().public);
     for image in role.layers.iter().map(|layer| &layer.image) {
         for authority in &image.authority {
             let issued = pki.issued(authority.ca.label())?;

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod doctor;
 pub mod driver;
 pub mod embedded;
+pub mod explain;
 pub mod fetch;
 pub mod go;
 pub mod ground;

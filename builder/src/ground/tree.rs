@@ -39,13 +39,29 @@ pub enum Node {
     },
 }
 
+/// Who brings a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// Kiln itself, whatever the recipes.
+    Kiln,
+    /// A recipe.
+    Recipe {
+        /// Its name.
+        recipe: String,
+        /// The file of its folder that the path is made of, or that asks for it.
+        source: String,
+        /// The component that the file is of, where it is one's.
+        component: Option<String>,
+    },
+}
+
 /// A path's node and where it comes from.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// What it is.
     pub node: Node,
-    /// The recipe or component that brings it, for `builder explain`.
-    pub why: String,
+    /// Who brings it.
+    pub why: Why,
 }
 
 /// An overlay: what lies over the base, by path without leading slash. Folders follow from the paths: 0755, root's.
@@ -56,18 +72,18 @@ pub struct Tree {
 
 impl Tree {
     /// Puts a file; a later one replaces an earlier one.
-    pub fn file(&mut self, path: &str, mode: u32, content: Content, why: &str) {
+    pub fn file(&mut self, path: &str, mode: u32, content: Content, why: &Why) {
         self.put(path, Node::File { mode, content }, why);
     }
 
     /// Puts a symbolic link.
-    pub fn link(&mut self, path: &str, target: &str, why: &str) {
+    pub fn link(&mut self, path: &str, target: &str, why: &Why) {
         self.put(path, Node::Link { target: target.to_owned() }, why);
     }
 
-    fn put(&mut self, path: &str, node: Node, why: &str) {
+    fn put(&mut self, path: &str, node: Node, why: &Why) {
         let path = path.trim_start_matches('/').to_owned();
-        self.entries.insert(path, Entry { node, why: why.to_owned() });
+        self.entries.insert(path, Entry { node, why: why.clone() });
     }
 
     /// What is at a path.

@@ -2,16 +2,16 @@
 //! another one asks for. It does not know what is in them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use crate::ground::error::InputError;
 use crate::ground::input::nearest;
-use crate::ground::tree::Tree;
+use crate::ground::tree::{Tree, Why};
 use crate::pki::{ADMIN, Ca, Certificate, Kubeconfig, Usage};
 use crate::role::overlay::UNITS;
-use crate::role::recipe::{Layer, ROLES};
+use crate::role::recipe::Layer;
 use crate::role::stack::Role;
 
 impl Role {
@@ -77,13 +77,14 @@ impl Role {
         Ok(())
     }
 
+    /// The file of a recipe that one of its tree is made of.
+    fn source(&self, own: &Tree, path: &str) -> Option<PathBuf> {
+        let Why::Recipe { recipe, source, .. } = &own.get(path)?.why else { return None };
+        self.layers.iter().find(|layer| layer.name == *recipe).map(|layer| layer.folder.join(source))
+    }
+
     fn unknown_path(&self, own: &Tree, to: &str, path: &str, there: &BTreeSet<String>) -> InputError {
-        let why = own.get(to).map(|entry| entry.why.as_str()).unwrap_or_default();
-        let source = self.layers.iter().find_map(|layer| {
-            let inner = why.strip_prefix(&format!("{ROLES}/{}/", layer.name))?;
-            Some(layer.folder.join(inner)).filter(|source| source.is_file())
-        });
-        let source = source.unwrap_or_else(|| Path::new(why).to_owned());
+        let source = self.source(own, to).unwrap_or_else(|| Path::new(to).to_owned());
         let text = fs::read_to_string(&source).unwrap_or_default();
         let line = text.lines().position(|line| line.contains(path)).map_or(1, |line| line + 1);
         InputError::Wrong {

@@ -16,7 +16,7 @@ mod stack;
 
 pub use addon::Addon;
 pub use component::{ComponentFile, Components};
-pub use overlay::{overlay, own_files};
+pub use overlay::{UNITS, overlay, own_files};
 pub use recipe::{ADDONS, IMAGES, Layer, ROLES, Recipes};
 pub use render::{Context, at_least};
 pub use stack::Role;

@@ -8,14 +8,14 @@ use fs_err as fs;
 use walkdir::WalkDir;
 
 use crate::ground::error::{InputError, Result};
-use crate::ground::tree::{Content, Node, Tree};
+use crate::ground::tree::{Content, Node, Tree, Why};
 use crate::role::component::{ComponentFile, Components};
 use crate::role::recipe::Layer;
 use crate::role::stack::Role;
 use crate::role::{Context, addon};
 
 /// Where units go.
-pub(super) const UNITS: &str = "etc/systemd/system";
+pub const UNITS: &str = "etc/systemd/system";
 
 /// Builds the overlay of a role.
 ///
@@ -48,7 +48,7 @@ fn lay(role: &Role, context: &Context, components: Option<&Components>) -> Resul
             install(layer, components, &mut tree)?;
         }
         for link in &layer.image.link {
-            tree.link(&link.path, &link.target, &why(layer));
+            tree.link(&link.path, &link.target, &by_table(layer));
         }
         if components.is_some() {
             modes(layer, &mut tree)?;
@@ -60,8 +60,13 @@ fn lay(role: &Role, context: &Context, components: Option<&Components>) -> Resul
     Ok(tree)
 }
 
-fn why(layer: &Layer) -> String {
-    format!("images/{}", layer.name)
+fn why(layer: &Layer, source: String, component: Option<&str>) -> Why {
+    Why::Recipe { recipe: layer.name.clone(), source, component: component.map(str::to_owned) }
+}
+
+/// What a table of the recipe's own file asks for.
+fn by_table(layer: &Layer) -> Why {
+    why(layer, layer.file_name().into_owned(), None)
 }
 
 fn wrong(layer: &Layer, message: String) -> InputError {
@@ -81,7 +86,7 @@ fn copy(layer: &Layer, folder: &str, destination: &str, context: &Context, tree:
         }
         let path = entry.path();
         let inner = path.strip_prefix(&from).unwrap_or(path).to_string_lossy().into_owned();
-        let why = format!("{}/{folder}/{inner}", why(layer));
+        let why = why(layer, format!("{folder}/{inner}"), None);
         let inside = |name: &str| {
             if destination.is_empty() { name.to_owned() } else { format!("{destination}/{name}") }
         };
@@ -119,7 +124,7 @@ fn install(layer: &Layer, components: &Components, tree: &mut Tree) -> Result<()
         let files = components
             .get(component)
             .ok_or_else(|| wrong(layer, format!("`{source}`: the release has no component `{component}`")))?;
-        let why = format!("component {component}, by images/{}/{}", layer.name, layer.file_name());
+        let why = why(layer, layer.file_name().into_owned(), Some(component));
         let one = |name: &str, ComponentFile { path, of }: &ComponentFile, tree: &mut Tree| {
             let to =
                 if destination.ends_with('/') { format!("{destination}{name}") } else { destination.clone() };
@@ -163,7 +168,7 @@ fn modes(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
 
 /// Enables units as `systemctl enable` would, by their `[Install]` section, and masks others.
 fn units(layer: &Layer, tree: &mut Tree) -> Result<(), InputError> {
-    let why = format!("images/{}/{}: units", layer.name, layer.file_name());
+    let why = by_table(layer);
     for unit in &layer.image.units.mask {
         tree.link(&format!("{UNITS}/{unit}"), "/dev/null", &why);
     }

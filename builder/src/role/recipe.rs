@@ -127,7 +127,8 @@ pub struct Layer {
 
 impl Layer {
     /// The name of its file.
-    pub(super) fn file_name(&self) -> std::borrow::Cow<'_, str> {
+    #[must_use]
+    pub fn file_name(&self) -> std::borrow::Cow<'_, str> {
         self.path.file_name().unwrap_or_default().to_string_lossy()
     }
 }

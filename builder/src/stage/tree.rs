@@ -3,7 +3,7 @@
 use firstboot::schema;
 
 use crate::ground::error::{Class, Explain, HostIo, Result};
-use crate::ground::tree::{Content, Tree};
+use crate::ground::tree::{Content, Tree, Why};
 use crate::plan::Plan;
 use crate::role::{Components, Context, Role, overlay, settings};
 
@@ -12,9 +12,6 @@ const FIRSTBOOT: &str = "usr/lib/kiln/firstboot";
 
 /// systemd does not let a machine's clock be before the modification time of this file (systemd(1)).
 const CLOCK_EPOCH: &str = "usr/lib/clock-epoch";
-
-/// What these files are there for, in `builder explain`.
-const WHY: &str = "every Kiln image";
 
 /// The size of a disk when no recipe gives one, in MiB: below multipass's default, so that it accepts the image.
 const DISK_MIB: u64 = 4096;
@@ -68,7 +65,8 @@ fn tree(
 ) -> Result<RoleTree> {
     let mut overlay = overlay(role, &context.of(role), components)?;
     let table = table(&plan.cluster)?;
-    let mut put = |path: &str, mode, bytes: Vec<u8>| overlay.file(path, mode, Content::Bytes(bytes), WHY);
+    let mut put =
+        |path: &str, mode, bytes: Vec<u8>| overlay.file(path, mode, Content::Bytes(bytes), &Why::Kiln);
     put(schema::CLUSTER_FILE, 0o644, table);
     put(schema::ROLE_FILE, 0o644, format!("{}\n", role.name).into_bytes());
     put(FIRSTBOOT, 0o755, firstboot.to_vec());

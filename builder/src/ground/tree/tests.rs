@@ -4,7 +4,7 @@ use std::io::Read;
 
 use tar::{Archive, Builder, EntryType};
 
-use crate::ground::tree::{Content, Tree, header, matches, merge};
+use crate::ground::tree::{Content, Tree, Why, header, matches, merge};
 
 const EPOCH: i64 = 1000;
 
@@ -31,8 +31,8 @@ fn overlay(names: &[&str]) -> Tree {
     let mut tree = Tree::default();
     for name in names {
         match name.split_once(" -> ") {
-            Some((name, target)) => tree.link(name, target, "test"),
-            None => tree.file(name, 0o755, Content::Bytes(b"over".to_vec()), "test"),
+            Some((name, target)) => tree.link(name, target, &Why::Kiln),
+            None => tree.file(name, 0o755, Content::Bytes(b"over".to_vec()), &Why::Kiln),
         }
     }
     tree
@@ -145,7 +145,7 @@ fn what_comes_later_has_its_folders_and_nothing_of_the_base() {
 fn only_the_names_count_of_what_comes_later() {
     let digest = |name: &str, mode, bytes: &[u8]| {
         let mut tree = Tree::default();
-        tree.file(name, mode, Content::Bytes(bytes.to_vec()), "test");
+        tree.file(name, mode, Content::Bytes(bytes.to_vec()), &Why::Kiln);
         tree.without_bytes().digest().unwrap()
     };
     assert_eq!(digest("a", 0o644, b"x"), digest("a", 0o600, b"y"));
@@ -162,12 +162,12 @@ fn the_digest_sees_path_mode_content_and_target() {
     let digests = [
         digest(|_| ()),
         digest(|tree| assert!(tree.set_mode("a", 0o644))),
-        digest(|tree| tree.file("a", 0o755, Content::Bytes(b"other".to_vec()), "test")),
-        digest(|tree| tree.link("l", "b", "test")),
-        digest(|tree| tree.link("a", "a", "test")),
-        digest(|tree| tree.file("b", 0o755, Content::Bytes(Vec::new()), "test")),
-        digest(|tree| tree.file("s", 0o755, Content::Path("steps/one/file".into()), "test")),
-        digest(|tree| tree.file("s", 0o755, Content::Path("steps/two/file".into()), "test")),
+        digest(|tree| tree.file("a", 0o755, Content::Bytes(b"other".to_vec()), &Why::Kiln)),
+        digest(|tree| tree.link("l", "b", &Why::Kiln)),
+        digest(|tree| tree.link("a", "a", &Why::Kiln)),
+        digest(|tree| tree.file("b", 0o755, Content::Bytes(Vec::new()), &Why::Kiln)),
+        digest(|tree| tree.file("s", 0o755, Content::Path("steps/one/file".into()), &Why::Kiln)),
+        digest(|tree| tree.file("s", 0o755, Content::Path("steps/two/file".into()), &Why::Kiln)),
     ];
     let different: std::collections::BTreeSet<_> = digests.iter().collect();
     assert_eq!(different.len(), digests.len());
