@@ -91,7 +91,8 @@ fn expect_tls(lab: &Lab) {
         ("server", "192.168.122.11", &["10250"], &kubernetes),
     ] {
         for port in ports {
-            let script = TLS.replace("ADDRESS", to).replace("PORT", port).replace("\nCA\n", &format!("\n{ca}"));
+            let script =
+                TLS.replace("ADDRESS", to).replace("PORT", port).replace("\nCA\n", &format!("\n{ca}"));
             assert_eq!(lab.ssh(from, &script), "trusted own-address-only tls1.3 tls1.2 ", "{to}:{port}");
         }
     }

@@ -21,9 +21,7 @@ fn a_node_runs_110_pods_and_the_next_one_waits() {
     let ready = ["get", "deployment", "many", "--output", "jsonpath={.status.readyReplicas}"];
     // Emulated, each takes seconds.
     for wanted in [30, 60, 90, 110] {
-        eventually(|| {
-            lab.try_once(&ready, |said| said.parse::<u32>().is_ok_and(|count| count >= wanted))
-        });
+        eventually(|| lab.try_once(&ready, |said| said.parse::<u32>().is_ok_and(|count| count >= wanted)));
     }
     lab.say(&format!("110 pods Ready on one node: {} s", since.elapsed().as_secs()));
     let pending = ["get", "pods", "--field-selector", "status.phase=Pending", "--output"];

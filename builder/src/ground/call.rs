@@ -27,7 +27,9 @@ pub fn remember(program: &str, options: &[(&str, Option<&Path>)]) {
 /// The value of a global option, unless the variable that stands in for it has the same: that goes on to the next command by itself.
 #[must_use]
 pub fn given<'a>(value: Option<&'a PathBuf>, variable: &str) -> Option<&'a Path> {
-    value.filter(|value| std::env::var_os(variable).is_none_or(|set| set != value.as_os_str())).map(PathBuf::as_path)
+    value
+        .filter(|value| std::env::var_os(variable).is_none_or(|set| set != value.as_os_str()))
+        .map(PathBuf::as_path)
 }
 
 /// A message whose commands begin as this program was called.

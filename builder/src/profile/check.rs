@@ -300,12 +300,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(
-        &mut self,
-        source: &Source<'_>,
-        node: &Node,
-        mac: &Spanned<Mac>,
-    ) -> Result<(), InputError> {
+    fn add(&mut self, source: &Source<'_>, node: &Node, mac: &Spanned<Mac>) -> Result<(), InputError> {
         label(source, "name", &node.name)?;
         let owner = node.name.get_ref();
         let taken = |key: &str, value: String, by: &str, span: Range<usize>| {

@@ -34,9 +34,8 @@ impl Card {
         let mut argv = vec!["qemu-system-x86_64", "-machine", "none", "-nodefaults", "-display", "none"];
         argv.extend(["-netdev", switch, "-netdev", "hubport,id=one,hubid=0,netdev=switch"]);
         argv.extend(["-netdev", card, "-netdev", "hubport,id=other,hubid=0,netdev=card"]);
-        let sandbox = Sandbox::new(&lab.root)
-            .lend(&lab.folder, "/kiln/cluster")
-            .lend(folder.path(), "/kiln/card");
+        let sandbox =
+            Sandbox::new(&lab.root).lend(&lab.folder, "/kiln/cluster").lend(folder.path(), "/kiln/card");
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let qemu = Pid::from_raw(i32::try_from(sandbox.spawn(argv, log).unwrap()).unwrap());
         let path = folder.path().join("card.sock");

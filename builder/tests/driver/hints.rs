@@ -35,7 +35,8 @@ impl Shell {
         let lines = message.lines().filter(|line| line.contains(part));
         let line = lines.last().unwrap_or_else(|| panic!("nothing has `{part}`: {message}"));
         let quoted = line.split('`').skip(1).step_by(2).find(|quoted| quoted.contains(part));
-        let whole = || line.rsplit_once("hint: ").or_else(|| line.rsplit_once("fix: ")).map(|(_, whole)| whole);
+        let whole =
+            || line.rsplit_once("hint: ").or_else(|| line.rsplit_once("fix: ")).map(|(_, whole)| whole);
         let command = quoted.or_else(whole).unwrap_or_else(|| panic!("no command: {line}"));
         assert!(command.starts_with('/') && command.contains("'"), "neither path nor quotes: {command}");
         Self::run(Command::new("timeout").args([seconds, "bash", "-c", command]))

@@ -162,8 +162,7 @@ impl Lab {
 
     pub(super) fn down(&self, node: Option<&str>, grace: u64, delete: bool) -> Result<(), DriverError> {
         let delete = if delete { Delete::All } else { Delete::Nothing };
-        let request =
-            DownRequest { results: &self.folder, node, grace: Duration::from_secs(grace), delete };
+        let request = DownRequest { results: &self.folder, node, grace: Duration::from_secs(grace), delete };
         down(&request, &Progress::new())
     }
 

@@ -177,7 +177,10 @@ pub fn run(folder: &Path, args: &[&str]) -> (i32, String, String) {
     run_with(&[], folder, args)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the program under test, called as it is when the shell finds it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program under test, called as it is when the shell finds it"
+)]
 fn run_with(env: &[(&str, &str)], folder: &Path, args: &[&str]) -> (i32, String, String) {
     let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_builder"));
     program.arg0("builder");
