@@ -1,6 +1,8 @@
 //! What messages about machines tell people to type, typed as it stands: with the program as it was called, from the same folder, for
 //! results in a folder with spaces.
 
+#![expect(clippy::disallowed_methods, reason = "what a person types")]
+
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -22,7 +24,6 @@ impl Shell {
         Self::run(builder.args(&words[..1]).args(results).args(&words[1..]))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "what a person types")]
     fn run(command: &mut Command) -> (i32, String) {
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let output = command.current_dir(project).process_group(0).output().unwrap();
@@ -32,8 +33,8 @@ impl Shell {
 
     /// Types the command of a message that has `part` in it, as it stands, and gives it some seconds.
     fn type_command(&self, message: &str, part: &str, seconds: &str) -> (i32, String) {
-        let lines = message.lines().filter(|line| line.contains(part));
-        let line = lines.last().unwrap_or_else(|| panic!("nothing has `{part}`: {message}"));
+        let mut lines = message.lines().rev().filter(|line| line.contains(part));
+        let line = lines.next().unwrap_or_else(|| panic!("nothing has `{part}`: {message}"));
         let quoted = line.split('`').skip(1).step_by(2).find(|quoted| quoted.contains(part));
         let whole =
             || line.rsplit_once("hint: ").or_else(|| line.rsplit_once("fix: ")).map(|(_, whole)| whole);
