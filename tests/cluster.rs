@@ -195,6 +195,10 @@ fn expect_addons(lab: &Lab) {
         lab.ask(&["top", "nodes"], |said| known(said) && !said.contains("<unknown>"));
         lab.ask(&["top", "pods"], |said| said.contains(&pods[0].1));
     }
+    // The machines' own checks look at a volume and a policy, too.
+    if !long() {
+        return;
+    }
     if addons.contains("local-path") {
         lab.with_volume("writer", "echo it >/data/it");
         assert_eq!(lab.with_volume("reader", "cat /data/it"), "it\n");
