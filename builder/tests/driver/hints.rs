@@ -95,8 +95,10 @@ fn what_messages_about_machines_tell_to_type_works() {
     lab.describe('b', "22,6443,8080");
     shell.start(&shell.refused(&up), " down ");
     let older = shell.done(&up);
-    shell.start(&older, "--replace b");
-    let keeps = shell.refused(&[&up[..], &["--replace", "a"]].concat());
+    // Its pods would be moved away first, and here nobody answers who could.
+    let (code, said) = shell.type_command(&older, "--replace b", "120");
+    assert!(code == 2 && said.contains("on `a` this failed: kubectl"), "{said}");
+    let keeps = shell.refused(&["up", "--replace", "a"]);
     shell.follow(&keeps, "--delete");
     shell.done(&up);
 
