@@ -5,6 +5,7 @@ mod libvirt;
 mod multipass;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use builder::results::cluster::ClusterJson;
@@ -78,8 +79,14 @@ impl Lab {
     }
 
     /// Runs `builder VERB --profile … WORDS` with our programs before the host's.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program under test, called as it is when the shell finds it"
+    )]
     fn builder(&self, verb: &str, words: &[&str]) -> Said {
-        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_builder"));
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_builder"));
+        program.arg0("builder");
+        let mut command = assert_cmd::Command::from_std(program);
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command.env("PATH", path).env("FAKE", self.folder.path()).env_remove("LIBVIRT_DEFAULT_URI");
         command.arg(verb).arg("--profile").arg(self.path("lab.toml")).arg("--out").arg(self.path("out"));
