@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::global::Global;
 use crate::cli::screen::complain;
+use crate::fetch::shown;
 use crate::ground::call;
 use crate::ground::error::Result;
 
@@ -141,7 +142,8 @@ pub fn run() -> ExitCode {
         .init();
     let outcome = {
         let Cli { project, store, images, debian_mirror, command } = cli;
-        let mirror = debian_mirror.as_ref().map(Path::new);
+        // Credentials stand in no message.
+        let mirror = debian_mirror.as_ref().filter(|url| shown(url) == **url).map(Path::new);
         call::remember(
             &std::env::args().next().unwrap_or_default(),
             &[

@@ -202,6 +202,21 @@ fn a_secret_that_is_not_there_is_named_first() {
     insta::assert_snapshot!(Project::new().refuse(&["--profile", "single", "--secret", "none.key"]));
 }
 
+#[test]
+fn no_hint_repeats_the_credentials_of_a_mirror() {
+    let project = Project::new();
+    let refused = |mirror: &str| {
+        let args = ["up", "--profile", "single", "--debian-mirror", mirror];
+        String::from_utf8(project.builder(&args).output().unwrap().stderr).unwrap()
+    };
+    assert!(refused("http://127.0.0.1:9/debian").contains("--debian-mirror http://127.0.0.1:9/debian build"));
+    let said = refused("http://me:secret@127.0.0.1:9/debian");
+    assert!(
+        said.contains("hint: builder --store store build --profile single") && !said.contains("secret@"),
+        "{said}"
+    );
+}
+
 /// Typed as it stands, what a hint names does what it says: for a profile elsewhere and another folder of results, too.
 #[test]
 fn what_builds_a_profile_that_was_not_built_can_be_pasted() {
