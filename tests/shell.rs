@@ -1,7 +1,7 @@
 //! A container image that a registry has and a machine brings along: busybox in a compressed layer, a message in a plain
 //! one. Its name leads to the registry of this test by a prefix map, so that the image is always the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use builder::deb;
 use builder::ground::arch::Arch;
@@ -18,6 +18,9 @@ pub const REFERENCE: &str = "registry.example/apps/shell:1.0";
 
 /// What its message says.
 pub const MESSAGE: &str = "from a registry\n";
+
+/// Where Debian has the authorities that the host knows.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A registry that has the image.
 pub struct Shell {
@@ -54,7 +57,13 @@ impl Shell {
         build.current_dir(project()).args(["build", "--profile", profile, "--out", text(out)]);
         build.args(["--lockfile", text(&path), "--secret", text(&secret)]);
         build.env("KILN_MIRRORS", format!("https://registry.example={own}"));
-        support::run(build.env("SSL_CERT_FILE", self.registry.authority()));
+        // The file is all that counts, and a build asks for Go modules too: the host's authorities and this registry's.
+        let authorities = out.join("authorities.pem");
+        let known =
+            std::env::var_os("SSL_CERT_FILE").map_or_else(|| PathBuf::from(AUTHORITIES), PathBuf::from);
+        let all = [fs::read(known).unwrap(), fs::read(self.registry.authority()).unwrap()].concat();
+        fs::write(&authorities, all).unwrap();
+        support::run(build.env("SSL_CERT_FILE", authorities));
         self.registry.stop();
     }
 }
