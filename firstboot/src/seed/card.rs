@@ -55,10 +55,20 @@ pub fn mac(at: &At<'_>) -> Result<Mac, SeedError> {
     at.parse("six pairs of hexadecimal digits in quotes, like `\"52:54:00:12:34:56\"`")
 }
 
+/// An address that a card can have, with the length of its prefix.
+pub fn own(text: &str) -> Option<IpNet> {
+    text.trim().parse().ok().filter(can_be_own)
+}
+
+/// Whether a card can have it.
+pub fn can_be_own(net: &IpNet) -> bool {
+    net.prefix_len() > 0 && is_usable(net.addr())
+}
+
 /// An address with the length of its prefix.
 pub fn address(at: &At<'_>) -> Result<IpNet, SeedError> {
-    let net: Option<IpNet> = at.as_text().and_then(|text| text.trim().parse().ok());
-    net.filter(|net| net.prefix_len() > 0 && is_usable(net.addr()))
+    at.as_text()
+        .and_then(own)
         .ok_or_else(|| at.wrong("an address with the length of its prefix, like `192.168.122.11/24`"))
 }
 

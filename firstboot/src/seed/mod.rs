@@ -11,6 +11,7 @@ mod meta_data;
 mod network;
 mod network_v1;
 mod reader;
+mod tag;
 mod users;
 pub mod yaml;
 

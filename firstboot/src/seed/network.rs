@@ -4,9 +4,11 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::console::shown;
 use crate::seed::card::{
-    ONLY_CARDS, add, add_route, address, domain, id, mac, mtu, range, resolvers, router,
+    ONLY_CARDS, add, add_route, address, domain, id, mac, mtu, own, range, resolvers, router,
 };
 use crate::seed::error::SeedError;
 use crate::seed::reader::{At, Keys};
@@ -154,7 +156,10 @@ fn apply(
             // What it is made of was read before.
             "id" | "interfaces" | "link" | "parameters" => {}
             "accept-ra" => card.accept_ra = Some(at.boolean()?),
-            "addresses" => card.addresses = at.list()?.iter().map(address).collect::<Result<_, _>>()?,
+            "addresses" => {
+                let list = at.list()?;
+                card.addresses = list.iter().map(|at| own_address(at, ignored)).collect::<Result<_, _>>()?;
+            }
             "dhcp4" => card.dhcp4 = at.boolean()?,
             "dhcp6" => card.dhcp6 = at.boolean()?,
             "dhcp4-overrides" => overrides(card, &at, ignored)?,
@@ -177,6 +182,22 @@ fn apply(
         }
     }
     Ok(())
+}
+
+/// An address, alone or with more about it, which is ignored.
+fn own_address(at: &At<'_>, ignored: &mut Vec<String>) -> Result<IpNet, SeedError> {
+    if !at.is_map() {
+        return address(at);
+    }
+    match at.entries()?.as_slice() {
+        [(text, about)] => {
+            about.keys(&[], ignored)?;
+            own(text).ok_or_else(|| {
+                at.error(format!("`{}` is no address with the length of its prefix", shown(text)))
+            })
+        }
+        _ => Err(at.wrong("one address with the length of its prefix, like `192.168.122.11/24`")),
+    }
 }
 
 fn overrides(card: &mut Interface, at: &At<'_>, ignored: &mut Vec<String>) -> Result<(), SeedError> {

@@ -33,6 +33,7 @@ impl<'a> At<'a> {
         let is = match &self.node.value {
             Value::Null => "empty".to_owned(),
             Value::Text(text) => format!("`{}`", shown(text)),
+            Value::Foreign(what) => what.clone(),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a mapping".to_owned(),
         };
@@ -61,6 +62,11 @@ impl<'a> At<'a> {
     /// Whether it is a list.
     pub fn is_list(&self) -> bool {
         matches!(self.node.value, Value::List(_))
+    }
+
+    /// Whether it is a mapping.
+    pub fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
     }
 
     /// One line of text.
