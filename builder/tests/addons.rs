@@ -148,8 +148,12 @@ fn every_addon_renders_for_every_kind_of_cluster() {
             let plane = role != "worker";
             assert_eq!(addons, if plane { OURS.to_vec() } else { Vec::new() }, "{role}");
             manifests.for_each(|(path, text)| objects(path, text));
-            let checks = texts.keys().filter(|path| path.starts_with("usr/lib/kiln/checks/")).count();
-            assert_eq!(checks, if plane { OURS.len() } else { 0 }, "{role}");
+            let (objects_of_checks, checks): (Vec<_>, Vec<_>) = texts
+                .iter()
+                .filter(|(path, _)| path.starts_with("usr/lib/kiln/checks/"))
+                .partition(|(path, _)| path.ends_with(".yaml"));
+            assert_eq!(checks.len(), if plane { OURS.len() } else { 0 }, "{role}");
+            objects_of_checks.iter().for_each(|(path, text)| objects(path, text));
             // Every node runs pods: it has the images, and its kubelet knows the resolver.
             for image in IMAGES {
                 let import = format!("import {image} kiln.local/{image}:1\n");
@@ -172,7 +176,8 @@ fn the_shell_reads_every_check_and_script() {
     for profile in profiles() {
         for texts in project.texts(&profile).values() {
             let scripts = texts.iter().filter(|(path, text)| {
-                path.starts_with("usr/lib/kiln/checks/") || text.starts_with("#!/bin/sh")
+                path.starts_with("usr/lib/kiln/checks/") && !path.ends_with(".yaml")
+                    || text.starts_with("#!/bin/sh")
             });
             for (path, text) in scripts {
                 let output = duct::cmd!("sh", "-n").stdin_bytes(text.as_bytes()).unchecked();
