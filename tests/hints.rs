@@ -1,14 +1,14 @@
-//! What messages about the lock tell people to type, typed as it stands in a project of their own.
+//! What messages tell people to type, typed as it stands: about the lock in a project of their own, and about machines by an ordinary user.
 
 #![expect(clippy::disallowed_methods, reason = "what a person types")]
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fs_err as fs;
-use support::{BUILDER, fresh, text};
+use support::{BUILDER, ORDINARY_USER, bare, fresh, make_ordinary_user, run, text};
 
 /// A shell in a project's folder, whose name has a space, that calls `builder` by its path.
 struct Shell(PathBuf);
@@ -64,4 +64,76 @@ fn what_messages_about_the_lock_tell_to_type_mends_it() {
     let (code, said) = shell.run(typed);
     assert_eq!(code, Some(0), "{typed}: {said}");
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// A shell of an ordinary user in a project of his own, whose folder has a space in its name.
+struct OrdinaryShell(tempfile::TempDir);
+
+impl OrdinaryShell {
+    fn new() -> Self {
+        make_ordinary_user();
+        let folder = tempfile::Builder::new().prefix("my labs ").tempdir().unwrap();
+        bare(folder.path());
+        run(Command::new("install").args(["-D", BUILDER, text(&folder.path().join("bin/builder"))]));
+        run(Command::new("chown").args(["-R", &format!("{ORDINARY_USER}:"), text(folder.path())]));
+        Self(folder)
+    }
+
+    fn builder(&self) -> PathBuf {
+        self.0.path().join("bin/builder")
+    }
+
+    /// Exit code, and all that was printed.
+    fn run(&self, command: &str) -> (Option<i32>, String) {
+        let mut shell = Command::new("runuser");
+        shell.args(["-u", ORDINARY_USER, "--", "env", "-i", "PATH=/usr/bin:/bin:/usr/sbin:/sbin"]);
+        shell.arg(format!("HOME={}", self.0.path().display())).args(["bash", "-c", command]);
+        let output = shell.current_dir(self.0.path().join("project")).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn call(&self, arguments: &str) -> (Option<i32>, String) {
+        self.run(&format!("'{}' {arguments}", self.builder().display()))
+    }
+
+    fn done(&self, arguments: &str) -> String {
+        let (code, said) = self.call(arguments);
+        assert_eq!(code, Some(0), "{arguments}: {said}");
+        said
+    }
+
+    /// The last command of a message that has `part` in it.
+    fn told<'a>(&self, message: &'a str, part: &str) -> &'a str {
+        let quoted = message.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains(part)).last();
+        let command = quoted.unwrap_or_else(|| panic!("nothing to type has `{part}`: {message}"));
+        assert!(command.starts_with(&format!("'{}'", self.builder().display())), "{command}");
+        command
+    }
+}
+
+impl Drop for OrdinaryShell {
+    fn drop(&mut self) {
+        self.call("down --profile bare --grace 0 --delete");
+    }
+}
+
+#[test]
+#[ignore = "the long tier: `./test long`"]
+fn what_messages_tell_an_ordinary_user_to_type_works() {
+    let shell = OrdinaryShell::new();
+    let nothing = shell.call("up --profile bare");
+    assert_eq!(nothing.0, Some(1), "{}", nothing.1);
+    let (code, said) = shell.run(shell.told(&nothing.1, " build "));
+    assert_eq!(code, Some(0), "{said}");
+
+    // The hint waits for Kubernetes, which this machine has not.
+    let (_, never) = shell.call("logs --profile bare server");
+    let (_, said) = shell.run(&format!("timeout 60 {}", shell.told(&never, " up ")));
+    assert!(said.contains("server: started ("), "{said}");
+    let runs = shell.done("up --profile bare --wait login --timeout 900");
+    let (code, said) = shell.run(shell.told(&runs, " down "));
+    assert_eq!(code, Some(0), "{said}");
+    let status = shell.done("status --profile bare --json");
+    assert!(!status.contains(r#""running""#), "{status}");
 }

@@ -193,6 +193,7 @@ impl Lab {
             "encryption",
             "etcd",
             "keys",
+            "logs",
             "node-to-node",
             "nodes",
             "pod-to-Service",

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use builder::results::cluster::ClusterJson;
 use fs_err as fs;
-use nix::unistd::{Uid, User};
-use support::{BUILDER, PROFILE, build, builder, fresh, long, project, run, secret, text};
-
-/// The ordinary user of the second build; made when it is not there.
-const USER: &str = "kiln-test";
+use nix::unistd::User;
+use support::{
+    BUILDER, ORDINARY_USER, PROFILE, build, builder, fresh, long, make_ordinary_user, project, run, secret,
+    text,
+};
 
 #[test]
 fn an_unchanged_build_is_a_look() {
@@ -53,13 +53,13 @@ fn another_folder_user_zone_locale_umask_clock_and_core_count_give_the_same_byte
 
 #[test]
 fn a_host_without_what_kiln_needs_is_told_the_tool_and_its_package() {
-    make_user();
+    make_ordinary_user();
     let folder = tempfile::Builder::new().prefix("kiln-doctor-").tempdir().unwrap();
     fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let builder = folder.path().join("builder");
     fs::copy(BUILDER, &builder).unwrap();
     let mut command = Command::new("runuser");
-    command.args(["-u", USER, "--", "env", "-i", "PATH=/nonexistent", "HOME=/nonexistent"]);
+    command.args(["-u", ORDINARY_USER, "--", "env", "-i", "PATH=/nonexistent", "HOME=/nonexistent"]);
     let output = command.args([text(&builder), "--store", "/tmp", "doctor"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -70,16 +70,9 @@ fn hashes(cluster: &ClusterJson) -> Vec<String> {
     cluster.images.iter().map(|image| format!("{} {}", image.role, image.sha256)).collect()
 }
 
-fn make_user() {
-    assert!(Uid::effective().is_root(), "this test makes an ordinary user: run it as root");
-    if User::from_name(USER).unwrap().is_none() {
-        run(Command::new("useradd").args(["--create-home", USER]));
-    }
-}
-
 /// A second checkout with a store of its own, both the ordinary user's, in a folder with a long name.
 fn elsewhere() -> PathBuf {
-    make_user();
+    make_ordinary_user();
     let folder = tempfile::Builder::new().prefix("kiln elsewhere ü-").tempdir().unwrap().keep();
     let checkout = folder.join("another-checkout");
     fs::create_dir(&checkout).unwrap();
@@ -97,14 +90,14 @@ fn elsewhere() -> PathBuf {
             }
         }
     }
-    run(Command::new("chown").args(["-R", &format!("{USER}:"), text(&folder)]));
+    run(Command::new("chown").args(["-R", &format!("{ORDINARY_USER}:"), text(&folder)]));
     fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
 /// Kills the ordinary user's build while it installs the base, with folders there of accounts that the base alone has.
 fn kill_elsewhere(folder: &Path) {
-    let user = User::from_name(USER).unwrap().unwrap().uid.as_raw();
+    let user = User::from_name(ORDINARY_USER).unwrap().unwrap().uid.as_raw();
     let mut child = command_elsewhere(folder, 7, "killed").spawn().unwrap();
     let foreign = |entry: walkdir::Result<walkdir::DirEntry>| {
         entry.is_ok_and(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() != user))
@@ -113,7 +106,7 @@ fn kill_elsewhere(folder: &Path) {
         assert!(child.try_wait().unwrap().is_none(), "it installed the base before it was killed");
         std::thread::sleep(Duration::from_millis(20));
     }
-    run(Command::new("pkill").args(["--signal", "KILL", "--uid", USER]));
+    run(Command::new("pkill").args(["--signal", "KILL", "--uid", ORDINARY_USER]));
     child.wait().unwrap();
 }
 
@@ -128,10 +121,10 @@ fn command_elsewhere(folder: &Path, byte: u8, out: &str) -> Command {
     let out = folder.join(out);
     fs::create_dir_all(&out).unwrap();
     let secret = secret(&out, byte);
-    run(Command::new("chown").args(["-R", &format!("{USER}:"), text(&out)]));
+    run(Command::new("chown").args(["-R", &format!("{ORDINARY_USER}:"), text(&out)]));
     let script = r#"umask 077; exec taskset --cpu-list 0 faketime -f +400d "$@""#;
     let mut command = Command::new("runuser");
-    command.args(["-u", USER, "--", "env", "-i"]);
+    command.args(["-u", ORDINARY_USER, "--", "env", "-i"]);
     command.args([
         "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
         "HOME=/nonexistent",

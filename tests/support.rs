@@ -16,6 +16,7 @@ use builder::plan::inputs::root_items;
 use builder::sandbox::{LAUNCHER, Sandbox};
 use builder::store::Store;
 use fs_err as fs;
+use nix::unistd::{Uid, User};
 
 /// The program under test.
 pub const BUILDER: &str = env!("CARGO_BIN_EXE_builder");
@@ -78,6 +79,18 @@ pub fn bare(folder: &Path) -> PathBuf {
     let profile = profile.replace("role = \"single\"", "role = \"bare\"");
     fs::write(bare.join("profiles/bare.toml"), profile).unwrap();
     bare
+}
+
+/// A user who is not root; [`make_ordinary_user`] makes it.
+pub const ORDINARY_USER: &str = "kiln-test";
+
+/// Makes the ordinary user when it is not there.
+#[expect(clippy::disallowed_methods, reason = "the host's useradd")]
+pub fn make_ordinary_user() {
+    assert!(Uid::effective().is_root(), "this test makes an ordinary user: run it as root");
+    if User::from_name(ORDINARY_USER).unwrap().is_none() {
+        run(std::process::Command::new("useradd").args(["--create-home", ORDINARY_USER]));
+    }
 }
 
 /// What a program says.

@@ -284,7 +284,7 @@ mod tests {
         let mut deep = String::from("a0: &a0 [x]\n");
         for level in 1..9 {
             let (own, below) = (format!("&a{level}"), format!("*a{}", level - 1));
-            wide += &format!("a{level}: {own} [{}]\n", vec![&*below; 8].join(","));
+            wide += &format!("a{level}: {own} [{}]\n", [&*below; 8].join(","));
             deep += &format!("a{level}: {own} [[{below}]]\n");
         }
         insta::assert_snapshot!(refusal(&wide), @"line 5: aliases repeat more than 1048576 bytes");
