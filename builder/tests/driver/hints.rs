@@ -76,7 +76,8 @@ fn what_messages_about_machines_tell_to_type_works() {
     }
     let shell = Shell(Lab::new());
     let lab = &shell.0;
-    let up = ["up", "--wait", "login"];
+    // What is typed tries KVM; the rest need not.
+    let up = ["up", "--wait", "login", "--accel", "tcg"];
 
     // Nothing was ever started.
     shell.start(&shell.refused(&["logs", "a"]), " up ");
@@ -118,7 +119,8 @@ fn what_messages_about_a_boot_that_fails_tell_to_type_works() {
     }
     // It says nothing, and its processor stands still.
     let silent = Shell(Lab::of(&boot_sector(&[0xf4], ["", ""])));
-    let waited = silent.refused(&["up", "--wait", "login", "--timeout", "2", "--node", "a"]);
+    let waited =
+        silent.refused(&["up", "--wait", "login", "--timeout", "2", "--node", "a", "--accel", "tcg"]);
     // Who follows a console ends it.
     let (code, said) = silent.type_command(&waited, "--follow", "3");
     assert_eq!(code, 124, "{said}");

@@ -51,7 +51,7 @@ fn a_machine_that_kvm_gives_up_is_started_again_emulated() {
     let (plain, progress) = (plain(), Progress::new());
     let texts = ["firstboot: tiny: applied 1 files in 1 ms, 0 unchanged\r\n", "tiny login: "];
     let lab = Lab::of(&boot_sector(&CODE, texts));
-    let request = UpRequest { options: &plain, ..lab.request() };
+    let request = UpRequest { options: &plain, accel: Accel::Auto, ..lab.request() };
     let report = up(named("qemu").unwrap(), &request, &progress).unwrap();
     // The console of a start before: there is a KVM that runs firmware at least.
     let kvm = lab.path("run/a/serial.log.1").exists();

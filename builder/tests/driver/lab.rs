@@ -144,14 +144,14 @@ impl Lab {
         up(named("qemu").unwrap(), &UpRequest { node, capture, ..self.request() }, &Progress::new())
     }
 
-    /// All machines, up to their prompts.
+    /// All machines, emulated, up to their prompts: trying KVM takes seconds where it runs no kernel.
     pub(super) fn request(&self) -> UpRequest<'_> {
         UpRequest {
             results: &self.folder,
             root: Some(&self.root),
             node: None,
             replace: false,
-            accel: Accel::Auto,
+            accel: Accel::Tcg,
             firmware: None,
             capture: false,
             options: &[],
