@@ -106,8 +106,13 @@ impl OrdinaryShell {
     /// The last command of a message that has `part` in it.
     fn told<'a>(&self, message: &'a str, part: &str) -> &'a str {
         let quoted = message.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains(part)).last();
-        let command = quoted.unwrap_or_else(|| panic!("nothing to type has `{part}`: {message}"));
-        assert!(command.starts_with(&format!("'{}'", self.builder().display())), "{command}");
+        let whole = || message.trim_end().rsplit_once("hint: ").map(|(_, whole)| whole);
+        let command =
+            quoted.or_else(whole).unwrap_or_else(|| panic!("nothing to type has `{part}`: {message}"));
+        assert!(
+            command.contains(part) && command.starts_with(&format!("'{}'", self.builder().display())),
+            "{command}"
+        );
         command
     }
 }
