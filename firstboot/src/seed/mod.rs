@@ -13,6 +13,7 @@ mod network_v1;
 mod reader;
 mod tag;
 mod users;
+mod value;
 pub mod yaml;
 
 use cloud_config::CloudConfig;

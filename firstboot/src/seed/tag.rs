@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use saphyr_parser::Tag;
 
 use crate::console::shown;
-use crate::seed::yaml::Value;
+use crate::seed::value::Value;
 
 /// What the tags of YAML itself begin with.
 const YAML: &str = "tag:yaml.org,2002:";
@@ -42,34 +42,4 @@ pub fn foreign(tag: &Tag, known: &str) -> Option<String> {
 fn of_type(name: &str) -> String {
     let name = name.strip_prefix(YAML).map_or_else(|| name.to_owned(), |name| format!("!!{name}"));
     format!("of the type `{}`", shown(&name))
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::seed::yaml::{Value, parse};
-
-    #[test]
-    fn tags_of_plain_types_are_read_and_others_are_foreign() {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let foreign = |what: &str| Value::Foreign(what.to_owned());
-        for (written, value) in [
-            ("!!str 007", text("007")),
-            ("! 7", text("7")),
-            ("!<tag:yaml.org,2002:int> 7", text("7")),
-            ("!!python/unicode 'x'", text("x")),
-            ("!!null ''", Value::Null),
-            ("!!binary aGk=", text("hi")),
-            ("!!binary |\n  aG\n  k=\n", text("hi")),
-            ("!!binary /w==", foreign("bytes that are no text")),
-            ("!!binary x", foreign("`!!binary` that is no base64")),
-            ("!!seq []", Value::List(Vec::new())),
-            ("!!map {}", Value::Map(Vec::new())),
-            ("!vault x", foreign("of the type `!vault`")),
-            ("!!python/object:os.system x", foreign("of the type `!!python/object:os.system`")),
-            ("!!set {x}", foreign("of the type `!!set`")),
-            ("!list [x]", foreign("of the type `!list`")),
-        ] {
-            assert_eq!(parse(written).unwrap().value, value, "{written}");
-        }
-    }
 }

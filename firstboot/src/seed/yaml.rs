@@ -8,6 +8,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use crate::console::shown;
 use crate::seed::error::SeedError;
 use crate::seed::tag;
+pub use crate::seed::value::{Node, Value};
 
 /// The largest text, in bytes.
 pub const LARGEST: usize = 256 << 10;
@@ -17,30 +18,6 @@ const DEEPEST: usize = 16;
 const REPEATED: usize = 1 << 20;
 /// The key that stands for the keys of another mapping (<https://yaml.org/type/merge.html>).
 const MERGE: &str = "<<";
-
-/// A value and the line that it starts at, from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Where it starts.
-    pub line: usize,
-    /// What it is.
-    pub value: Value,
-}
-
-/// What a value is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// Nothing: `null`, `~` or an empty place.
-    Null,
-    /// Text, also of numbers and truth values.
-    Text(String),
-    /// Of a type that only its writer knows; what it is, in words.
-    Foreign(String),
-    /// A list.
-    List(Vec<Node>),
-    /// Keys and values in their order.
-    Map(Vec<(String, Node)>),
-}
 
 /// A list or mapping that is not closed yet.
 struct Open {
@@ -301,5 +278,30 @@ mod tests {
         insta::assert_snapshot!(refusal(&"[".repeat(40)), @"line 1: lists and mappings lie more than 16 deep");
         insta::assert_snapshot!(refusal("a: [1, 2"), @r"line 2: this is no YAML: while parsing a flow sequence, expected \',\' or \']\'");
         insta::assert_snapshot!(refusal(&"a".repeat(300 << 10)), @"line 1: the text is larger than 262144 bytes");
+    }
+
+    #[test]
+    fn tags_of_plain_types_are_read_and_others_are_foreign() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let foreign = |what: &str| Value::Foreign(what.to_owned());
+        for (written, value) in [
+            ("!!str 007", text("007")),
+            ("! 7", text("7")),
+            ("!<tag:yaml.org,2002:int> 7", text("7")),
+            ("!!python/unicode 'x'", text("x")),
+            ("!!null ''", Value::Null),
+            ("!!binary aGk=", text("hi")),
+            ("!!binary |\n  aG\n  k=\n", text("hi")),
+            ("!!binary /w==", foreign("bytes that are no text")),
+            ("!!binary x", foreign("`!!binary` that is no base64")),
+            ("!!seq []", Value::List(Vec::new())),
+            ("!!map {}", Value::Map(Vec::new())),
+            ("!vault x", foreign("of the type `!vault`")),
+            ("!!python/object:os.system x", foreign("of the type `!!python/object:os.system`")),
+            ("!!set {x}", foreign("of the type `!!set`")),
+            ("!list [x]", foreign("of the type `!list`")),
+        ] {
+            assert_eq!(parse(written).unwrap().value, value, "{written}");
+        }
     }
 }
