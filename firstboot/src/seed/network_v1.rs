@@ -145,13 +145,9 @@ fn interface(
 fn subnet(card: &mut Interface, at: &At<'_>, keys: Found<'_, '_>) -> Result<(), SeedError> {
     let Some(own) = get(keys, "address") else { return Err(at.wrong("a static subnet with `address`")) };
     let net = match get(keys, "netmask") {
-        Some(mask) if !own.text()?.contains('/') => {
-            let net = masked(own, mask)?;
-            if !card::can_be_own(&net) {
-                return Err(own.wrong("an address of a card, like `192.168.122.11`"));
-            }
-            net
-        }
+        Some(mask) if !own.text()?.contains('/') => Some(masked(own, mask)?)
+            .filter(card::can_be_own)
+            .ok_or_else(|| own.wrong("an address of a card, like `192.168.122.11`"))?,
         _ => address(own)?,
     };
     card.addresses.push(net);

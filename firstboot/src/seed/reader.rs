@@ -3,7 +3,7 @@
 
 use crate::console::shown;
 use crate::seed::error::SeedError;
-use crate::seed::yaml::{Node, Value};
+use crate::seed::value::{Node, Value};
 
 /// The most users or network cards of a seed.
 pub const MOST: usize = 64;

@@ -9,19 +9,14 @@ use saphyr_parser::Tag;
 use crate::console::shown;
 use crate::seed::value::Value;
 
-/// What the tags of YAML itself begin with.
-const YAML: &str = "tag:yaml.org,2002:";
-
 /// A scalar with a tag.
 pub fn scalar(tag: &Tag, text: String) -> Value {
-    let name = format!("{}{}", tag.handle, tag.suffix);
-    match name.strip_prefix(YAML) {
-        Some("str" | "int" | "float" | "bool" | "timestamp" | "python/str" | "python/unicode") => {
-            Value::Text(text)
-        }
-        None if name == "!" => Value::Text(text),
-        Some("null") => Value::Null,
-        Some("binary") => {
+    let name = name(tag);
+    match &*name {
+        "!" | "!!str" | "!!int" | "!!float" | "!!bool" | "!!timestamp" | "!!python/str"
+        | "!!python/unicode" => Value::Text(text),
+        "!!null" => Value::Null,
+        "!!binary" => {
             let digits: String = text.split_ascii_whitespace().collect();
             match STANDARD.decode(digits).map(String::from_utf8) {
                 Ok(Ok(text)) => Value::Text(text),
@@ -33,13 +28,18 @@ pub fn scalar(tag: &Tag, text: String) -> Value {
     }
 }
 
-/// What a list or mapping is, unless its tag is this one of YAML's.
-pub fn foreign(tag: &Tag, known: &str) -> Option<String> {
+/// What a list or mapping is, unless its tag is the plain one.
+pub fn foreign(tag: &Tag, plain: &str) -> Option<String> {
+    let name = name(tag);
+    (name != "!" && name != plain).then(|| of_type(&name))
+}
+
+/// A tag as people write it: `!!str` is one of YAML's own, `!vault` another.
+fn name(tag: &Tag) -> String {
     let name = format!("{}{}", tag.handle, tag.suffix);
-    (name != "!" && name.strip_prefix(YAML) != Some(known)).then(|| of_type(&name))
+    name.strip_prefix("tag:yaml.org,2002:").map_or_else(|| name.clone(), |own| format!("!!{own}"))
 }
 
 fn of_type(name: &str) -> String {
-    let name = name.strip_prefix(YAML).map_or_else(|| name.to_owned(), |name| format!("!!{name}"));
-    format!("of the type `{}`", shown(&name))
+    format!("of the type `{}`", shown(name))
 }

@@ -16,13 +16,14 @@ pub const LARGEST: usize = 256 << 10;
 const DEEPEST: usize = 16;
 /// How much aliases may repeat, in bytes of memory.
 const REPEATED: usize = 1 << 20;
+/// The parser's number of what has no anchor.
+const NO_ANCHOR: usize = 0;
 /// The key that stands for the keys of another mapping (<https://yaml.org/type/merge.html>).
 const MERGE: &str = "<<";
 
 /// A list or mapping that is not closed yet.
 struct Open {
     line: usize,
-    /// Its number as an anchor; 0 is none.
     anchor: usize,
     /// What it is, when its tag is of no plain type.
     foreign: Option<String>,
@@ -69,40 +70,36 @@ pub fn parse(text: &str) -> Result<Node, SeedError> {
                     None if null => Value::Null,
                     None => Value::Text(text.into_owned()),
                 };
-                let node = Node { line, value };
-                anchors.keep(anchor, &node)?;
-                Some(node)
+                Some((anchor, Node { line, value }))
             }
-            Event::Alias(anchor) => Some(anchors.repeat(anchor, line, DEEPEST.saturating_sub(open.len()))?),
+            Event::Alias(anchor) => {
+                let node = anchors.repeat(anchor, line, DEEPEST.saturating_sub(open.len()))?;
+                Some((NO_ANCHOR, node))
+            }
             Event::SequenceStart(anchor, tag) => {
-                let foreign = tag.and_then(|tag| tag::foreign(&tag, "seq"));
+                let foreign = tag.and_then(|tag| tag::foreign(&tag, "!!seq"));
                 open.push(Open { line, anchor, foreign, content: Content::List(Vec::new()) });
                 None
             }
             Event::MappingStart(anchor, tag) => {
-                let foreign = tag.and_then(|tag| tag::foreign(&tag, "map"));
+                let foreign = tag.and_then(|tag| tag::foreign(&tag, "!!map"));
                 let content = Content::Map { seen: BTreeSet::new(), entries: Vec::new(), key: None };
                 open.push(Open { line, anchor, foreign, content });
                 None
             }
-            Event::SequenceEnd | Event::MappingEnd => match open.pop() {
-                Some(ended) => {
-                    let anchor = ended.anchor;
-                    let node = close(ended)?;
-                    anchors.keep(anchor, &node)?;
-                    Some(node)
-                }
-                None => None,
-            },
+            Event::SequenceEnd | Event::MappingEnd => {
+                open.pop().map(|ended| Ok((ended.anchor, close(ended)?))).transpose()?
+            }
             _ => None,
         };
         if open.len() > DEEPEST {
             return Err(too_deep(line));
         }
-        match (done, open.last_mut()) {
-            (Some(node), Some(parent)) => add(parent, node)?,
-            (Some(node), None) => root = Some(node),
-            (None, _) => {}
+        let Some((anchor, node)) = done else { continue };
+        anchors.keep(anchor, &node)?;
+        match open.last_mut() {
+            Some(parent) => add(parent, node)?,
+            None => root = Some(node),
         }
     }
     Ok(root.unwrap_or(Node { line: 1, value: Value::Null }))
@@ -115,7 +112,7 @@ fn too_deep(line: usize) -> SeedError {
 impl Anchors {
     /// Keeps a node that has an anchor.
     fn keep(&mut self, anchor: usize, node: &Node) -> Result<(), SeedError> {
-        if anchor != 0 {
+        if anchor != NO_ANCHOR {
             self.pay(node, node.line)?;
             self.nodes.insert(anchor, node.clone());
         }
