@@ -10,6 +10,15 @@ use std::process::Command;
 use fs_err as fs;
 use support::{BUILDER, ORDINARY_USER, bare, fresh, make_ordinary_user, run, text};
 
+/// The last command of a message that has `part` in it: what stands in backticks, else the whole hint.
+fn told<'a>(message: &'a str, part: &str) -> &'a str {
+    let text = message.trim_end().rsplit_once("hint: ").map_or(message, |(_, hint)| hint);
+    let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains(part)).last();
+    let command = quoted.unwrap_or(text);
+    assert!(command.contains(part), "nothing to type has `{part}`: {message}");
+    command
+}
+
 /// A shell in a project's folder, whose name has a space, that calls `builder` by its path.
 struct Shell(PathBuf);
 
@@ -24,9 +33,8 @@ impl Shell {
         let command = format!("{BUILDER} {command}");
         let (code, said) = self.run(&command);
         assert!(code == Some(1) && said.contains(fact), "{command}: {said}");
-        let hint = said.trim_end().rsplit_once("hint: ").unwrap().1;
-        let typed = hint.split('`').skip(1).step_by(2).last().unwrap_or(hint);
-        assert!(typed.starts_with(BUILDER), "{hint}");
+        let typed = told(&said, BUILDER);
+        assert!(typed.starts_with(BUILDER), "{typed}");
         let (code, said) = self.run(typed);
         assert_eq!(code, Some(0), "{typed}: {said}");
         let (code, said) = self.run(&command);
@@ -60,7 +68,7 @@ fn what_messages_about_the_lock_tell_to_type_mends_it() {
     let (code, said) = shell.run(&format!("{BUILDER} lock check"));
     assert!(code == Some(1) && said.contains("keep one of the two sides"), "{said}");
     shell.edit(lock, "<<<<<<< ours\n=======\n>>>>>>> theirs\n", "");
-    let typed = said.trim_end().rsplit('`').nth(1).unwrap();
+    let typed = told(&said, BUILDER);
     let (code, said) = shell.run(typed);
     assert_eq!(code, Some(0), "{typed}: {said}");
     fs::remove_dir_all(folder).unwrap();
@@ -103,16 +111,10 @@ impl OrdinaryShell {
         said
     }
 
-    /// The last command of a message that has `part` in it.
+    /// The command of a message, which calls this user's program.
     fn told<'a>(&self, message: &'a str, part: &str) -> &'a str {
-        let quoted = message.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains(part)).last();
-        let whole = || message.trim_end().rsplit_once("hint: ").map(|(_, whole)| whole);
-        let command =
-            quoted.or_else(whole).unwrap_or_else(|| panic!("nothing to type has `{part}`: {message}"));
-        assert!(
-            command.contains(part) && command.starts_with(&format!("'{}'", self.builder().display())),
-            "{command}"
-        );
+        let command = told(message, part);
+        assert!(command.starts_with(&format!("'{}'", self.builder().display())), "{command}");
         command
     }
 }
