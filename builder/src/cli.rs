@@ -5,16 +5,19 @@
 mod build;
 mod bundle;
 mod certs;
+mod diff;
 mod doctor;
 mod etcd;
 mod explain;
 mod export;
 mod global;
+mod inspect;
 mod lock;
 mod machines;
 mod screen;
 mod seed;
 mod store;
+mod verify;
 mod vm;
 
 use std::path::{Path, PathBuf};
@@ -95,6 +98,12 @@ enum Command {
     /// Look at a cluster's certificates
     #[command(subcommand)]
     Certs(certs::Certs),
+    /// Look into a disk image, any one: list, print or copy its files
+    Inspect(inspect::Inspect),
+    /// Say in what two disk images differ
+    Diff(diff::Diff),
+    /// Check built images against their report, and for secrets
+    Verify(verify::Verify),
     /// Say what a file, unit, certificate or flag of the machines is for
     Explain(explain::Explain),
     /// Say what this host lacks for building and booting
@@ -120,6 +129,9 @@ impl Command {
             Self::Print(print) => print.run(global),
             Self::Etcd(etcd) => etcd.run(global),
             Self::Certs(certs) => certs.run(global),
+            Self::Inspect(inspect) => inspect.run(),
+            Self::Diff(diff) => diff.run(),
+            Self::Verify(verify) => verify.run(),
             Self::Explain(explain) => explain.run(global),
             Self::Doctor(doctor) => doctor.run(global),
         }

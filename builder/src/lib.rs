@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod go;
 pub mod ground;
 pub mod identity;
+pub mod inspect;
 pub mod lock;
 pub mod lockfile;
 pub mod mirror;

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use builder::disk::changes::{self, CLUSTER, Changes, changes};
+use builder::disk::file::DiskFile;
 use builder::disk::{self, Compression, Encoding, Format, Spec, Stock, layout};
 use builder::ground::arch::Arch;
 use builder::ground::error::Error;
@@ -139,7 +140,7 @@ fn the_identity_joins_the_image_only() {
 
     let back = folder.path().join("back.raw");
     disk::to_raw(&tools, &baked, &back).unwrap();
-    let content = |raw: &Path| disk::content_sha256(raw, &Changes::new()).unwrap();
+    let content = |raw: &Path| disk::content_sha256(&DiskFile::open(raw).unwrap(), &Changes::new()).unwrap();
     assert_eq!(content(&back), content(&stock.raw));
     let mut disk = fs::File::open(&back).unwrap();
     let identity = layout::identity(&mut disk).unwrap();
@@ -239,7 +240,7 @@ fn files_join_a_disk_as_if_they_had_been_written_to_it() {
     tools.clone().show(&image, "/kiln/image").run(["qemu-img", "check", "/kiln/image"]).unwrap();
     let back = folder.path().join("back.raw");
     disk::to_raw(&tools, &image, &back).unwrap();
-    let content = disk::content_sha256(&stock.raw, &found).unwrap();
+    let content = disk::content_sha256(&DiskFile::open(&stock.raw).unwrap(), &found).unwrap();
     assert_eq!(disk::content_sha256(&back, &Changes::new()).unwrap(), content);
     let entry = debugfs(&tools, &back, "stat /usr/noise");
     let size = format!("Size: {}", noise.len());

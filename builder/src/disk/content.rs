@@ -1,41 +1,38 @@
 //! The content hash of a disk: what two people compare when their secrets differ.
 
 use std::collections::BTreeMap;
-use std::io::{Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
-use fs_err as fs;
 use sha2::{Digest, Sha256};
 
 use crate::disk::changes::Changes;
 use crate::disk::error::DiskError;
+use crate::disk::file::DiskFile;
 use crate::disk::layout;
+use crate::ground::parallel;
 use crate::ground::repro::sha256_hex;
-use crate::ground::{parallel, sparse};
 
 /// Bytes of a part, a multiple of a cluster's.
 const PART: u64 = 1 << 20;
 
-/// The hash of a raw disk with some of its clusters replaced, and those of its identity partition taken as zeros: the
+/// The hash of a disk with some of its clusters replaced, and those of its identity partition taken as zeros: the
 /// SHA-256 of what `split --bytes=1M --filter=sha256sum` prints of it. The sums of its parts are taken at the same time,
 /// and most parts are zeros.
 ///
 /// # Errors
 /// [`DiskError`] when the disk cannot be read or has no identity partition.
-pub fn content_sha256(raw: &Path, changes: &Changes) -> Result<[u8; 32], DiskError> {
-    let mut disk = fs::File::open(raw)?;
-    let identity = layout::identity(&mut disk).map_err(|source| DiskError::layout(raw, source))?.range;
-    let size = disk.seek(SeekFrom::End(0))?;
-    let mut filled = sparse::blocks(&disk, PART)?;
+pub fn content_sha256(disk: &DiskFile, changes: &Changes) -> Result<[u8; 32], DiskError> {
+    let size = disk.size();
+    let identity = layout::identity(&mut disk.range(0..size));
+    let identity = identity.map_err(|source| DiskError::layout(disk.path(), source))?.range;
+    let mut filled = disk.filled(PART)?;
     filled.extend(changes.keys().map(|cluster| start(*cluster)));
     // The last part may be a short one.
     filled.extend(size.checked_sub(1).map(start));
     let filled: Vec<Range<u64>> = filled.into_iter().map(|at| at..size.min(at + PART)).collect();
     let sums = parallel::map(&filled, |range| {
         let mut part = vec![0; (range.end - range.start) as usize];
-        disk.file().read_exact_at(&mut part, range.start)?;
+        disk.read_at(range.start, &mut part)?;
         for (at, cluster) in changes.range(range.clone()) {
             part[(at - range.start) as usize..][..cluster.len()].copy_from_slice(cluster);
         }
@@ -68,6 +65,8 @@ mod tests {
 
     use super::content_sha256;
     use crate::disk::changes::{CLUSTER, Changes};
+    use crate::disk::error::DiskError;
+    use crate::disk::file::DiskFile;
     use crate::disk::layout::Layout;
     use crate::ground::arch::Arch;
 
@@ -78,6 +77,10 @@ mod tests {
             split.args(["-c", "split --bytes=1M --filter=sha256sum \"$1\" | sha256sum", "-"]).arg(disk);
         let said = String::from_utf8(said.output().unwrap().stdout).unwrap();
         hex::decode(said.split_whitespace().next().unwrap()).unwrap().try_into().unwrap()
+    }
+
+    fn content(disk: &Path, changes: &Changes) -> Result<[u8; 32], DiskError> {
+        content_sha256(&DiskFile::open(disk).unwrap(), changes)
     }
 
     #[test]
@@ -95,25 +98,25 @@ mod tests {
         };
         put(layout.root.range.start + 12_345, b"data");
         let expected = by_hand(&path);
-        assert_eq!(content_sha256(&path, &Changes::new()).unwrap(), expected);
+        assert_eq!(content(&path, &Changes::new()).unwrap(), expected);
 
         put(layout.identity.range.start, b"secret");
         put(layout.identity.range.end - 1, b"x");
-        assert_eq!(content_sha256(&path, &Changes::new()).unwrap(), expected);
+        assert_eq!(content(&path, &Changes::new()).unwrap(), expected);
 
         put(40 << 20, &[0; 5 << 20]);
-        assert_eq!(content_sha256(&path, &Changes::new()).unwrap(), expected);
+        assert_eq!(content(&path, &Changes::new()).unwrap(), expected);
 
         let cluster = vec![7; CLUSTER as usize];
-        let changed = content_sha256(&path, &[(23 << 20, cluster.clone())].into()).unwrap();
+        let changed = content(&path, &[(23 << 20, cluster.clone())].into()).unwrap();
         assert_ne!(changed, expected);
         put(23 << 20, &cluster);
-        assert_eq!(content_sha256(&path, &Changes::new()).unwrap(), changed, "as if it had been written");
+        assert_eq!(content(&path, &Changes::new()).unwrap(), changed, "as if it had been written");
         put(23 << 20, &[0; CLUSTER as usize]);
 
         for at in [layout.identity.range.start - 1, layout.identity.range.end, SIZE - 1024] {
             put(at, b"x");
-            assert_ne!(content_sha256(&path, &Changes::new()).unwrap(), expected, "byte {at}");
+            assert_ne!(content(&path, &Changes::new()).unwrap(), expected, "byte {at}");
             put(at, b"\0");
         }
     }

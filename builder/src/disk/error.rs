@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk::file::DiskFileError;
 use crate::disk::layout::LayoutError;
 use crate::ground::error::{Class, Explain};
 use crate::sandbox::SandboxError;
@@ -55,6 +56,9 @@ pub enum DiskError {
         /// Bytes that there are.
         room: u64,
     },
+    /// A disk was not opened.
+    #[error(transparent)]
+    File(#[from] DiskFileError),
     /// A tool failed.
     #[error(transparent)]
     Tool(#[from] SandboxError),
@@ -72,7 +76,7 @@ impl DiskError {
 impl Explain for DiskError {
     fn class(&self) -> Class {
         match self {
-            Self::Layout { .. } | Self::IdentityTooLarge { .. } => Class::Input,
+            Self::Layout { .. } | Self::IdentityTooLarge { .. } | Self::File(_) => Class::Input,
             _ => Class::Host,
         }
     }
@@ -88,6 +92,7 @@ impl Explain for DiskError {
             Self::IdentityTooLarge { .. } => {
                 Some("build with `--identity seed`, which keeps identities outside the image".to_owned())
             }
+            Self::File(error) => error.hint(),
             Self::Tool(error) => error.hint(),
             _ => None,
         }

@@ -2,6 +2,7 @@
 //!
 //! Reading takes outside data: every field is bounded before it is used. It knows nothing of what the partitions hold.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 
@@ -31,6 +32,9 @@ const MIN_SIZE: u64 = 64 * MIB;
 /// Entries of a table and bytes of one: what every partitioning program writes.
 const ENTRIES: u32 = 128;
 const ENTRY_SIZE: u32 = 128;
+
+/// The most entries of a table that is read.
+const MOST_ENTRIES: u32 = 1024;
 
 /// Sectors of the entries, which lie before the header in the copy at the end of the disk.
 const COPY_ENTRIES: u64 = (ENTRIES * ENTRY_SIZE) as u64 / SECTOR;
@@ -181,19 +185,54 @@ impl Layout {
 /// # Errors
 /// [`LayoutError`] when there is no sound table of 512-byte sectors or a partition lies outside the disk.
 pub fn read(disk: &mut (impl Read + Seek)) -> Result<Vec<Partition>, LayoutError> {
-    let size = disk.seek(SeekFrom::End(0))?;
-    parse(disk, size)
+    Ok(table(disk)?.partitions.into_values().collect())
 }
 
-fn parse(disk: &mut (impl Read + Seek), size: u64) -> Result<Vec<Partition>, LayoutError> {
-    disk.seek(SeekFrom::Start(SECTOR))?;
+/// A partition table as it stands on a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// The disk's own id.
+    pub id: Uuid,
+    /// The partitions by their numbers, from 1.
+    pub partitions: BTreeMap<usize, Partition>,
+    /// The sector of the other copy's header.
+    other: u64,
+}
+
+/// Reads the primary table of a disk.
+///
+/// # Errors
+/// As [`read`].
+pub fn table(disk: &mut (impl Read + Seek)) -> Result<Table, LayoutError> {
+    let size = disk.seek(SeekFrom::End(0))?;
+    table_at(disk, size, 1)
+}
+
+impl Table {
+    /// Whether the copy at the end of the disk says the same.
+    ///
+    /// # Errors
+    /// As [`read`], for the copy.
+    pub fn agrees_with_its_copy(&self, disk: &mut (impl Read + Seek)) -> Result<bool, LayoutError> {
+        let size = disk.seek(SeekFrom::End(0))?;
+        if self.other >= size / SECTOR {
+            return Err(LayoutError::Header { field: "AlternateLBA", value: self.other });
+        }
+        let copy = table_at(disk, size, self.other)?;
+        Ok(copy.id == self.id && copy.partitions == self.partitions)
+    }
+}
+
+/// The table whose header is in a sector.
+fn table_at(disk: &mut (impl Read + Seek), size: u64, sector: u64) -> Result<Table, LayoutError> {
+    disk.seek(SeekFrom::Start(sector * SECTOR))?;
     let header = GPTHeader::read_from(disk)?;
     // gptman allocates and multiplies with these before it knows whether the entries' checksum is right.
     for (field, value, wanted) in [
-        ("NumberOfPartitionEntries", header.number_of_partition_entries, ENTRIES),
-        ("SizeOfPartitionEntry", header.size_of_partition_entry, ENTRY_SIZE),
+        ("NumberOfPartitionEntries", header.number_of_partition_entries, 1..=MOST_ENTRIES),
+        ("SizeOfPartitionEntry", header.size_of_partition_entry, ENTRY_SIZE..=ENTRY_SIZE),
     ] {
-        if value != wanted {
+        if !wanted.contains(&value) {
             return Err(LayoutError::Header { field, value: value.into() });
         }
     }
@@ -202,20 +241,22 @@ fn parse(disk: &mut (impl Read + Seek), size: u64) -> Result<Vec<Partition>, Lay
     }
     let entries = header.read_partitions(disk, SECTOR)?;
     let used = (1..).zip(entries).filter(|(_, entry)| entry.is_used());
-    used.map(|(number, entry)| {
+    let partitions = used.map(|(number, entry)| {
         let (first, last) = (entry.starting_lba, entry.ending_lba);
         let name = entry.partition_name.as_str().to_owned();
         if first > last || last >= size / SECTOR {
             return Err(LayoutError::Outside { number, name, first, last });
         }
-        Ok(Partition {
+        let partition = Partition {
             name,
             kind: Uuid::from_bytes_le(entry.partition_type_guid),
             id: Uuid::from_bytes_le(entry.unique_partition_guid),
             range: first * SECTOR..(last + 1) * SECTOR,
-        })
-    })
-    .collect()
+        };
+        Ok((number, partition))
+    });
+    let partitions = partitions.collect::<Result<_, _>>()?;
+    Ok(Table { id: Uuid::from_bytes_le(header.disk_guid), partitions, other: header.backup_lba })
 }
 
 /// The root partition of one of Kiln's disks: the last one.
@@ -248,7 +289,7 @@ mod tests {
     use insta::assert_snapshot;
     use proptest::prelude::{any, prop, proptest};
 
-    use super::{Layout, LayoutError, MIB, identity, parse, read};
+    use super::{Layout, LayoutError, MIB, identity, read, table, table_at};
     use crate::ground::arch::Arch;
 
     const SIZE: u64 = 64 * MIB;
@@ -304,6 +345,17 @@ mod tests {
         ");
         assert_eq!(found, layout.partitions().cloned().collect::<Vec<_>>());
         assert_eq!(identity(&mut Cursor::new(disk())).unwrap(), layout.identity);
+    }
+
+    #[test]
+    fn a_changed_copy_is_noticed() {
+        let mut disk = disk();
+        let (size, table) = (disk.len(), table(&mut Cursor::new(&disk)).unwrap());
+        assert!(table.agrees_with_its_copy(&mut Cursor::new(&disk)).unwrap());
+        disk[size - 33 * 512] ^= 1;
+        table.agrees_with_its_copy(&mut Cursor::new(&disk)).unwrap_err();
+        disk[size - 512..].fill(0);
+        table.agrees_with_its_copy(&mut Cursor::new(&disk)).unwrap_err();
     }
 
     #[test]
@@ -377,8 +429,8 @@ mod tests {
         #[test]
         fn reading_never_panics(at in 512usize..HEAD, bytes in prop::collection::vec(any::<u8>(), 1..64)) {
             let at = at.min(HEAD - bytes.len());
-            if let Ok(partitions) = parse(&mut Cursor::new(forge(head(), at, &bytes)), SIZE) {
-                assert!(partitions.iter().all(|p| p.range.start < p.range.end && p.range.end <= SIZE));
+            if let Ok(table) = table_at(&mut Cursor::new(forge(head(), at, &bytes)), SIZE, 1) {
+                assert!(table.partitions.values().all(|p| p.range.start < p.range.end && p.range.end <= SIZE));
             }
         }
     }

@@ -10,6 +10,7 @@ mod content;
 mod convert;
 mod encoding;
 mod error;
+pub mod file;
 mod header;
 pub mod layout;
 mod platform;

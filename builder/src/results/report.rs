@@ -25,7 +25,8 @@ pub const SSH_KEY: &str = "ssh.key";
 /// The files of [`write()`].
 pub const FILES: [&str; 4] = [cluster::FILE, SHA256SUMS, KUBECONFIG, SSH_KEY];
 
-const SHA256SUMS: &str = "SHA256SUMS";
+/// The checksums of the images, as sha256sum writes them.
+pub const SHA256SUMS: &str = "SHA256SUMS";
 
 /// Where a node's seed lies in the output folder, when the nodes have seeds.
 #[must_use]

@@ -6,6 +6,7 @@ use fs_err as fs;
 use crate::deb::roots::Tools;
 use crate::disk::changes::{self, Changes};
 use crate::disk::content_sha256;
+use crate::disk::file::DiskFile;
 use crate::ground::error::Result;
 use crate::ground::hash::Sha256Hex;
 use crate::ground::parallel;
@@ -51,7 +52,7 @@ impl Disk {
     pub fn content_sha256(&self, store: &Store) -> Result<Sha256Hex> {
         const CONTENT: &str = "sha256";
         let folder = store.step(&content_key(&self.key), |folder| {
-            let content = content_sha256(&self.stock.disk.raw, &self.changes()?)?;
+            let content = content_sha256(&DiskFile::open(&self.stock.disk.raw)?, &self.changes()?)?;
             Ok(fs::write(folder.join(CONTENT), hex::encode(content))?)
         })?;
         let content = fs::read_to_string(folder.join(CONTENT))?;
