@@ -241,7 +241,7 @@ fn files_join_a_disk_as_if_they_had_been_written_to_it() {
     let back = folder.path().join("back.raw");
     disk::to_raw(&tools, &image, &back).unwrap();
     let content = disk::content_sha256(&DiskFile::open(&stock.raw).unwrap(), &found).unwrap();
-    assert_eq!(disk::content_sha256(&back, &Changes::new()).unwrap(), content);
+    assert_eq!(disk::content_sha256(&DiskFile::open(&back).unwrap(), &Changes::new()).unwrap(), content);
     let entry = debugfs(&tools, &back, "stat /usr/noise");
     let size = format!("Size: {}", noise.len());
     for part in ["Mode:  0755", "User:     0   Group:     0", "mtime: 0x684ee180", &size] {
