@@ -31,7 +31,7 @@ pub(super) struct Inspect {
     /// Copy what is at PATH to this new file or folder
     #[arg(long, value_name = "FILE", requires = "path")]
     out: Option<PathBuf>,
-    /// Look for PATH in this partition [default: the largest with files]
+    /// Partition of PATH [default: the largest with files]
     #[arg(long, value_name = "NUMBER", requires = "path")]
     partition: Option<usize>,
     /// Print JSON, with every package and unit

@@ -11,7 +11,7 @@ use crate::inspect::verify::{Secrets, Verdict, verify};
 
 /// What is read.
 const REPORT: &str = "\
-Reads cluster.json and SHA256SUMS beside each image, and every byte of the image.
+Reads cluster.json and SHA256SUMS beside each image, and every byte of it.
 Exit codes: 0 all is as it should be, 1 something is not.";
 
 /// Arguments of `builder verify`.
@@ -24,7 +24,7 @@ pub(super) struct Verify {
     /// Also fail when a secret lies anywhere on the disk
     #[arg(long)]
     no_secrets: bool,
-    /// With --no-secrets: allow those of the identity partition
+    /// With --no-secrets: allow those of node identities
     #[arg(long, requires = "no_secrets")]
     except_identities: bool,
     /// Print a JSON array

@@ -150,7 +150,7 @@ fn outside(image: &Image) -> Vec<(String, std::ops::Range<u64>)> {
     let mut ranges: Vec<_> = image.table.partitions.iter().map(|partition| partition.range.clone()).collect();
     ranges.sort_by_key(|range| range.start);
     let (mut at, mut found) = (0, Vec::new());
-    for range in ranges.into_iter().chain([image.disk.size()..image.disk.size()]) {
+    for range in ranges.into_iter().chain(std::iter::once(image.disk.size()..image.disk.size())) {
         if at < range.start {
             let name = match at {
                 0 if range.start > SECTOR => vec![

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::disk::layout::LayoutError;
+use crate::ground::call;
 use crate::ground::error::{Class, Explain};
 
 /// Why an image could not be looked into.
@@ -79,7 +80,8 @@ impl Explain for InspectError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoFiles { path, .. } => {
-                Some(format!("`builder inspect {}` lists its partitions", path.display()))
+                let image = call::quote(&path.display().to_string());
+                Some(format!("`builder inspect {image}` lists its partitions"))
             }
             Self::NoFile { nearest, .. } => nearest.as_ref().map(|path| format!("did you mean `{path}`?")),
             Self::Table { .. } | Self::Damaged { .. } | Self::NoBytes { .. } => None,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::disk::file::LARGEST;
+use crate::ground::call;
 use crate::ground::error::{Class, Explain};
 
 /// Why the file of a disk was not opened.
@@ -63,11 +64,11 @@ impl Explain for DiskFileError {
 
     fn hint(&self) -> Option<String> {
         let Self::Wrong { path, fault } = self else { return None };
-        let path = path.display();
+        let path = call::quote(&path.display().to_string());
         match fault {
             Fault::Other(name) if name.starts_with("compressed") => Some("unpack it first".to_owned()),
             Fault::Other(_) | Fault::Backing(_) | Fault::Feature(_) => {
-                Some(format!("`qemu-img convert -O qcow2 '{path}' whole.qcow2` makes one file of it"))
+                Some(format!("`qemu-img convert -O qcow2 {path} whole.qcow2` makes one file of it"))
             }
             Fault::Short(_) => Some("copy it again, the end is missing".to_owned()),
             _ => None,

@@ -194,7 +194,7 @@ impl Qcow2 {
     fn place_of(&self, entry: u64) -> io::Result<Place> {
         if entry & COMPRESSED == 0 {
             let offset = entry & OFFSET;
-            if offset % (1 << self.cluster_bits) != 0 {
+            if !offset.is_multiple_of(1 << self.cluster_bits) {
                 return Err(corrupt(format!(
                     "its cluster at byte {offset} does not begin where clusters do"
                 )));

@@ -20,7 +20,7 @@ const LARGEST_INFO: usize = 1 << 20;
 const LARGEST_PROGRAM: u64 = 1 << 30;
 
 /// A program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Program {
     /// Where it is.
     pub path: String,
@@ -72,12 +72,6 @@ pub fn without_owner(fs: &FileSystem, files: &Files, owners: &Owners) -> io::Res
         });
     }
     Ok(programs)
-}
-
-impl Default for Program {
-    fn default() -> Self {
-        Self { path: String::new(), size: 0, go: None, package: None, version: None, links: Vec::new() }
-    }
 }
 
 /// Whether a link at a path leads to a file beside it, or names it whole.
