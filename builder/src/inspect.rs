@@ -10,6 +10,7 @@ pub mod diff;
 mod error;
 pub mod extract;
 pub mod files;
+mod links;
 pub mod secrets;
 pub mod system;
 pub mod table;
@@ -26,8 +27,8 @@ use crate::ground::error::Result;
 use crate::inspect::certificates::{Certificate, IdentityFile};
 use crate::inspect::content::Content;
 pub use crate::inspect::error::InspectError;
-use crate::inspect::files::FileSystem;
-use crate::inspect::system::{Files, System};
+use crate::inspect::files::{FileSystem, Files};
+use crate::inspect::system::System;
 use crate::inspect::table::{Kind, Partition, Table};
 
 /// An opened disk with its partitions.

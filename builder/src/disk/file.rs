@@ -17,12 +17,9 @@ use std::sync::Arc;
 use fs_err as fs;
 
 use crate::disk::Format;
-pub use crate::disk::file::error::{DiskFileError, Fault};
+pub use crate::disk::file::error::{DiskFileError, Fault, LARGEST};
 use crate::disk::file::qcow2::Qcow2;
 use crate::ground::sparse;
-
-/// The largest disk that is read, bytes: what a header says beyond it is a mistake or an attack.
-pub const LARGEST: u64 = 8 << 40;
 
 /// How files of other formats begin, and their names.
 const OTHERS: [(&[u8], &str); 7] = [

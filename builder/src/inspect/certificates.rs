@@ -8,8 +8,7 @@ use x509_cert::der::DecodePem;
 
 use crate::disk::file::DiskRange;
 use crate::ground::repro::sha256_hex;
-use crate::inspect::files::{FileSystem, Kind, shown};
-use crate::inspect::system::Files;
+use crate::inspect::files::{FileSystem, Files, Kind, shown};
 use crate::inspect::system::packages::Owners;
 
 /// The most bytes of a file with certificates.

@@ -4,77 +4,21 @@
 //! holds is never printed, since it may be a secret.
 
 mod bytes;
+mod difference;
 mod files;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
-
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use crate::disk::layout::{IDENTITY_TYPE, SECTOR};
 use crate::ground::error::Result;
 use crate::inspect::content::Content;
+pub use crate::inspect::diff::difference::{Area, Difference};
+use crate::inspect::diff::difference::{CONTENT, Fields, fields, things};
 use crate::inspect::error::InspectError;
-use crate::inspect::files::FileSystem;
+use crate::inspect::files::{FileSystem, Files};
 use crate::inspect::system::System;
 use crate::inspect::table::{Kind, Partition};
 use crate::inspect::{Image, certificates};
-
-/// One difference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// What kind of thing differs.
-    pub area: Area,
-    /// Which one: `partition 4 (kiln-root)`, a package, a path.
-    pub name: String,
-    /// What of it: `uuid`, `version`, `mtime`; none when only one disk has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// What the first disk has.
-    pub first: Option<String>,
-    /// What the second disk has.
-    pub second: Option<String>,
-}
-
-/// The kinds of things that differ, from the whole to its parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Area {
-    /// The disk as a whole.
-    Disk,
-    /// A partition, or its file system.
-    Partition,
-    /// A package of the distribution.
-    Package,
-    /// A program that no package brought.
-    Program,
-    /// A certificate.
-    Certificate,
-    /// A file of a node's identity.
-    Identity,
-    /// A file.
-    File,
-    /// Bytes that are in no file.
-    Bytes,
-}
-
-/// The field whose values are not told: a sum of bytes that may be secret.
-const CONTENT: &str = "content";
-
-/// What is compared of one thing: fields with their values, as people read them.
-type Fields = BTreeMap<&'static str, String>;
-
-impl Difference {
-    fn of(area: Area, name: &str, field: &str, first: impl Display, second: impl Display) -> Self {
-        let (first, second) = (Some(first.to_string()), Some(second.to_string()));
-        Self { area, name: name.to_owned(), field: Some(field.to_owned()), first, second }
-    }
-
-    /// Only one of the disks has it.
-    fn only(area: Area, name: &str, first: Option<String>, second: Option<String>) -> Self {
-        Self { area, name: name.to_owned(), field: None, first, second }
-    }
-}
 
 /// Compares two disks.
 ///
@@ -177,7 +121,7 @@ fn partition_contents(first: Side<'_>, second: Side<'_>) -> Result<Vec<Differenc
     let Some(differs) = bytes::difference(&name, &mine, &theirs)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     if first.2.is_ext() && second.2.is_ext() {
-        let open = |side: Side<'_>| -> Result<(FileSystem, System, crate::inspect::system::Files)> {
+        let open = |side: Side<'_>| -> Result<(FileSystem, System, Files)> {
             let fs = FileSystem::open(&side.0.range(side.1)).map_err(damaged(side))?;
             let files = fs.walk().map_err(damaged(side))?;
             let system = System::of(&fs, &files).map_err(damaged(side))?;
@@ -229,37 +173,4 @@ fn identities(partition: &crate::disk::file::DiskRange) -> std::io::Result<(Name
         (it.path, BTreeMap::from(fields))
     });
     Ok((files.collect(), certificates.collect()))
-}
-
-/// What two sets of things have each alone, and the fields in which those of both differ.
-fn things(
-    area: Area,
-    first: &BTreeMap<String, Fields>,
-    second: &BTreeMap<String, Fields>,
-) -> Vec<Difference> {
-    let names: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
-    let both = names.into_iter().flat_map(|name| match (first.get(name), second.get(name)) {
-        (Some(mine), Some(theirs)) => fields(area, name, mine, theirs),
-        (mine, theirs) => vec![Difference::only(area, name, mine.map(line), theirs.map(line))],
-    });
-    both.collect()
-}
-
-/// What is said of a thing that only one has.
-fn line(fields: &Fields) -> String {
-    let said = fields.iter().filter(|(field, value)| **field != CONTENT && !value.is_empty());
-    said.map(|(field, value)| format!("{field} {value}")).collect::<Vec<_>>().join(", ")
-}
-
-fn fields(area: Area, name: &str, first: &Fields, second: &Fields) -> Vec<Difference> {
-    let differ = first.iter().filter_map(|(field, mine)| {
-        let theirs = second.get(field)?;
-        (mine != theirs).then(|| match *field {
-            CONTENT => {
-                Difference { field: Some(CONTENT.to_owned()), ..Difference::only(area, name, None, None) }
-            }
-            field => Difference::of(area, name, field, mine, theirs),
-        })
-    });
-    differ.collect()
 }

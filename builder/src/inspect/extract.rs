@@ -16,8 +16,8 @@ use serde::Serialize;
 use crate::ground::error::{Class, Explain, Result};
 use crate::inspect::error::InspectError;
 use crate::inspect::files::{Kind, Node, Path, shown};
+use crate::inspect::links::resolved;
 use crate::inspect::system::packages::Owners;
-use crate::inspect::system::resolved;
 use crate::inspect::{Image, Root};
 
 /// A line of a list.

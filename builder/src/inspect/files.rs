@@ -26,6 +26,9 @@ const LONGEST_LINK: u64 = 1 << 16;
 /// A path from the file system's root on, with `/` between names and none before them; the root's own is empty.
 pub type Path = Vec<u8>;
 
+/// The files of a file system, by their paths.
+pub type Files = BTreeMap<Path, Node>;
+
 /// What there is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -98,7 +101,7 @@ impl FileSystem {
     ///
     /// # Errors
     /// When it is damaged.
-    pub fn walk(&self) -> io::Result<BTreeMap<Path, Node>> {
+    pub fn walk(&self) -> io::Result<Files> {
         let root = self.fs.metadata("/").map_err(plain)?;
         let mut found = BTreeMap::from([(Path::new(), self.node(b"", &root, ROOT)?)]);
         let (mut folders, mut waiting) = (BTreeSet::from([ROOT]), vec![(Path::new(), ROOT)]);

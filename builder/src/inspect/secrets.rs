@@ -12,8 +12,7 @@ use serde::Serialize;
 
 use crate::disk::file::DiskRange;
 use crate::ground::repro::sha256_hex;
-use crate::inspect::files::{FileSystem, Kind, shown};
-use crate::inspect::system::Files;
+use crate::inspect::files::{FileSystem, Files, Kind, shown};
 
 /// Bytes that are searched at once.
 const PART: usize = 1 << 20;

@@ -3,9 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::disk::file::LARGEST;
 use crate::ground::call;
 use crate::ground::error::{Class, Explain};
+
+/// The largest disk that is read, bytes: what a header says beyond it is a mistake or an attack.
+pub const LARGEST: u64 = 8 << 40;
 
 /// Why the file of a disk was not opened.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::io;
 
 use crate::disk::file::DiskRange;
 use crate::ground::parallel;
-use crate::inspect::diff::{Area, Difference};
+use crate::inspect::diff::difference::{Area, Difference};
 
 /// Bytes that are compared at once.
 const PART: u64 = 1 << 20;

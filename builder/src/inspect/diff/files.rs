@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::ground::repro::sha256_hex;
-use crate::inspect::diff::{Area, Difference, Fields, fields};
-use crate::inspect::files::{FileSystem, Kind, Node, shown};
-use crate::inspect::system::Files;
+use crate::inspect::diff::difference::{Area, Difference, Fields, fields};
+use crate::inspect::files::{FileSystem, Files, Kind, Node, shown};
 
 /// A file system with its files.
 type Side<'a> = (&'a FileSystem, &'a Files);

@@ -7,8 +7,8 @@ use std::io;
 use serde::Serialize;
 
 use crate::deb::deb822;
-use crate::inspect::files::{FileSystem, Kind, Path};
-use crate::inspect::system::{Files, text};
+use crate::inspect::files::{FileSystem, Files, Kind, Path};
+use crate::inspect::links::text;
 
 /// The folder of the lists of what each package brought.
 const LISTS: &[u8] = b"var/lib/dpkg/info/";

@@ -5,8 +5,7 @@ use std::io::{self, Read};
 
 use serde::Serialize;
 
-use crate::inspect::files::{FileSystem, Kind, shown};
-use crate::inspect::system::Files;
+use crate::inspect::files::{FileSystem, Files, Kind, shown};
 use crate::inspect::system::packages::Owners;
 
 /// How what Go writes about a program begins (debug/buildinfo in Go's source).

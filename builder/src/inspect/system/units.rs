@@ -5,9 +5,9 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::inspect::files::{FileSystem, Kind};
+use crate::inspect::files::{FileSystem, Files, Kind};
+use crate::inspect::links::{resolved, text};
 use crate::inspect::system::packages::Owners;
-use crate::inspect::system::{Files, resolved, text};
 
 /// Where units lie, the first one first where a name is in both (systemd.unit(5)).
 const FOLDERS: [&str; 2] = ["etc/systemd/system/", "usr/lib/systemd/system/"];
