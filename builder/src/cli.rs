@@ -145,7 +145,9 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
+            // 1 of `diff` means that two images differ.
+            let is_diff = std::env::args_os().nth(1).is_some_and(|command| command == "diff");
+            return ExitCode::from(u8::from(error.use_stderr()) * if is_diff { 2 } else { 1 });
         }
     };
     tracing_subscriber::fmt()
@@ -157,7 +159,7 @@ pub fn run() -> ExitCode {
         // Credentials stand in no message.
         let mirror = debian_mirror.as_ref().filter(|url| shown(url) == **url).map(Path::new);
         call::remember(
-            &std::env::args().next().unwrap_or_default(),
+            &std::env::args_os().next().unwrap_or_default().to_string_lossy(),
             &[
                 ("--project", project.as_deref()),
                 ("--store", call::given(store.as_ref(), "KILN_STORE")),

@@ -16,13 +16,14 @@ pub mod system;
 pub mod table;
 pub mod verify;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::disk::Format;
 use crate::disk::file::{DiskFile, DiskRange};
-use crate::disk::layout::IDENTITY_TYPE;
+use crate::disk::layout::{IDENTITY_TYPE, SECTOR};
 use crate::ground::error::Result;
 use crate::inspect::certificates::{Certificate, IdentityFile};
 use crate::inspect::content::Content;
@@ -74,6 +75,29 @@ impl Image {
     #[must_use]
     pub fn range(&self, partition: &Partition) -> DiskRange {
         self.disk.range(partition.range.clone())
+    }
+
+    /// What lies outside of all partitions, with a name.
+    #[must_use]
+    pub fn outside(&self) -> Vec<(String, Range<u64>)> {
+        let mut ranges: Vec<_> =
+            self.table.partitions.iter().map(|partition| partition.range.clone()).collect();
+        ranges.sort_by_key(|range| range.start);
+        let (mut at, mut found) = (0, Vec::new());
+        for range in ranges.into_iter().chain(std::iter::once(self.disk.size()..self.disk.size())) {
+            if at < range.start {
+                let name = match at {
+                    0 if range.start > SECTOR => vec![
+                        ("the first sector".to_owned(), 0..SECTOR),
+                        ("before the first partition".to_owned(), SECTOR..range.start),
+                    ],
+                    _ => vec![(format!("between partitions, from byte {at} on"), at..range.start)],
+                };
+                found.extend(name);
+            }
+            at = at.max(range.end);
+        }
+        found
     }
 
     /// The identity partition, which Kiln's disks have.
@@ -128,6 +152,10 @@ pub struct Inspection {
     pub partitions: Vec<Held>,
     /// What is installed in its largest file system.
     pub system: Option<System>,
+    /// Why its files are not read, where it has some.
+    pub unread: Option<String>,
+    /// How many snapshots the file holds besides the disk; they are not looked into.
+    pub snapshots: u32,
     /// The files of its identity partition.
     pub identities: Vec<IdentityFile>,
     /// The certificates in it.
@@ -174,7 +202,11 @@ impl Inspection {
         let path = image.disk.path();
         let damaged = |source| InspectError::damaged(path, source);
         let root = image.partitions().any(|(_, content)| content.is_ext()).then(|| image.root(None));
-        let root = root.transpose()?;
+        // A file system that is not read here hides nothing of the rest.
+        let (root, unread) = match root.transpose() {
+            Ok(root) => (root, None),
+            Err(error) => (None, Some(error.fact())),
+        };
         let (mut system, mut certificates) = (None, Vec::new());
         if let Some(Root { fs, files, .. }) = &root {
             let found = System::of(fs, files).map_err(damaged)?;
@@ -197,6 +229,8 @@ impl Inspection {
             boot: boot(image).map_err(damaged)?,
             partitions: image.partitions().map(held).collect(),
             system,
+            unread,
+            snapshots: image.disk.snapshots(),
             identities,
             certificates,
         })

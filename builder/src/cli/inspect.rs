@@ -1,5 +1,6 @@
 //! `builder inspect`: what is in a disk image, and its files.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ pub(super) struct Inspect {
     /// A disk image
     image: PathBuf,
     /// A path in it: a directory is listed, a file is printed
-    path: Option<String>,
+    path: Option<OsString>,
     /// Copy what is at PATH to this new file or folder
     #[arg(long, value_name = "FILE", requires = "path")]
     out: Option<PathBuf>,
@@ -103,6 +104,12 @@ fn text(found: &Inspection) -> String {
     text +=
         &format!("{:>3}  {:>10}  {:>10}  {:20}  {:14}  {}\n", "#", "start", "size", "type", "label", "holds");
     found.partitions.iter().for_each(|partition| text += &line(partition));
+    if let Some(why) = &found.unread {
+        text += &format!("\nits files are not read: {why}\n");
+    }
+    if found.snapshots > 0 {
+        text += &format!("\n{} snapshots, which are not looked into\n", found.snapshots);
+    }
     if let Some(system) = &found.system {
         text += &installed(system);
     }

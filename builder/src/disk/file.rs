@@ -22,12 +22,14 @@ use crate::disk::file::qcow2::Qcow2;
 use crate::ground::sparse;
 
 /// How files of other formats begin, and their names.
-const OTHERS: [(&[u8], &str); 7] = [
+const OTHERS: [(&[u8], &str); 9] = [
     (b"KDMV", "a VMDK"),
     (b"# Disk DescriptorFile", "a VMDK's description"),
     (b"vhdxfile", "a VHDX"),
     (b"conectix", "a VHD"),
     (b"<<< ", "a VDI"),
+    (b"QED\0", "a QED"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
     (b"\xfd7zXZ\0", "compressed with xz"),
     (b"\x1f\x8b", "compressed with gzip"),
 ];
@@ -57,10 +59,11 @@ impl DiskFile {
     /// [`DiskFileError`] when it cannot be read, is of another format, or contradicts itself.
     pub fn open(path: &Path) -> Result<Self, DiskFileError> {
         let wrong = |fault| DiskFileError::Wrong { path: path.to_owned(), fault };
-        let file = fs::File::open(path)?;
-        if !file.metadata()?.is_file() {
+        // Asked before it is opened: a pipe would wait for its writer.
+        if !fs::metadata(path)?.is_file() {
             return Err(wrong(Fault::NoFile));
         }
+        let file = fs::File::open(path)?;
         let mut head = Vec::new();
         (&file).take(64).read_to_end(&mut head)?;
         if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
@@ -96,6 +99,15 @@ impl DiskFile {
         match self.0.bytes {
             Bytes::Raw(_) => Format::Raw,
             Bytes::Qcow2(_) => Format::Qcow2,
+        }
+    }
+
+    /// How many snapshots the file holds besides the disk; they are not read.
+    #[must_use]
+    pub fn snapshots(&self) -> u32 {
+        match &self.0.bytes {
+            Bytes::Raw(_) => 0,
+            Bytes::Qcow2(image) => image.snapshots(),
         }
     }
 
@@ -146,6 +158,12 @@ impl DiskRange {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.range.end - self.range.start
+    }
+
+    /// Another range of the same disk, by the disk's bytes.
+    #[must_use]
+    pub fn within(&self, range: Range<u64>) -> Self {
+        self.disk.range(range)
     }
 
     /// Where it begins on the disk.

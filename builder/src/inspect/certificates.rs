@@ -73,11 +73,18 @@ pub fn of_files(fs: &FileSystem, files: &Files, owners: &Owners) -> io::Result<V
 /// # Errors
 /// When the disk cannot be read, or what is there is no archive.
 pub fn of_identities(partition: &DiskRange) -> io::Result<(Vec<IdentityFile>, Vec<Certificate>)> {
-    let (mut files, mut certificates) = (Vec::new(), Vec::new());
+    let (files, certificates, _) = identities(partition)?;
+    Ok((files, certificates))
+}
+
+/// The same, and where the archive ends.
+pub(super) fn identities(partition: &DiskRange) -> io::Result<(Vec<IdentityFile>, Vec<Certificate>, u64)> {
+    let (mut files, mut certificates, mut end) = (Vec::new(), Vec::new(), 0);
     let mut archive = tar::Archive::new(partition.clone());
     for entry in archive.entries()? {
         let mut entry = entry?;
         let (size, mode) = (entry.size(), entry.header().mode()?);
+        end = entry.raw_file_position().saturating_add(size);
         let path = String::from_utf8_lossy(&entry.path_bytes()).escape_debug().to_string();
         let (node, path) = path.split_once('/').unwrap_or(("", &path));
         let (node, path) = (node.to_owned(), format!("/{path}"));
@@ -91,7 +98,7 @@ pub fn of_identities(partition: &DiskRange) -> io::Result<(Vec<IdentityFile>, Ve
         }
         files.push(IdentityFile { node, path, mode, size, sha256: sha256_hex(&bytes) });
     }
-    Ok((files, certificates))
+    Ok((files, certificates, end))
 }
 
 /// The certificates of a text, whatever else is in it.

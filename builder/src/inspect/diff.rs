@@ -9,7 +9,7 @@ mod files;
 
 use std::collections::BTreeMap;
 
-use crate::disk::layout::{IDENTITY_TYPE, SECTOR};
+use crate::disk::layout::IDENTITY_TYPE;
 use crate::ground::error::Result;
 use crate::inspect::content::Content;
 pub use crate::inspect::diff::difference::{Area, Difference};
@@ -35,7 +35,7 @@ pub fn diff(first: &Image, second: &Image) -> Result<Vec<Difference>> {
     found.extend(things(Area::Partition, &named, &other));
     // Equal tables have equal bytes; of others the bytes are told above.
     if found.is_empty() {
-        for (name, range) in outside(first) {
+        for (name, range) in first.outside() {
             found.extend(bytes::difference(
                 &name,
                 &first.disk.range(range.clone()),
@@ -89,27 +89,6 @@ fn place(partition: &Partition) -> String {
     }
 }
 
-/// What lies outside of all partitions, with a name.
-fn outside(image: &Image) -> Vec<(String, std::ops::Range<u64>)> {
-    let mut ranges: Vec<_> = image.table.partitions.iter().map(|partition| partition.range.clone()).collect();
-    ranges.sort_by_key(|range| range.start);
-    let (mut at, mut found) = (0, Vec::new());
-    for range in ranges.into_iter().chain(std::iter::once(image.disk.size()..image.disk.size())) {
-        if at < range.start {
-            let name = match at {
-                0 if range.start > SECTOR => vec![
-                    ("the first sector".to_owned(), 0..SECTOR),
-                    ("before the first partition".to_owned(), SECTOR..range.start),
-                ],
-                _ => vec![(format!("between partitions, from byte {at} on"), at..range.start)],
-            };
-            found.extend(name);
-        }
-        at = at.max(range.end);
-    }
-    found
-}
-
 type Side<'a> = (&'a Image, &'a Partition, &'a Content);
 
 fn partition_contents(first: Side<'_>, second: Side<'_>) -> Result<Vec<Difference>> {
@@ -127,7 +106,12 @@ fn partition_contents(first: Side<'_>, second: Side<'_>) -> Result<Vec<Differenc
             let system = System::of(&fs, &files).map_err(damaged(side))?;
             Ok((fs, system, files))
         };
-        let ((fs, system, files), (other_fs, other_system, other_files)) = (open(first)?, open(second)?);
+        // What is not read here is compared as bytes.
+        let (Ok((fs, system, files)), Ok((other_fs, other_system, other_files))) =
+            (open(first), open(second))
+        else {
+            return Ok(vec![differs]);
+        };
         found.extend(things(Area::Package, &packages(&system), &packages(&other_system)));
         found.extend(things(Area::Program, &programs(&system), &programs(&other_system)));
         let compared = files::differences((&fs, &files), (&other_fs, &other_files));

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use crate::ground::error::{Class, Explain, Result};
 use crate::inspect::error::InspectError;
-use crate::inspect::files::{Kind, Node, Path, shown};
-use crate::inspect::links::resolved;
+use crate::inspect::files::{Kind, Node, Path, printable, shown};
+use crate::inspect::links::{joined, resolved};
 use crate::inspect::system::packages::Owners;
 use crate::inspect::{Image, Root};
 
@@ -90,20 +90,20 @@ impl Explain for PrintError {
 ///
 /// # Errors
 /// [`InspectError::NoFile`].
-pub fn find(image: &Image, root: &Root, wanted: &str) -> Result<Path> {
-    let names: Vec<&str> = wanted.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
-    let path = names.join("/").into_bytes();
+pub fn find(image: &Image, root: &Root, wanted: &OsStr) -> Result<Path> {
+    let wanted = wanted.as_bytes();
+    let path = joined(b"", wanted, b"");
     if root.files.contains_key(&path) {
         return Ok(path);
     }
     if let Some(path) = resolved(&root.files, &path) {
         return Ok(path);
     }
-    let name = names.last().copied().unwrap_or_default();
-    let by_name = |path: &&Path| path.rsplit(|byte| *byte == b'/').next() == Some(name.as_bytes());
+    let name = path.rsplit(|byte| *byte == b'/').next();
+    let by_name = |path: &&Path| path.rsplit(|byte| *byte == b'/').next() == name;
     let nearest = root.files.keys().find(by_name).map(|path| shown(path));
     let path = image.disk.path().to_owned();
-    Err(InspectError::NoFile { path, wanted: wanted.to_owned(), nearest }.into())
+    Err(InspectError::NoFile { path, wanted: printable(&String::from_utf8_lossy(wanted)), nearest }.into())
 }
 
 /// What is in a directory; none for any other file.
@@ -132,7 +132,11 @@ pub fn print(image: &Image, root: &Root, path: &[u8], out: &mut impl Write) -> R
     if let Kind::Link(target) = &node.kind {
         let wanted = resolved(&root.files, path).ok_or_else(|| InspectError::NoFile {
             path: image.disk.path().to_owned(),
-            wanted: String::from_utf8_lossy(target).escape_debug().to_string(),
+            wanted: format!(
+                "{}, to which {} leads",
+                printable(&String::from_utf8_lossy(target)),
+                shown(path)
+            ),
             nearest: None,
         })?;
         return print(image, root, &wanted, out);
@@ -214,7 +218,7 @@ impl Entry {
     #[must_use]
     pub fn of(path: &Path, node: &Node, owners: &Owners) -> Self {
         let target = match &node.kind {
-            Kind::Link(target) => Some(String::from_utf8_lossy(target).escape_debug().to_string()),
+            Kind::Link(target) => Some(String::from_utf8_lossy(target).into_owned()),
             _ => None,
         };
         Self {
@@ -225,7 +229,7 @@ impl Entry {
             size: node.size,
             mtime: node.modified.0,
             package: owners.of(path).map(str::to_owned),
-            path: shown(path),
+            path: format!("/{}", String::from_utf8_lossy(path)),
             target,
             attributes: node.attributes.keys().cloned().collect(),
         }
@@ -272,11 +276,8 @@ fn mode(node: &Node) -> String {
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { mode, uid, gid, size, path, .. } = self;
-        write!(
-            f,
-            "{mode}  {uid:>5} {gid:>5}  {size:>11}  {:20}  {path}",
-            self.package.as_deref().unwrap_or("-")
-        )?;
-        self.target.iter().try_for_each(|target| write!(f, " -> {target}"))
+        let package = self.package.as_deref().unwrap_or("-");
+        write!(f, "{mode}  {uid:>5} {gid:>5}  {size:>11}  {package:20}  {}", printable(path))?;
+        self.target.iter().try_for_each(|target| write!(f, " -> {}", printable(target)))
     }
 }

@@ -208,7 +208,17 @@ fn absolute(path: &[u8]) -> Vec<u8> {
 /// A path for people.
 #[must_use]
 pub fn shown(path: &[u8]) -> String {
-    format!("/{}", String::from_utf8_lossy(path).escape_debug())
+    format!("/{}", printable(&String::from_utf8_lossy(path)))
+}
+
+/// A text without what would steer a terminal.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let escaped = |letter: char| match letter.is_control() {
+        true => letter.escape_default().collect::<String>(),
+        false => letter.to_string(),
+    };
+    text.chars().map(escaped).collect()
 }
 
 fn damaged(path: &[u8], fact: &str) -> io::Error {

@@ -9,12 +9,13 @@ const LARGEST_TEXT: u64 = 64 << 20;
 
 /// The text of a file, through symbolic links; none when there is no such file.
 pub(super) fn text(fs: &FileSystem, files: &Files, path: &str) -> io::Result<Option<String>> {
-    let Some(path) = resolved(files, path.as_bytes()) else { return Ok(None) };
+    let path = resolved(files, path.as_bytes()).filter(|path| files[path].kind == Kind::File);
+    let Some(path) = path else { return Ok(None) };
     let bytes = fs.bytes(&path, LARGEST_TEXT)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// The path of the regular file to which a path leads, through links of any of its parts.
+/// The path of the file to which a path leads, through links of any of its parts.
 #[must_use]
 pub fn resolved(files: &Files, path: &[u8]) -> Option<Path> {
     let mut path = path.to_vec();
@@ -27,7 +28,7 @@ pub fn resolved(files: &Files, path: &[u8]) -> Option<Path> {
             _ => None,
         });
         let Some((end, target)) = link else {
-            return (files.get(&path)?.kind == Kind::File).then_some(path);
+            return files.contains_key(&path).then_some(path);
         };
         let folder = path[..end].rsplitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default();
         let from = if target.starts_with(b"/") { &[][..] } else { folder };
@@ -37,7 +38,7 @@ pub fn resolved(files: &Files, path: &[u8]) -> Option<Path> {
 }
 
 /// A path without `.` and `..`: a folder, what a link says, and what follows.
-fn joined(folder: &[u8], target: &[u8], rest: &[u8]) -> Path {
+pub(super) fn joined(folder: &[u8], target: &[u8], rest: &[u8]) -> Path {
     let mut names: Vec<&[u8]> = Vec::new();
     for name in [folder, target, rest].into_iter().flat_map(|part| part.split(|byte| *byte == b'/')) {
         match name {

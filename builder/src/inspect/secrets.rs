@@ -144,7 +144,9 @@ fn marks(search: &AhoCorasick, bytes: &[u8]) -> Vec<(usize, Mark)> {
         let (_, kind) = BEGINS[found.pattern().as_usize()];
         let behind = &bytes[found.end()..bytes.len().min(found.start() + TELLING)];
         is_secret(kind, &bytes[found.start()..found.end()], behind).then(|| {
-            let mark = (kind, sha256_hex(&bytes[found.start()..found.end() + 48.min(behind.len())]));
+            // Where a file ends, zeros follow on the disk.
+            let told = behind.iter().take(48).take_while(|byte| **byte != 0).count();
+            let mark = (kind, sha256_hex(&bytes[found.start()..found.end() + told]));
             (found.start(), mark)
         })
     });

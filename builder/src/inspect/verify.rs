@@ -4,7 +4,7 @@
 //! The report is `cluster.json` with `SHA256SUMS`, beside the image. A check that cannot be made fails.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -157,66 +157,58 @@ fn all_files(image: &Image) -> Result<String, String> {
 }
 
 fn no_secrets(image: &Image, allowed: Secrets) -> Result<String, String> {
-    let (mut found, mut searched) = (Vec::new(), Vec::new());
+    let mut found = match image.disk.snapshots() {
+        0 => Vec::new(),
+        count => vec![format!("{count} snapshots, which are not looked into")],
+    };
+    let failed = |error: io::Error| error.to_string();
+    for (name, range) in image.outside() {
+        let secrets = secrets::in_bytes(&image.disk.range(range)).map_err(failed)?;
+        found.extend(places(secrets, &name));
+    }
     for (partition, content) in image.partitions() {
-        let range = image.range(partition);
-        let is_identity = partition.kind == IDENTITY_TYPE.to_string();
-        if is_identity {
-            if allowed == Secrets::None {
-                found.extend(identities(&range).map_err(|error| error.to_string())?);
-            }
-            continue;
-        }
-        let secrets = if content.is_ext() {
+        let (range, name) = (image.range(partition), format!("partition {}", partition.number));
+        let secrets = if partition.kind == IDENTITY_TYPE.to_string() {
+            let (secret, rest) = identities(&range).map_err(failed)?;
+            found.extend(secret.filter(|_| allowed == Secrets::None));
+            secrets::in_bytes(&rest)
+        } else if content.is_ext() {
             let root = image.root(Some(partition.number)).map_err(|error| error.fact())?;
             secrets::in_files(&range, &root.fs, &root.files)
         } else {
             secrets::in_bytes(&range)
         };
-        let secrets = secrets.map_err(|error| error.to_string())?;
-        let mut places: BTreeMap<String, usize> = BTreeMap::new();
-        for Found { kind, path, byte } in secrets {
-            let place = match (path, byte) {
-                (Some(path), _) => format!("{kind} in {path}"),
-                (None, byte) => {
-                    let byte = byte.unwrap_or_default();
-                    format!("{kind} in no file, at byte {byte} of partition {}", partition.number)
-                }
-            };
-            *places.entry(place).or_default() += 1;
-        }
-        found.extend(places.into_iter().map(|(place, count)| match count {
-            1 => place,
-            count => format!("{place} ({count} times)"),
-        }));
-        searched.push(partition.number.to_string());
+        found.extend(places(secrets.map_err(failed)?, &name));
     }
-    if found.is_empty() {
-        Ok(format!("none was found in partitions {}", searched.join(", ")))
-    } else {
-        Err(found.join("; "))
-    }
+    if found.is_empty() { Ok("none was found on the disk".to_owned()) } else { Err(found.join("; ")) }
 }
 
-/// The secret bytes of the identity partition, which lie from its begin to the end of its archive.
-fn identities(partition: &DiskRange) -> io::Result<Option<String>> {
-    let mut used = 0;
-    let (mut reader, mut part, mut at) = (partition.clone(), vec![0; 1 << 20], 0_u64);
-    loop {
-        let length = reader.read(&mut part)?;
-        if length == 0 {
-            break;
-        }
-        if let Some(last) = part[..length].iter().rposition(|byte| *byte != 0) {
-            used = at + last as u64 + 1;
-        }
-        at += length as u64;
+/// Where secrets were found, each place once.
+fn places(secrets: Vec<Found>, within: &str) -> Vec<String> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for Found { kind, path, byte } in secrets {
+        let place = match (path, byte) {
+            (Some(path), _) => format!("{kind} in {path}"),
+            (None, byte) => format!("{kind} in no file, at byte {} of {within}", byte.unwrap_or_default()),
+        };
+        *places.entry(place).or_default() += 1;
     }
-    if used == 0 {
-        return Ok(None);
-    }
-    let (files, _) = certificates::of_identities(partition)?;
+    let counted = places.into_iter().map(|(place, count)| match count {
+        1 => place,
+        count => format!("{place} ({count} times)"),
+    });
+    counted.collect()
+}
+
+/// The secret bytes of the identity partition, which lie from its begin to the end of its archive; and what is behind that.
+fn identities(partition: &DiskRange) -> io::Result<(Option<String>, DiskRange)> {
+    let (files, _, end) = certificates::identities(partition)?;
+    let end = partition.start() + end.min(partition.size());
+    let rest = partition.within(end..partition.start() + partition.size());
     let secret = files.iter().filter(|file| file.mode & 0o077 == 0).count();
-    let (from, to) = (partition.start(), partition.start() + used - 1);
-    Ok(Some(format!("{secret} secret files in the identity partition, bytes {from} to {to} of the disk")))
+    let from = partition.start();
+    let told = || {
+        format!("{secret} secret files in the identity partition, bytes {from} to {} of the disk", end - 1)
+    };
+    Ok(((!files.is_empty()).then(told), rest))
 }

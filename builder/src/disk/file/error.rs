@@ -69,7 +69,7 @@ impl Explain for DiskFileError {
         let path = call::quote(&path.display().to_string());
         match fault {
             Fault::Other(name) if name.starts_with("compressed") => Some("unpack it first".to_owned()),
-            Fault::Other(_) | Fault::Backing(_) | Fault::Feature(_) => {
+            Fault::Other(_) | Fault::Backing(_) => {
                 Some(format!("`qemu-img convert -O qcow2 {path} whole.qcow2` makes one file of it"))
             }
             Fault::Short(_) => Some("copy it again, the end is missing".to_owned()),

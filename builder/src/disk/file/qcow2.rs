@@ -53,6 +53,7 @@ pub(super) struct Qcow2 {
     length: u64,
     /// Bytes of the disk.
     size: u64,
+    snapshots: u32,
     cluster_bits: u32,
     zstd: bool,
     /// Whether an entry can say that its cluster reads as zeros.
@@ -124,12 +125,16 @@ impl Qcow2 {
         let l1 =
             entries(&file, length, u64_at(&header, 40), wanted).map_err(|_| Fault::Short("first table"))?;
         let (tables, clusters) = (Mutex::default(), Mutex::default());
-        let has_zeros = version > 2;
-        Ok(Self { file, length, size, cluster_bits, zstd, has_zeros, l1, tables, clusters })
+        let (has_zeros, snapshots) = (version > 2, u32_at(&header, 60));
+        Ok(Self { file, length, size, snapshots, cluster_bits, zstd, has_zeros, l1, tables, clusters })
     }
 
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    pub(super) fn snapshots(&self) -> u32 {
+        self.snapshots
     }
 
     /// Reads bytes that are on the disk.

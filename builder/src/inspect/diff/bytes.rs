@@ -45,15 +45,8 @@ pub(super) fn difference(
     let mut differing = compared.into_iter().filter_map(Result::transpose);
     let Some(at) = differing.next().transpose()? else { return Ok(None) };
     let more = differing.count();
-    let byte = |range: &DiskRange| -> io::Result<String> {
-        let mut byte = [0];
-        if at < range.size() {
-            range.read_at(at, &mut byte)?;
-        }
-        Ok(format!("0x{:02x}", byte[0]))
-    };
     let more = if more == 0 { String::new() } else { format!(", and {more} more MiB") };
-    Ok(Some(Difference::of(Area::Bytes, name, &format!("byte {at}{more}"), byte(first)?, byte(second)?)))
+    Ok(Some(Difference::untold(Area::Bytes, name, &format!("byte {at}{more}"))))
 }
 
 fn part(range: &DiskRange, at: u64) -> io::Result<Vec<u8>> {

@@ -43,8 +43,9 @@ pub enum Area {
     Bytes,
 }
 
-/// The field whose values are not told: a sum of bytes that may be secret.
+/// The fields whose values are not told: sums of bytes that may be secret.
 pub(super) const CONTENT: &str = "content";
+pub(super) const ATTRIBUTES: &str = "values of attributes";
 
 /// What is compared of one thing: fields with their values, as people read them.
 pub(super) type Fields = BTreeMap<&'static str, String>;
@@ -53,6 +54,11 @@ impl Difference {
     pub(super) fn of(area: Area, name: &str, field: &str, first: impl Display, second: impl Display) -> Self {
         let (first, second) = (Some(first.to_string()), Some(second.to_string()));
         Self { area, name: name.to_owned(), field: Some(field.to_owned()), first, second }
+    }
+
+    /// They differ in something that is not told.
+    pub(super) fn untold(area: Area, name: &str, field: &str) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::only(area, name, None, None) }
     }
 
     /// Only one of the disks has it.
@@ -77,7 +83,8 @@ pub(super) fn things(
 
 /// What is said of a thing that only one has.
 fn line(fields: &Fields) -> String {
-    let said = fields.iter().filter(|(field, value)| **field != CONTENT && !value.is_empty());
+    let said =
+        fields.iter().filter(|(field, value)| !matches!(**field, CONTENT | ATTRIBUTES) && !value.is_empty());
     said.map(|(field, value)| format!("{field} {value}")).collect::<Vec<_>>().join(", ")
 }
 
@@ -85,9 +92,7 @@ pub(super) fn fields(area: Area, name: &str, first: &Fields, second: &Fields) ->
     let differ = first.iter().filter_map(|(field, mine)| {
         let theirs = second.get(field)?;
         (mine != theirs).then(|| match *field {
-            CONTENT => {
-                Difference { field: Some(CONTENT.to_owned()), ..Difference::only(area, name, None, None) }
-            }
+            hidden @ (CONTENT | ATTRIBUTES) => Difference::untold(area, name, hidden),
             field => Difference::of(area, name, field, mine, theirs),
         })
     });

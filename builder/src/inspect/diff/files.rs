@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::ground::repro::sha256_hex;
-use crate::inspect::diff::difference::{Area, Difference, Fields, fields};
+use crate::inspect::diff::difference::{ATTRIBUTES, Area, Difference, Fields, fields};
 use crate::inspect::files::{FileSystem, Files, Kind, Node, shown};
 
 /// A file system with its files.
@@ -48,9 +48,8 @@ fn content(
         let (left, right) = (mine.fill_buf()?, theirs.fill_buf()?);
         let length = left.len().min(right.len());
         if let Some(index) = left[..length].iter().zip(right).position(|(left, right)| left != right) {
-            let byte = |bytes: &[u8]| format!("0x{:02x}", bytes[index]);
             let field = format!("content, byte {}", at + index as u64);
-            return Ok(Some(Difference::of(Area::File, name, &field, byte(left), byte(right))));
+            return Ok(Some(Difference::untold(Area::File, name, &field)));
         }
         // One ends here: their sizes differ, which is told.
         if length == 0 {
@@ -68,8 +67,8 @@ fn buffered<R: Read>(reader: R) -> BufReader<R> {
 
 /// What is said of a file, by the names that stat(1) and getfattr(1) have.
 fn of(node: &Node) -> Fields {
-    let attributes = node.attributes.iter().map(|(name, value)| (name, sha256_hex(value)));
-    let attributes: BTreeMap<_, _> = attributes.collect();
+    let attributes = node.attributes.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let values: String = node.attributes.values().map(sha256_hex).collect();
     let mut fields = BTreeMap::from([
         ("type", kind(node)),
         ("mode", format!("{:04o}", node.mode)),
@@ -79,14 +78,8 @@ fn of(node: &Node) -> Fields {
         ("ctime", node.changed.to_string()),
         ("crtime", node.created.map_or_else(String::new, |at| at.to_string())),
         ("links", node.links.to_string()),
-        (
-            "xattr",
-            attributes
-                .iter()
-                .map(|(name, sum)| format!("{name}={}", &sum[..12]))
-                .collect::<Vec<_>>()
-                .join(" "),
-        ),
+        ("xattr", attributes),
+        (ATTRIBUTES, values),
     ]);
     if node.kind != Kind::Folder {
         fields.insert("size", node.size.to_string());
