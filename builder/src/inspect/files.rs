@@ -1,6 +1,6 @@
 //! The files of an ext2, ext3 or ext4 file system, read without mounting it: what there is at each path, and its bytes.
 //!
-//! It owns the walk and its bounds. A crate reads the file system (checksums, journal, extents); [`inodes`] adds what it
+//! It owns the walk and its bounds. A crate reads the file system (checksums, journal, extents); `inodes` adds what it
 //! does not tell.
 
 mod inodes;
