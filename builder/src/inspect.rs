@@ -11,6 +11,7 @@ mod error;
 pub mod extract;
 pub mod files;
 mod links;
+mod number;
 pub mod secrets;
 pub mod system;
 pub mod table;
@@ -23,7 +24,7 @@ use serde::Serialize;
 
 use crate::disk::Format;
 use crate::disk::file::{DiskFile, DiskRange};
-use crate::disk::layout::{IDENTITY_TYPE, SECTOR};
+use crate::disk::layout::SECTOR;
 use crate::ground::error::Result;
 use crate::inspect::certificates::{Certificate, IdentityFile};
 use crate::inspect::content::Content;
@@ -103,7 +104,7 @@ impl Image {
     /// The identity partition, which Kiln's disks have.
     #[must_use]
     pub fn identity(&self) -> Option<DiskRange> {
-        let found = self.table.partitions.iter().find(|it| it.kind == IDENTITY_TYPE.to_string());
+        let found = self.table.partitions.iter().find(|it| it.is_identity());
         found.map(|partition| self.range(partition))
     }
 
@@ -215,8 +216,9 @@ impl Inspection {
         }
         let mut identities = Vec::new();
         if let Some(identity) = image.identity() {
-            let (files, more) = certificates::of_identities(&identity).map_err(damaged)?;
-            (identities, certificates) = (files, [certificates, more].concat());
+            let found = certificates::of_identities(&identity).map_err(damaged)?;
+            certificates.extend(found.certificates);
+            identities = found.files;
         }
         Ok(Self {
             path: path.to_owned(),

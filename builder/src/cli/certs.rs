@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::cli::global::{Global, SECRET, Target};
-use crate::cli::screen::say;
+use crate::cli::screen::{say, say_json};
 use crate::ground::error::Result;
 use crate::pipeline;
 use crate::pki::Issued;
@@ -57,7 +57,7 @@ impl Certs {
         let pki = pipeline::existing_pki(&plan, secret.as_deref())?;
         let all: Vec<Certificate<'_>> = pki.list().map(Certificate::of).collect();
         if json {
-            say(&format!("{}\n", serde_json::to_string_pretty(&all).map_err(std::io::Error::from)?))?;
+            say_json(&all)?;
             return Ok(ExitCode::SUCCESS);
         }
         let width = |text: fn(&Certificate<'_>) -> usize| all.iter().map(text).max().unwrap_or_default();

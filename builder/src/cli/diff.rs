@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::screen::{complain, say};
+use crate::cli::screen::{complain, say, say_json};
 use crate::ground::error::Result;
 use crate::inspect::Image;
 use crate::inspect::diff::{Area, Difference, diff};
@@ -41,7 +41,7 @@ impl Diff {
             }
         };
         if self.json {
-            say(&format!("{}\n", serde_json::to_string_pretty(&found).map_err(std::io::Error::from)?))?;
+            say_json(&found)?;
         } else {
             say(&text(&found))?;
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::global::Global;
-use crate::cli::screen::say;
+use crate::cli::screen::{say, say_json};
 use crate::doctor::{self, Outcome};
 use crate::ground::call;
 use crate::ground::error::Result;
@@ -22,7 +22,7 @@ impl Doctor {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let checks = doctor::examine(&global.project, &global.store()?, &global.mirrors(false));
         if self.json {
-            say(&format!("{}\n", serde_json::to_string_pretty(&checks).map_err(std::io::Error::from)?))?;
+            say_json(&checks)?;
         } else {
             for check in &checks {
                 say(&call::typed(&format!("{check}\n")))?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::global::{Global, Target};
-use crate::cli::screen::say;
+use crate::cli::screen::{say, say_json};
 use crate::explain::guide::{self, GUIDE, PROFILE, Step};
 use crate::explain::{Kind, Origin, Thing, things};
 use crate::ground::call;
@@ -55,7 +55,7 @@ impl Explain {
             None => all.iter().collect(),
         };
         if json {
-            say(&format!("{}\n", serde_json::to_string_pretty(&chosen).map_err(std::io::Error::from)?))?;
+            say_json(&chosen)?;
         } else if name.is_some() {
             let steps = guide::steps()?;
             let answers: Vec<String> = chosen.iter().map(|thing| answer(&plan, thing, &steps)).collect();

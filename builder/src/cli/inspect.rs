@@ -1,5 +1,6 @@
 //! `builder inspect`: what is in a disk image, and its files.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use indicatif::BinaryBytes;
 
-use crate::cli::screen::say;
+use crate::cli::screen::{complain, say, say_json};
 use crate::ground::error::Result;
 use crate::inspect::extract::{self, Copied};
 use crate::inspect::system::units::State;
@@ -45,8 +46,11 @@ impl Inspect {
         let image = Image::open(&self.image)?;
         let Some(path) = self.path else {
             let found = Inspection::of(&image)?;
-            let json = || serde_json::to_string_pretty(&found).map(|text| text + "\n");
-            say(&if self.json { json().map_err(io::Error::from)? } else { text(&found) })?;
+            if self.json {
+                say_json(&found)?
+            } else {
+                say(&text(&found))?
+            }
             return Ok(ExitCode::SUCCESS);
         };
         let root = image.root(self.partition)?;
@@ -58,17 +62,13 @@ impl Inspect {
             } else {
                 format!("; {left_out} devices, pipes and sockets were left out")
             };
-            crate::cli::screen::complain(&format!(
-                "{files} files were written to {}{left_out}",
-                out.display()
-            ));
+            complain(&format!("{files} files were written to {}{left_out}", out.display()));
         } else if let Some(entries) = extract::list(&root, &wanted) {
             let owners = Owners::read(&root.fs, &root.files)?;
             let entries: Vec<_> =
                 entries.into_iter().map(|(path, node)| extract::Entry::of(path, node, &owners)).collect();
-            let json = || serde_json::to_string_pretty(&entries).map(|text| text + "\n");
-            let lines = || entries.iter().map(|entry| format!("{entry}\n")).collect();
-            say(&if self.json { json().map_err(io::Error::from)? } else { lines() })?;
+            let lines = || entries.iter().map(|entry| format!("{entry}\n")).collect::<String>();
+            if self.json { say_json(&entries)? } else { say(&lines())? }
         } else {
             match extract::print(&image, &root, &wanted, &mut io::stdout().lock()) {
                 Err(error) if error.is_broken_pipe() => {}
@@ -114,8 +114,7 @@ fn text(found: &Inspection) -> String {
         text += &installed(system);
     }
     if !found.identities.is_empty() {
-        let nodes: std::collections::BTreeSet<&str> =
-            found.identities.iter().map(|file| file.node.as_str()).collect();
+        let nodes: BTreeSet<&str> = found.identities.iter().map(|file| file.node.as_str()).collect();
         let nodes: Vec<&str> = nodes.into_iter().collect();
         text += &format!("\nidentities: {} files for {}\n", found.identities.len(), nodes.join(", "));
     }

@@ -1,5 +1,7 @@
 //! Standard output for data, standard error for people.
 
+use serde::Serialize;
+
 use crate::ground::call;
 use crate::ground::error::Result;
 
@@ -10,6 +12,11 @@ pub(super) fn say(text: &str) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         outcome => Ok(outcome?),
     }
+}
+
+/// A value for scripts, as JSON on standard output.
+pub(super) fn say_json(value: &impl Serialize) -> Result<()> {
+    say(&format!("{}\n", serde_json::to_string_pretty(value).map_err(std::io::Error::from)?))
 }
 
 /// A line for the person, on standard error. Commands in it are as this program was called.

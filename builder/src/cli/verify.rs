@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::screen::say;
+use crate::cli::screen::{say, say_json};
 use crate::ground::error::Result;
 use crate::inspect::verify::{Secrets, Verdict, verify};
 
@@ -48,7 +48,7 @@ impl Verify {
             verdicts.push(verdict);
         }
         if self.json {
-            say(&format!("{}\n", serde_json::to_string_pretty(&verdicts).map_err(std::io::Error::from)?))?;
+            say_json(&verdicts)?;
         }
         Ok(ExitCode::from(u8::from(!verdicts.iter().all(Verdict::is_ok))))
     }

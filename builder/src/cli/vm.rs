@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::global::Global;
 use crate::cli::machines::{Machines, Results, driver_parser};
-use crate::cli::screen::{complain, say};
+use crate::cli::screen::{complain, say, say_json};
 use crate::deb::roots;
 use crate::driver::{self, Accel, Delete, DownRequest, Driver, Firmware, UpRequest, Wait};
 use crate::ground::arch::Arch;
@@ -206,7 +206,7 @@ impl Status {
             report.checks = Some(driver::checks(&results, &Progress::new())?);
         }
         if self.json {
-            say(&format!("{}\n", serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?))?;
+            say_json(&report)?;
         } else {
             say(&call::typed(&report.to_string()))?;
         }

@@ -19,6 +19,7 @@ use fs_err as fs;
 use crate::disk::Format;
 pub use crate::disk::file::error::{DiskFileError, Fault, LARGEST};
 use crate::disk::file::qcow2::Qcow2;
+use crate::disk::header::MAGIC;
 use crate::ground::sparse;
 
 /// How files of other formats begin, and their names.
@@ -69,7 +70,7 @@ impl DiskFile {
         if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
             return Err(wrong(Fault::Other(name)));
         }
-        let (size, bytes) = if head.starts_with(qcow2::MAGIC) {
+        let (size, bytes) = if head.starts_with(MAGIC) {
             let image = Qcow2::open(file).map_err(wrong)?;
             (image.size(), Bytes::Qcow2(image))
         } else {

@@ -68,23 +68,28 @@ pub fn of_files(fs: &FileSystem, files: &Files, owners: &Owners) -> io::Result<V
     Ok(found)
 }
 
-/// The files of the identity partition, and the certificates in them. One that is empty has none.
+/// What the identity partition holds. One that is empty has no files.
+#[derive(Debug, Clone, Default)]
+pub struct Identities {
+    /// Its files.
+    pub files: Vec<IdentityFile>,
+    /// The certificates in them.
+    pub certificates: Vec<Certificate>,
+    /// Where the archive ends, from the partition's begin.
+    pub end: u64,
+}
+
+/// Reads the identity partition.
 ///
 /// # Errors
 /// When the disk cannot be read, or what is there is no archive.
-pub fn of_identities(partition: &DiskRange) -> io::Result<(Vec<IdentityFile>, Vec<Certificate>)> {
-    let (files, certificates, _) = identities(partition)?;
-    Ok((files, certificates))
-}
-
-/// The same, and where the archive ends.
-pub(super) fn identities(partition: &DiskRange) -> io::Result<(Vec<IdentityFile>, Vec<Certificate>, u64)> {
-    let (mut files, mut certificates, mut end) = (Vec::new(), Vec::new(), 0);
+pub fn of_identities(partition: &DiskRange) -> io::Result<Identities> {
+    let mut found = Identities::default();
     let mut archive = tar::Archive::new(partition.clone());
     for entry in archive.entries()? {
         let mut entry = entry?;
         let (size, mode) = (entry.size(), entry.header().mode()?);
-        end = entry.raw_file_position().saturating_add(size);
+        found.end = entry.raw_file_position().saturating_add(size);
         let path = String::from_utf8_lossy(&entry.path_bytes()).escape_debug().to_string();
         let (node, path) = path.split_once('/').unwrap_or(("", &path));
         let (node, path) = (node.to_owned(), format!("/{path}"));
@@ -94,11 +99,11 @@ pub(super) fn identities(partition: &DiskRange) -> io::Result<(Vec<IdentityFile>
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes)?;
         if path.ends_with(".crt") {
-            certificates.extend(of_text(&format!("{node}:{path}"), &String::from_utf8_lossy(&bytes)));
+            found.certificates.extend(of_text(&format!("{node}:{path}"), &String::from_utf8_lossy(&bytes)));
         }
-        files.push(IdentityFile { node, path, mode, size, sha256: sha256_hex(&bytes) });
+        found.files.push(IdentityFile { node, path, mode, size, sha256: sha256_hex(&bytes) });
     }
-    Ok((files, certificates, end))
+    Ok(found)
 }
 
 /// The certificates of a text, whatever else is in it.

@@ -5,6 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::disk::file::DiskRange;
+use crate::inspect::number::u32_at;
 
 /// What a partition holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -64,8 +65,7 @@ impl Content {
 
 /// By the [superblock](https://docs.kernel.org/filesystems/ext4/super.html).
 fn ext(superblock: &[u8]) -> Content {
-    let features = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|index| superblock[at + index]));
-    let (has_journal, has_extents) = (features(92) & 4 != 0, features(96) & 0x40 != 0);
+    let (has_journal, has_extents) = (u32_at(superblock, 92) & 4 != 0, u32_at(superblock, 96) & 0x40 != 0);
     let kind = match (has_extents, has_journal) {
         (true, _) => "ext4",
         (false, true) => "ext3",

@@ -8,17 +8,18 @@ mod difference;
 mod files;
 
 use std::collections::BTreeMap;
+use std::io;
 
-use crate::disk::layout::IDENTITY_TYPE;
+use crate::disk::file::DiskRange;
 use crate::ground::error::Result;
 use crate::inspect::content::Content;
 pub use crate::inspect::diff::difference::{Area, Difference};
-use crate::inspect::diff::difference::{CONTENT, Fields, fields, things};
+use crate::inspect::diff::difference::{CONTENT, Fields, Named, fields, things};
 use crate::inspect::error::InspectError;
-use crate::inspect::files::{FileSystem, Files};
-use crate::inspect::system::System;
+use crate::inspect::system::packages::{self, Owners};
+use crate::inspect::system::programs;
 use crate::inspect::table::{Kind, Partition};
-use crate::inspect::{Image, certificates};
+use crate::inspect::{Image, Root, certificates};
 
 /// Compares two disks.
 ///
@@ -27,12 +28,8 @@ use crate::inspect::{Image, certificates};
 pub fn diff(first: &Image, second: &Image) -> Result<Vec<Difference>> {
     let mut found = Vec::new();
     found.extend(fields(Area::Disk, "disk", &of_disk(first), &of_disk(second)));
-    let number = |image: &Image| -> BTreeMap<usize, (Partition, Content)> {
-        image.partitions().map(|(it, content)| (it.number, (it.clone(), content.clone()))).collect()
-    };
-    let (mine, theirs) = (number(first), number(second));
-    let (named, other): (BTreeMap<_, _>, BTreeMap<_, _>) = (of_partitions(&mine), of_partitions(&theirs));
-    found.extend(things(Area::Partition, &named, &other));
+    let (mine, theirs) = (numbered(first), numbered(second));
+    found.extend(things(Area::Partition, &of_partitions(&mine), &of_partitions(&theirs)));
     // Equal tables have equal bytes; of others the bytes are told above.
     if found.is_empty() {
         for (name, range) in first.outside() {
@@ -51,6 +48,13 @@ pub fn diff(first: &Image, second: &Image) -> Result<Vec<Difference>> {
     Ok(found)
 }
 
+/// The partitions by their numbers, with what they hold.
+type Numbered<'a> = BTreeMap<usize, (&'a Partition, &'a Content)>;
+
+fn numbered(image: &Image) -> Numbered<'_> {
+    image.partitions().map(|(partition, content)| (partition.number, (partition, content))).collect()
+}
+
 fn of_disk(image: &Image) -> Fields {
     let kind = match image.table.kind {
         Kind::Gpt => "GPT",
@@ -64,7 +68,7 @@ fn of_disk(image: &Image) -> Fields {
     ])
 }
 
-fn of_partitions(partitions: &BTreeMap<usize, (Partition, Content)>) -> BTreeMap<String, Fields> {
+fn of_partitions(partitions: &Numbered<'_>) -> Named {
     let named = partitions.values().map(|(partition, content)| {
         let fields = BTreeMap::from([
             ("type", partition.kind.clone()),
@@ -100,24 +104,18 @@ fn partition_contents(first: Side<'_>, second: Side<'_>) -> Result<Vec<Differenc
     let Some(differs) = bytes::difference(&name, &mine, &theirs)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     if first.2.is_ext() && second.2.is_ext() {
-        let open = |side: Side<'_>| -> Result<(FileSystem, System, Files)> {
-            let fs = FileSystem::open(&side.0.range(side.1)).map_err(damaged(side))?;
-            let files = fs.walk().map_err(damaged(side))?;
-            let system = System::of(&fs, &files).map_err(damaged(side))?;
-            Ok((fs, system, files))
-        };
+        let open = |side: Side<'_>| side.0.root(Some(side.1.number));
         // What is not read here is compared as bytes.
-        let (Ok((fs, system, files)), Ok((other_fs, other_system, other_files))) =
-            (open(first), open(second))
-        else {
+        let (Ok(mine_in), Ok(theirs_in)) = (open(first), open(second)) else { return Ok(vec![differs]) };
+        let brought = (installed(&mine_in), installed(&theirs_in));
+        let (Ok((packages, programs)), Ok((other_packages, other_programs))) = brought else {
             return Ok(vec![differs]);
         };
-        found.extend(things(Area::Package, &packages(&system), &packages(&other_system)));
-        found.extend(things(Area::Program, &programs(&system), &programs(&other_system)));
-        let compared = files::differences((&fs, &files), (&other_fs, &other_files));
-        found.extend(compared.map_err(damaged(first))?);
+        found.extend(things(Area::Package, &packages, &other_packages));
+        found.extend(things(Area::Program, &programs, &other_programs));
+        found.extend(files::differences(&mine_in, &theirs_in).map_err(damaged(first))?);
         found.extend(bytes::superblock(&name, &mine, &theirs).map_err(damaged(first))?);
-    } else if first.1.kind == IDENTITY_TYPE.to_string() && first.1.kind == second.1.kind {
+    } else if first.1.is_identity() && second.1.is_identity() {
         let of = |side: Side<'_>| identities(&side.0.range(side.1)).map_err(damaged(side));
         let ((files, certificates), (other_files, other_certificates)) = (of(first)?, of(second)?);
         found.extend(things(Area::Certificate, &certificates, &other_certificates));
@@ -130,29 +128,27 @@ fn partition_contents(first: Side<'_>, second: Side<'_>) -> Result<Vec<Differenc
     Ok(found)
 }
 
-fn packages(system: &System) -> BTreeMap<String, Fields> {
-    let packages = system.packages.iter();
-    packages.map(|it| (it.name.clone(), BTreeMap::from([("version", it.version.clone())]))).collect()
-}
-
-fn programs(system: &System) -> BTreeMap<String, Fields> {
-    let programs = system.programs.iter().map(|program| {
-        let said = |text: &Option<String>| text.clone().unwrap_or_default();
-        let fields = BTreeMap::from([("version", said(&program.version)), ("compiler", said(&program.go))]);
-        (program.path.clone(), fields)
+/// The packages and the programs of a file system.
+fn installed(root: &Root) -> io::Result<(Named, Named)> {
+    let owners = Owners::read(&root.fs, &root.files)?;
+    let packages = packages::installed(&root.fs, &root.files)?;
+    let packages = packages.into_iter().map(|it| (it.name, BTreeMap::from([("version", it.version)])));
+    let programs = programs::without_owner(&root.fs, &root.files, &owners)?;
+    let programs = programs.into_iter().map(|it| {
+        let said = [("version", it.version), ("compiler", it.go)];
+        (it.path, said.into_iter().map(|(field, said)| (field, said.unwrap_or_default())).collect())
     });
-    programs.collect()
+    Ok((packages.collect(), programs.collect()))
 }
 
-type Named = BTreeMap<String, Fields>;
-
-fn identities(partition: &crate::disk::file::DiskRange) -> std::io::Result<(Named, Named)> {
-    let (files, found) = certificates::of_identities(partition)?;
-    let files = files.into_iter().map(|file| {
+/// The files of an identity partition, and the certificates in it.
+fn identities(partition: &DiskRange) -> io::Result<(Named, Named)> {
+    let found = certificates::of_identities(partition)?;
+    let files = found.files.into_iter().map(|file| {
         let fields = [("mode", format!("{:04o}", file.mode)), ("size", file.size.to_string())];
         (format!("{}:{}", file.node, file.path), [(CONTENT, file.sha256)].into_iter().chain(fields).collect())
     });
-    let certificates = found.into_iter().map(|it| {
+    let certificates = found.certificates.into_iter().map(|it| {
         let fields = [("subject", it.subject), ("issuer", it.issuer), ("ends", it.ends)];
         (it.path, BTreeMap::from(fields))
     });

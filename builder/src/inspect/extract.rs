@@ -3,12 +3,11 @@
 //! A copy never writes outside of the new file or folder that it was given: everything in it is made anew, and nothing is
 //! written through a link. Owners, times and attributes stay in the image, as with `cp` by an ordinary user.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
-
-use std::ffi::OsStr;
 
 use fs_err as fs;
 use serde::Serialize;

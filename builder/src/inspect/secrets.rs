@@ -66,7 +66,7 @@ type Mark = (&'static str, String);
 /// # Errors
 /// When the disk cannot be read.
 pub fn in_bytes(partition: &DiskRange) -> io::Result<Vec<Found>> {
-    let found = raw(partition)?.into_iter();
+    let found = raw(&search()?, partition)?.into_iter();
     Ok(found.map(|(byte, (kind, _))| Found { kind, path: None, byte: Some(byte) }).collect())
 }
 
@@ -75,10 +75,10 @@ pub fn in_bytes(partition: &DiskRange) -> io::Result<Vec<Found>> {
 /// # Errors
 /// When it is damaged.
 pub fn in_files(partition: &DiskRange, fs: &FileSystem, files: &Files) -> io::Result<Vec<Found>> {
-    let mut found = Vec::new();
+    let (search, mut found) = (search()?, Vec::new());
     // How often each mark is there, in the order of the places.
     let mut places: BTreeMap<Mark, Vec<u64>> = BTreeMap::new();
-    for (byte, mark) in raw(partition)? {
+    for (byte, mark) in raw(&search, partition)? {
         places.entry(mark).or_default().push(byte);
     }
     let mut seen = BTreeSet::new();
@@ -87,7 +87,7 @@ pub fn in_files(partition: &DiskRange, fs: &FileSystem, files: &Files) -> io::Re
         if !seen.insert(node.inode) {
             continue;
         }
-        for (kind, sum) in in_reader(fs.read(path)?)? {
+        for (kind, sum) in in_reader(&search, fs.read(path)?)? {
             found.push(Found { kind, path: Some(shown(path)), byte: None });
             // One of the places is that of this file.
             if let Some(places) = places.get_mut(&(kind, sum)) {
@@ -103,29 +103,27 @@ pub fn in_files(partition: &DiskRange, fs: &FileSystem, files: &Files) -> io::Re
 }
 
 /// Every secret with its place, whatever it is in.
-fn raw(partition: &DiskRange) -> io::Result<Vec<(u64, Mark)>> {
-    let search = search()?;
+fn raw(search: &AhoCorasick, partition: &DiskRange) -> io::Result<Vec<(u64, Mark)>> {
     let mut found = Vec::new();
     for at in partition.filled(PART as u64)? {
         let length = (partition.size() - at).min((PART + TELLING) as u64) as usize;
         let mut bytes = vec![0; length];
         partition.read_at(at, &mut bytes)?;
-        let marks = marks(&search, &bytes).into_iter().filter(|(begin, _)| *begin < PART);
+        let marks = marks(search, &bytes).into_iter().filter(|(begin, _)| *begin < PART);
         found.extend(marks.map(|(begin, mark)| (at + begin as u64, mark)));
     }
     Ok(found)
 }
 
 /// The secrets of a stream.
-fn in_reader(mut reader: impl Read) -> io::Result<Vec<Mark>> {
-    let search = search()?;
+fn in_reader(search: &AhoCorasick, mut reader: impl Read) -> io::Result<Vec<Mark>> {
     let (mut found, mut bytes) = (Vec::new(), Vec::new());
     loop {
         let kept = bytes.len();
         (&mut reader).take(PART as u64).read_to_end(&mut bytes)?;
         let is_last = bytes.len() == kept;
         let most = if is_last { bytes.len() } else { bytes.len().saturating_sub(TELLING) };
-        let marks = marks(&search, &bytes).into_iter().filter(|(begin, _)| *begin < most);
+        let marks = marks(search, &bytes).into_iter().filter(|(begin, _)| *begin < most);
         found.extend(marks.map(|(_, mark)| mark));
         if is_last {
             return Ok(found);
@@ -188,10 +186,10 @@ fn is_secret(kind: &str, begin: &[u8], behind: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{PART, TELLING, in_reader};
+    use super::{PART, TELLING, in_reader, search};
 
     fn kinds(text: &[u8]) -> Vec<&'static str> {
-        in_reader(text).unwrap().into_iter().map(|(kind, _)| kind).collect()
+        in_reader(&search().unwrap(), text).unwrap().into_iter().map(|(kind, _)| kind).collect()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::disk::file::DiskFile;
 use crate::disk::layout::{self, IDENTITY_TYPE, LayoutError, SECTOR};
+use crate::inspect::number::u32_at;
 
 /// How a disk is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,10 +72,16 @@ const TYPES: [(&str, &str); 15] = [
 ];
 
 impl Partition {
+    /// Whether it holds the identities of a role's nodes.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.kind == IDENTITY_TYPE.to_string()
+    }
+
     /// What a type is called, where people know it by name.
     #[must_use]
     pub fn type_name(&self) -> Option<&'static str> {
-        if self.kind == IDENTITY_TYPE.to_string() {
+        if self.is_identity() {
             return Some("Kiln's identities");
         }
         TYPES.iter().find(|(kind, _)| *kind == self.kind).map(|(_, name)| *name)
@@ -202,8 +209,4 @@ fn entries(record: &[u8; 512]) -> [Entry; 4] {
             count: u32_at(record, at + 12).into(),
         }
     })
-}
-
-fn u32_at(bytes: &[u8; 512], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -13,13 +13,13 @@ use serde::Serialize;
 use crate::disk::changes::Changes;
 use crate::disk::content_sha256;
 use crate::disk::file::DiskRange;
-use crate::disk::layout::IDENTITY_TYPE;
 use crate::ground::error::{Error, Result};
 use crate::ground::hash::sha256_of_file;
+use crate::inspect::certificates::{self, Identities};
 use crate::inspect::files::{self, shown};
 use crate::inspect::secrets::{self, Found};
 use crate::inspect::table::Kind;
-use crate::inspect::{Image, certificates};
+use crate::inspect::{Image, Root};
 use crate::results::cluster::{ClusterJson, ImageJson};
 use crate::results::report::SHA256SUMS;
 
@@ -68,6 +68,9 @@ impl Verdict {
     }
 }
 
+/// The file systems of an image by their partitions' numbers; why one is not read.
+type Roots = BTreeMap<usize, Result<Root, String>>;
+
 /// Checks an image.
 ///
 /// # Errors
@@ -83,9 +86,13 @@ pub fn verify(path: &Path, allowed: Secrets) -> Result<Verdict> {
         Err(fact) => verdict.note("report", Err(fact)),
     }
     verdict.note("table", table(&image));
-    verdict.note("files", all_files(&image));
+    // By their partitions' numbers, opened once for both checks.
+    let readable = image.partitions().filter(|(_, content)| content.is_ext()).map(|(it, _)| it.number);
+    let roots =
+        readable.map(|number| (number, image.root(Some(number)).map_err(|error| error.fact()))).collect();
+    verdict.note("files", all_files(&roots));
     if allowed != Secrets::Allowed {
-        verdict.note("secrets", no_secrets(&image, allowed));
+        verdict.note("secrets", no_secrets(&image, &roots, allowed));
     }
     Ok(verdict)
 }
@@ -143,10 +150,10 @@ fn table(image: &Image) -> Result<String, String> {
 }
 
 /// Reads every byte of every file.
-fn all_files(image: &Image) -> Result<String, String> {
+fn all_files(roots: &Roots) -> Result<String, String> {
     let (mut count, mut size) = (0, 0);
-    for (partition, _) in image.partitions().filter(|(_, content)| content.is_ext()) {
-        let root = image.root(Some(partition.number)).map_err(|error| error.fact())?;
+    for root in roots.values() {
+        let root = root.as_ref().map_err(String::clone)?;
         for (path, _) in root.files.iter().filter(|(_, node)| node.kind == files::Kind::File) {
             let read = root.fs.read(path).and_then(|mut reader| io::copy(&mut reader, &mut io::sink()));
             size += read.map_err(|error| format!("{}: {error}", shown(path)))?;
@@ -156,7 +163,7 @@ fn all_files(image: &Image) -> Result<String, String> {
     Ok(format!("{count} files of {} MiB were read", size >> 20))
 }
 
-fn no_secrets(image: &Image, allowed: Secrets) -> Result<String, String> {
+fn no_secrets(image: &Image, roots: &Roots, allowed: Secrets) -> Result<String, String> {
     let mut found = match image.disk.snapshots() {
         0 => Vec::new(),
         count => vec![format!("{count} snapshots, which are not looked into")],
@@ -166,14 +173,14 @@ fn no_secrets(image: &Image, allowed: Secrets) -> Result<String, String> {
         let secrets = secrets::in_bytes(&image.disk.range(range)).map_err(failed)?;
         found.extend(places(secrets, &name));
     }
-    for (partition, content) in image.partitions() {
+    for (partition, _) in image.partitions() {
         let (range, name) = (image.range(partition), format!("partition {}", partition.number));
-        let secrets = if partition.kind == IDENTITY_TYPE.to_string() {
+        let secrets = if partition.is_identity() {
             let (secret, rest) = identities(&range).map_err(failed)?;
             found.extend(secret.filter(|_| allowed == Secrets::None));
             secrets::in_bytes(&rest)
-        } else if content.is_ext() {
-            let root = image.root(Some(partition.number)).map_err(|error| error.fact())?;
+        } else if let Some(root) = roots.get(&partition.number) {
+            let root = root.as_ref().map_err(String::clone)?;
             secrets::in_files(&range, &root.fs, &root.files)
         } else {
             secrets::in_bytes(&range)
@@ -202,7 +209,7 @@ fn places(secrets: Vec<Found>, within: &str) -> Vec<String> {
 
 /// The secret bytes of the identity partition, which lie from its begin to the end of its archive; and what is behind that.
 fn identities(partition: &DiskRange) -> io::Result<(Option<String>, DiskRange)> {
-    let (files, _, end) = certificates::identities(partition)?;
+    let Identities { files, end, .. } = certificates::of_identities(partition)?;
     let end = partition.start() + end.min(partition.size());
     let rest = partition.within(end..partition.start() + partition.size());
     let secret = files.iter().filter(|file| file.mode & 0o077 == 0).count();

@@ -15,9 +15,6 @@ use fs_err as fs;
 
 use crate::disk::file::error::Fault;
 
-/// Every version begins so.
-pub(super) const MAGIC: &[u8] = b"QFI\xfb";
-
 /// Bytes of the header's fields that are read here; of version 2 the first 72.
 const HEADER: usize = 112;
 

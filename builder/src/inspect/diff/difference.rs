@@ -50,6 +50,9 @@ pub(super) const ATTRIBUTES: &str = "values of attributes";
 /// What is compared of one thing: fields with their values, as people read them.
 pub(super) type Fields = BTreeMap<&'static str, String>;
 
+/// Things by their names.
+pub(super) type Named = BTreeMap<String, Fields>;
+
 impl Difference {
     pub(super) fn of(area: Area, name: &str, field: &str, first: impl Display, second: impl Display) -> Self {
         let (first, second) = (Some(first.to_string()), Some(second.to_string()));
@@ -68,11 +71,7 @@ impl Difference {
 }
 
 /// What two sets of things have each alone, and the fields in which those of both differ.
-pub(super) fn things(
-    area: Area,
-    first: &BTreeMap<String, Fields>,
-    second: &BTreeMap<String, Fields>,
-) -> Vec<Difference> {
+pub(super) fn things(area: Area, first: &Named, second: &Named) -> Vec<Difference> {
     let names: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
     let both = names.into_iter().flat_map(|name| match (first.get(name), second.get(name)) {
         (Some(mine), Some(theirs)) => fields(area, name, mine, theirs),

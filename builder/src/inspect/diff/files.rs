@@ -4,26 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::ground::repro::sha256_hex;
+use crate::inspect::Root;
 use crate::inspect::diff::difference::{ATTRIBUTES, Area, Difference, Fields, fields};
-use crate::inspect::files::{FileSystem, Files, Kind, Node, shown};
-
-/// A file system with its files.
-type Side<'a> = (&'a FileSystem, &'a Files);
+use crate::inspect::files::{Kind, Node, shown};
 
 /// The paths that one has alone, and what differs at those that both have.
 ///
 /// # Errors
 /// When a file system is damaged.
-pub(super) fn differences(first: Side<'_>, second: Side<'_>) -> io::Result<Vec<Difference>> {
-    let paths: BTreeSet<_> = first.1.keys().chain(second.1.keys()).collect();
+pub(super) fn differences(first: &Root, second: &Root) -> io::Result<Vec<Difference>> {
+    let paths: BTreeSet<_> = first.files.keys().chain(second.files.keys()).collect();
     let mut found = Vec::new();
     for path in paths {
         let name = shown(path);
-        match (first.1.get(path), second.1.get(path)) {
+        match (first.files.get(path), second.files.get(path)) {
             (Some(mine), Some(theirs)) => {
                 found.extend(fields(Area::File, &name, &of(mine), &of(theirs)));
                 if mine.kind == Kind::File && theirs.kind == Kind::File {
-                    found.extend(content(&name, (first.0, mine), (second.0, theirs), path)?);
+                    found.extend(content(&name, first, second, path)?);
                 }
             }
             (mine, theirs) => {
@@ -36,13 +34,8 @@ pub(super) fn differences(first: Side<'_>, second: Side<'_>) -> io::Result<Vec<D
 }
 
 /// Where the bytes of two files first differ.
-fn content(
-    name: &str,
-    first: (&FileSystem, &Node),
-    second: (&FileSystem, &Node),
-    path: &[u8],
-) -> io::Result<Option<Difference>> {
-    let (mut mine, mut theirs) = (buffered(first.0.read(path)?), buffered(second.0.read(path)?));
+fn content(name: &str, first: &Root, second: &Root, path: &[u8]) -> io::Result<Option<Difference>> {
+    let (mut mine, mut theirs) = (buffered(first.fs.read(path)?), buffered(second.fs.read(path)?));
     let mut at = 0_u64;
     loop {
         let (left, right) = (mine.fill_buf()?, theirs.fill_buf()?);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::disk::file::DiskRange;
+use crate::inspect::number::{u16_at, u32_at};
 
 /// Features without which this reads nothing, and the names that `dumpe2fs` gives them.
 const UNREAD: [(u32, &str); 2] = [(0x10, "meta_bg"), (0x400, "ea_inode")];
@@ -272,12 +273,4 @@ fn damaged(field: &str, value: u64) -> io::Error {
 
 fn unread(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, format!("{what} is not read here"))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([0, 1, 2, 3].map(|index| bytes[at + index]))
 }
