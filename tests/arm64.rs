@@ -3,16 +3,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "the host's cp, and how long machines take")]
 
-mod support;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use crate::support::{self, bare, builder, debugfs, fresh, project, raw, run, secret, text, tools};
 use builder::results::cluster::ClusterJson;
 use fs_err as fs;
-use support::{bare, builder, debugfs, fresh, project, raw, run, secret, text, tools};
 
 /// Of Debian and firstboot alone: nothing is compiled for it.
 #[test]

@@ -2,15 +2,12 @@
 //! was acknowledged to it is lost; a virtual address leads to one that is ready all the time. And a snapshot brings everything back
 //! after all machines were wiped.
 
-mod lab;
-mod support;
-
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lab::{Lab, eventually, now};
-use support::text;
+use crate::lab::{Lab, eventually, now};
+use crate::support::{self, text};
 
 const PROFILE: &str = "tests/available.toml";
 

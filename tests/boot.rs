@@ -1,16 +1,14 @@
 //! Real machines: an image of each role boots, becomes its node, stays it, and shares nothing with its clones.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::{End, PROFILE, build, builder, debugfs, fresh, run, secret, text, tools};
 use builder::disk;
 use builder::results::cluster::{ClusterJson, NodeJson};
 use builder::sandbox::Sandbox;
 use fs_err as fs;
-use support::{End, PROFILE, build, builder, debugfs, fresh, run, secret, text, tools};
 
 /// Files that one node keeps through its life.
 const KEPT: [&str; 6] = [

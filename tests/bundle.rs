@@ -5,16 +5,14 @@
     reason = "tar and unshare are the host's, as on the machine that unpacks a bundle"
 )]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{PROFILE, build, builder, fresh, run, secret, text};
 use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 use nix::unistd::Uid;
-use support::{PROFILE, build, builder, fresh, run, secret, text};
 
 #[test]
 fn a_bundle_builds_the_same_images_in_an_empty_network_namespace() {

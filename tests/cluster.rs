@@ -1,16 +1,13 @@
 //! A real cluster: the machines of the profile from power-on to Ready in QEMU, and what must hold from then on, with a
 //! machine replaced, through a power cut and in every order of starting them.
 
-mod lab;
-mod pcap;
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::lab::{Lab, WORKLOAD, eventually};
+use crate::pcap;
+use crate::support::{PROFILE, long, release};
 use fs_err as fs;
-use lab::{Lab, WORKLOAD, eventually};
-use support::{PROFILE, long, release};
 
 /// A policy against the workload.
 const POLICY: &str = include_str!("cluster/policy.yaml");

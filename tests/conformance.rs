@@ -3,15 +3,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "the script that people run")]
 
-mod lab;
-mod pcap;
-mod support;
-
 use std::process::{Command, Stdio};
 
+use crate::lab::Lab;
+use crate::pcap;
+use crate::support::{self, builder, project, text};
 use fs_err as fs;
-use lab::Lab;
-use support::{builder, project, text};
 
 const FOLDER: &str = "tests/conformance";
 

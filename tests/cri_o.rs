@@ -1,21 +1,14 @@
 //! Machines with CRI-O give it the container images that they brought along. CRI-O itself is not in the Debian archive:
 //! files that do nothing stand for it here. Debian's skopeo, its libraries, the recipe and the storage are the real ones.
 
-#[path = "../builder/tests/oci/image.rs"]
-mod image;
-#[path = "../builder/tests/oci/registry.rs"]
-mod registry;
-mod shell;
-mod support;
-
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::shell::{MESSAGE, REFERENCE, Shell};
+use crate::support::{debugfs, fresh, project, raw, release, text, tools};
 use builder::ground::repro::sha256_hex;
 use fs_err as fs;
-use shell::{MESSAGE, REFERENCE, Shell};
-use support::{debugfs, fresh, project, raw, release, text, tools};
 
 /// What the recipe `cri-o` installs that is not in the Debian archive.
 const ABSENT: [(&str, &[&str]); 2] = [("cri-o", &["conmon", "crio", "pinns"]), ("crun", &["crun"])];

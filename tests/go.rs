@@ -1,8 +1,6 @@
 //! A Go program of a user's own, from its go.mod to its bytes: modules of a proxy of this test, the lock's go command and
 //! Go, a compile without a network. And everything that a proxy may do wrong, named, with nothing of it in the store.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -12,10 +10,10 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use crate::support::{self, BUILDER, fresh, project};
 use builder::stage::source;
 use builder::store::Store;
 use fs_err as fs;
-use support::{BUILDER, fresh, project};
 use toml_edit::{DocumentMut, Item, Table, value};
 use walkdir::WalkDir;
 

@@ -1,10 +1,7 @@
 //! docs/hard-way.md, typed on the machines that it is about: every command succeeds and shows something.
 
-mod lab;
-mod support;
-
-use lab::{Lab, eventually};
-use support::{BUILDER, project, text};
+use crate::lab::{Lab, eventually};
+use crate::support::{BUILDER, project, text};
 
 const PROFILE: &str = "kthw";
 

@@ -2,13 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "what a person types")]
 
-mod support;
-
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::support::{self, BUILDER, ORDINARY_USER, bare, fresh, make_ordinary_user, run, text};
 use fs_err as fs;
-use support::{BUILDER, ORDINARY_USER, bare, fresh, make_ordinary_user, run, text};
 
 /// The last command of a message that has `part` in it: what stands in backticks, else the whole hint.
 fn told<'a>(message: &'a str, part: &str) -> &'a str {

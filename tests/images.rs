@@ -1,13 +1,15 @@
 //! The built images as files: sound, whole, free of secrets, and with the programs that they promise.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::{
+    BUILDER, PROFILE, bare, build, builder, debugfs, fresh, on_record, program, project, raw, secret, text,
+    tools,
+};
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +21,6 @@ use builder::results::cluster::ClusterJson;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
 use fs_err::os::unix::fs::FileExt as _;
-use support::{PROFILE, build, builder, debugfs, fresh, program, project, raw, secret, text, tools};
 
 /// Files that hold secrets, once a node has its identity: none may be in an image's root file system.
 const SECRET_FILES: [&str; 4] = [
@@ -129,16 +130,58 @@ fn the_image_of_a_role_that_is_gone_goes_too() {
 }
 
 /// The same content as when this was last written down, on whatever machine and day that was. A change of the lock or
-/// the recipes changes it: `KILN_ACCEPT=1 ./test` writes it anew.
+/// the recipes changes it: `builder hash --profile 1cp-2workers --write` writes it anew.
 fn expect_content(cluster: &ClusterJson) {
-    let path = project().join("tests/expected/1cp-2workers.sums");
-    let found: String =
-        cluster.images.iter().map(|image| format!("{}  {}\n", image.content_sha256, image.role)).collect();
-    if std::env::var_os("KILN_ACCEPT").is_some() {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, &found).unwrap();
-    }
-    assert_eq!(found, fs::read_to_string(&path).unwrap_or_default(), "{} is out of date", path.display());
+    let found = cluster.images.iter().map(|image| (image.role.clone(), image.content_sha256.clone()));
+    on_record().check(&found.collect()).unwrap();
+    let known =
+        cluster.images.iter().map(|image| format!("sha256:{}  {}\n", image.content_sha256, image.role));
+    assert_eq!(builder(&["hash", "--profile", PROFILE]), known.collect::<String>());
+}
+
+/// What `images.lock` has is made, or nothing is.
+#[test]
+fn frozen_images_are_those_on_record_or_none() {
+    let out = fresh("frozen");
+    let project = bare(&out);
+    let secret = secret(&out, 7);
+    let results = out.join("bare");
+    let run = |args: &[&str]| {
+        let mut command = assert_cmd::Command::new(BUILDER);
+        command.args(["--project", text(&project)]).args(args).args(["--profile", "bare"]);
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (output.status.code(), said)
+    };
+    let build = ["build", "--out", text(&out), "--secret", text(&secret)];
+    let frozen = [&build[..], &["--frozen"]].concat();
+    let empty = tempfile::tempdir().unwrap();
+    let (code, said) = run(&["hash", "--store", text(&empty.path().join("store"))]);
+    assert!(code == Some(1) && said.contains("builder build --profile bare"), "{said}");
+    let (code, said) = run(&frozen);
+    assert!(code == Some(1) && said.contains("images.lock has no image of the profile `bare`"), "{said}");
+    assert!(!results.exists(), "nothing was made");
+    let (code, said) = run(&build);
+    assert_eq!(code, Some(0), "{said}");
+    // An unchanged build looks, too.
+    assert_eq!(run(&frozen).0, Some(1));
+    let (code, said) = run(&["hash", "--write"]);
+    assert_eq!(code, Some(0), "{said}");
+    let record = fs::read_to_string(project.join("images.lock")).unwrap();
+    assert_eq!(run(&frozen).0, Some(0));
+    let image = fs::read_link(results.join("set")).unwrap();
+    let role = project.join("images/bare");
+    fs::create_dir_all(role.join("files/etc")).unwrap();
+    fs::write(role.join("files/etc/motd"), "another image\n").unwrap();
+    let (code, said) = run(&frozen);
+    assert!(
+        code == Some(1) && said.contains("the image of `bare` is not the one that images.lock has"),
+        "{said}"
+    );
+    assert_eq!(fs::read_link(results.join("set")).unwrap(), image, "the results are those from before");
+    assert_eq!(run(&["hash", "--write"]).0, Some(0), "the store knows what was refused");
+    assert_ne!(fs::read_to_string(project.join("images.lock")).unwrap(), record);
+    assert_eq!(run(&frozen).0, Some(0));
 }
 
 #[expect(clippy::disallowed_methods, reason = "the host's sgdisk is the independent judge")]

@@ -1,17 +1,15 @@
 //! Looking into images as their users do: what `inspect`, `diff` and `verify` say of Kiln's images, of changed ones, and of a
 //! Debian disk by other programs, judged by debugfs, sgdisk and dpkg.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{BUILDER, PROFILE, build, builder, fresh, project, raw, run, secret, text, tools};
 use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 use fs_err::os::unix::fs::FileExt as _;
 use serde_json::Value;
-use support::{BUILDER, PROFILE, build, builder, fresh, project, raw, run, secret, text, tools};
 
 /// What `builder` prints and its exit code.
 fn outcome(args: &[&str]) -> (String, i32) {

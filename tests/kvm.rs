@@ -1,11 +1,9 @@
 //! This machine's /dev/kvm, whatever it does: absent, refused, running firmware and no kernel, or sound. A machine comes
 //! up, and `builder doctor` tells the truth.
 
-mod support;
-
 use std::path::Path;
 
-use support::{bare, builder, fresh, secret, text};
+use crate::support::{self, bare, builder, fresh, secret, text};
 
 #[test]
 fn a_machine_comes_up_and_doctor_tells_the_truth() {

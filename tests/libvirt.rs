@@ -2,13 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "unshare is the host's, as libvirt is")]
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::{BUILDER, PROFILE, build, builder, fresh, project, run, secret, text};
 use nix::unistd::Uid;
-use support::{BUILDER, PROFILE, build, builder, fresh, project, run, secret, text};
 
 /// Kiln's command line, with what all scripts give to it.
 const BUILDER_FUNCTION: &str =

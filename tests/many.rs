@@ -1,13 +1,11 @@
 //! Many nodes: 31 machines on one switch, and a profile of 500.
 
-mod support;
-
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use crate::support::{End, builder, fresh, secret, text};
 use fs_err as fs;
 use serde_json::Value;
-use support::{End, builder, fresh, secret, text};
 
 /// A profile of a control plane and workers up to a number of nodes, with as little memory as a machine starts with.
 fn profile(folder: &Path, nodes: u32) -> PathBuf {

@@ -1,15 +1,12 @@
 //! A real cluster under bad conditions: DHCP gives its addresses, others after the next start and while it runs; clocks are
 //! wrong; one worker has a bad seed; the workers are there first, and the control plane two minutes later.
 
-mod lab;
-mod support;
-
 use std::time::Duration;
 
+use crate::lab::{Lab, WORKLOAD, eventually, now};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
-use lab::{Lab, WORKLOAD, eventually, now};
 
 /// Shows firstboot's journal on the console when everything else is up.
 const TELL: &str = "[Unit]\nAfter=kiln-firstboot.service\n[Service]\nType=oneshot\nStandardOutput=tty\n\

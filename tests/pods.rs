@@ -1,11 +1,8 @@
 //! A node with as many pods as it takes: 110 run, and one more waits.
 
-mod lab;
-mod support;
-
+use crate::lab::{Lab, eventually, now};
+use crate::support::project;
 use builder::lockfile::Lock;
-use lab::{Lab, eventually, now};
-use support::project;
 
 const MANY: &str = include_str!("pods/many.yaml");
 

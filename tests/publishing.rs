@@ -2,16 +2,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "builders that are killed")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::{self, BUILDER, PROFILE, fresh, project, secret, text};
 use builder::ground::repro::sha256_hex;
 use fs_err as fs;
-use support::{BUILDER, PROFILE, fresh, project, secret, text};
 
 /// How many builds are killed.
 const KILLS: u64 = 30;

@@ -1,17 +1,9 @@
 //! A real machine has a container image that a registry had: its digest stands in the lockfile, its two layers came to
 //! the build, and containerd runs it without asking anybody.
 
-#[path = "../builder/tests/oci/image.rs"]
-mod image;
-mod lab;
-#[path = "../builder/tests/oci/registry.rs"]
-mod registry;
-mod shell;
-mod support;
-
-use lab::eventually;
-use shell::{MESSAGE, REFERENCE, Shell};
-use support::{End, PROFILE, builder, fresh, text};
+use crate::lab::eventually;
+use crate::shell::{MESSAGE, REFERENCE, Shell};
+use crate::support::{End, PROFILE, builder, fresh, text};
 
 #[test]
 fn an_image_of_a_registry_runs_on_a_machine_without_one() {

@@ -2,20 +2,20 @@
 
 #![expect(clippy::disallowed_methods, reason = "the host's own programs make the other surroundings")]
 
-mod support;
-
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::{
+    self, BUILDER, ORDINARY_USER, PROFILE, build, builder, fresh, long, make_ordinary_user, project, raw,
+    run, secret, text, tools,
+};
+use crate::variations::{Place, VARIATIONS};
+use builder::disk;
 use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 use nix::unistd::User;
-use support::{
-    BUILDER, ORDINARY_USER, PROFILE, build, builder, fresh, long, make_ordinary_user, project, run, secret,
-    text,
-};
 
 #[test]
 fn an_unchanged_build_is_a_look() {
@@ -42,13 +42,100 @@ fn another_folder_user_zone_locale_umask_clock_and_core_count_give_the_same_byte
     let theirs = build_elsewhere(&there, 7, "out");
     assert_eq!(hashes(&ours), hashes(&theirs), "sha256 of the images");
     assert_eq!(ours.images, theirs.images);
+    let provenance = |folder: &Path| fs::read_to_string(folder.join("provenance.json")).unwrap();
+    assert_eq!(provenance(&here.join(PROFILE)), provenance(&there.join("out").join(PROFILE)));
+    fs::remove_dir_all(there).unwrap();
+}
 
-    let other_secret = build_elsewhere(&there, 8, "out-8");
-    for (ours, other) in ours.images.iter().zip(&other_secret.images) {
+/// Every image of every profile that this release has, in every surrounding; in each run of the tests one of them, and the
+/// images of one profile with another secret.
+#[test]
+fn no_surroundings_change_a_byte() {
+    let here = fresh("varied");
+    let profiles =
+        if long() { builder::profile::names(&project().join("profiles")) } else { vec![PROFILE.to_owned()] };
+    let ours: Vec<(String, ClusterJson)> = profiles
+        .into_iter()
+        .map(|profile| {
+            let secret = secret(&here, 7);
+            builder(&["build", "--profile", &profile, "--out", text(&here), "--secret", text(&secret)]);
+            let cluster = ClusterJson::load(&here.join(&profile)).unwrap();
+            (profile, cluster)
+        })
+        .collect();
+    let (mut table, mut wrong) = (String::new(), Vec::new());
+    for variation in VARIATIONS.iter().filter(|variation| variation.always || long()) {
+        let place = Place::new(variation);
+        let (mut equal, mut tried) = (0, 0);
+        for (profile, ours) in &ours {
+            let folder = place.build(profile, 7);
+            let theirs = ClusterJson::load(&folder).unwrap();
+            for (one, other) in ours.images.iter().zip(&theirs.images) {
+                tried += 1;
+                if one == other {
+                    equal += 1;
+                    continue;
+                }
+                let images = [here.join(profile).join(&one.path), folder.join(&other.path)];
+                let diff = assert_cmd::Command::new(BUILDER).arg("diff").args(images).output().unwrap();
+                let first: Vec<String> =
+                    String::from_utf8_lossy(&diff.stdout).lines().take(5).map(str::to_owned).collect();
+                wrong.push(format!("{}: {profile}, {}: {}", variation.name, one.role, first.join("; ")));
+            }
+        }
+        if variation.always {
+            with_another_secret(&ours[0], &place);
+        }
+        place.remove();
+        table.push_str(&format!("reproducible: {equal} of {tried} images equal with {}\n", variation.name));
+    }
+    fs::write(here.join("figures"), &table).unwrap();
+    assert_eq!(wrong, Vec::<String>::new(), "{table}");
+}
+
+/// The content is the same, the files are not.
+fn with_another_secret((profile, ours): &(String, ClusterJson), place: &Place) {
+    let theirs = ClusterJson::load(&place.build(profile, 8)).unwrap();
+    for (ours, other) in ours.images.iter().zip(&theirs.images) {
         assert_eq!(ours.content_sha256, other.content_sha256, "content_sha256 depends on the secret");
         assert_ne!(ours.sha256, other.sha256, "the secret is in the image of {}", ours.role);
     }
-    fs::remove_dir_all(there).unwrap();
+}
+
+/// What was built is what its inputs make; of an image with another time of one file `prove` says so, and which.
+#[test]
+fn what_is_built_again_is_the_same_and_a_changed_file_is_named() {
+    let out = fresh("proved");
+    build(&out);
+    let results = out.join(PROFILE);
+    let raw = raw(&tools(), &results.join("worker.qcow2"), &out);
+    let root = {
+        let partitions = disk::layout::read(&mut fs::File::open(&raw).unwrap()).unwrap();
+        partitions.into_iter().find(|partition| partition.name == "kiln-root").unwrap().range.start
+    };
+    let at = format!("{}?offset={root}", text(&raw));
+    run(Command::new("/usr/sbin/debugfs").args(["-w", "-R", "sif /etc/debian_version mtime 20200101", &at]));
+    fs::remove_file(results.join("worker.qcow2")).unwrap();
+    let image = results.join("worker.qcow2");
+    run(Command::new("qemu-img").args(["convert", "-O", "qcow2", text(&raw), text(&image)]));
+    fs::remove_file(&raw).unwrap();
+    let secret = out.join("secret-07");
+    let prove = ["prove", text(&results), "--secret", text(&secret), "--offline", "--json"];
+    let output = assert_cmd::Command::new(BUILDER).current_dir(project()).args(prove).output().unwrap();
+    let proof: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!((output.status.code(), &proof["match"]), (Some(1), &false.into()), "{proof:#}");
+    let [control_plane, worker] = &proof["images"].as_array().unwrap()[..] else { panic!("{proof:#}") };
+    assert_eq!(control_plane["file"], "same", "{proof:#}");
+    assert_eq!(control_plane["reported"], control_plane["rebuilt"]);
+    assert_eq!((&worker["reported"], &worker["file"]), (&worker["rebuilt"], &"not-as-reported".into()));
+    let differences = worker["differences"].as_array().unwrap();
+    let is_it = |it: &serde_json::Value| it["name"] == "/etc/debian_version" && it["field"] == "mtime";
+    assert!(differences.iter().any(is_it), "{proof:#}");
+    let left = fs::read_dir(&out)
+        .unwrap()
+        .filter(|it| it.as_ref().unwrap().file_name().to_string_lossy().starts_with(".prove"));
+    assert_eq!(left.count(), 0, "what was built again is gone");
 }
 
 #[test]

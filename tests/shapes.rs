@@ -1,10 +1,7 @@
 //! What a control plane is made of on machines of its own: roles are data, and these have no line of Rust.
 
-mod lab;
-mod support;
-
-use lab::{Lab, eventually};
-use support::text;
+use crate::lab::{Lab, eventually};
+use crate::support::text;
 
 const PROFILE: &str = "tests/shapes.toml";
 

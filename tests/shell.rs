@@ -9,8 +9,8 @@ use builder::lockfile::Lock;
 use fs_err as fs;
 use tar::{Builder, Header};
 
-use crate::image::{self, Image, Layer};
-use crate::registry::{PASSWORD, Registry, USER};
+use crate::oci::image::{self, Image, Layer};
+use crate::oci::registry::{PASSWORD, Registry, USER};
 use crate::support::{self, BUILDER, project, secret, text};
 
 /// The name that pods use.

@@ -4,17 +4,15 @@
 
 #![expect(clippy::disallowed_methods, reason = "genisoimage is the host's, as for multipass")]
 
-mod support;
-
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::support::{self, PROFILE, build, debugfs, fresh, raw, root, run, text, tools};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use builder::deb::roots::QEMU;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
-use support::{PROFILE, build, debugfs, fresh, raw, root, run, text, tools};
 
 /// Turns the machine off as soon as firstboot has done its work or failed, with the year of its clock and of its image.
 const END: &str = "[Service]\nExecStopPost=/usr/bin/systemctl poweroff --force --force\n\

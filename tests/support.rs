@@ -13,6 +13,7 @@ use builder::ground::progress::Progress;
 use builder::lockfile::Lock;
 use builder::mirror::Mirrors;
 use builder::plan::inputs::root_items;
+use builder::results::images_lock::{ImagesLock, Of, OnRecord};
 use builder::sandbox::{LAUNCHER, Sandbox};
 use builder::store::Store;
 use fs_err as fs;
@@ -125,6 +126,12 @@ pub fn builder(args: &[&str]) -> String {
 pub fn build(out: &Path) -> String {
     let secret = secret(out, 7);
     builder(&["build", "--profile", PROFILE, "--out", text(out), "--secret", text(&secret)])
+}
+
+/// What `images.lock` has of [`PROFILE`].
+pub fn on_record() -> OnRecord {
+    let of = Of { profile: PROFILE.to_owned(), release: release(), arch: Arch::Amd64 };
+    ImagesLock::load(&project()).unwrap().of(of).unwrap()
 }
 
 /// Ends the machines of a profile in a folder of results when it is dropped.

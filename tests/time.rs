@@ -1,16 +1,13 @@
 //! Time and power: a machine that stood still for ten minutes, and one whose power was cut while what it had just imported was
 //! not on its disk yet.
 
-mod lab;
-mod support;
-
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime};
 
+use crate::lab::{Lab, eventually};
 use fs_err as fs;
-use lab::{Lab, eventually};
 use serde_json::{Value, json};
 
 const PROFILE: &str = "single";

@@ -1,12 +1,9 @@
 //! A cluster goes from one minor version of Kubernetes to the next with all that it has: its nodes get new images, one after
 //! the other, and keep their data disks.
 
-mod lab;
-mod support;
-
+use crate::lab::Lab;
+use crate::support::{builder, release, secret, text};
 use fs_err as fs;
-use lab::Lab;
-use support::{builder, release, secret, text};
 
 const PROFILE: &str = "tests/upgrade.toml";
 

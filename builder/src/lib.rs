@@ -22,6 +22,7 @@ pub mod pipeline;
 pub mod pki;
 pub mod plan;
 pub mod profile;
+pub mod prove;
 pub mod reach;
 pub mod results;
 pub mod role;

@@ -18,8 +18,10 @@ use crate::pki::secret::{self, ClusterSecret, SecretError};
 use crate::plan::Plan;
 use crate::profile::Identity;
 use crate::results::image::Image;
+use crate::results::images_lock::{ImagesLock, Of, OnRecord};
 use crate::results::publish::FreshSet;
 use crate::results::{report, unchanged};
+use crate::stage::disk::Disk;
 use crate::stage::fetched::Fetched;
 use crate::stage::{base, component, disk, image, stock, tree};
 use crate::store::Store;
@@ -41,6 +43,8 @@ pub struct Settings {
     pub mirrors: Mirrors,
     /// Forbids the network.
     pub offline: bool,
+    /// Refuses to make other images than `images.lock` has.
+    pub frozen: bool,
 }
 
 /// A finished build.
@@ -61,7 +65,11 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let inputs =
         unchanged::inputs(plan, (settings.identity, settings.encoding), &settings.store, &secret_file)?;
     let folder = settings.out.join(&plan.profile.name);
+    let record = on_record(plan, settings.frozen)?;
     if let Some(images) = unchanged::since(&folder, &inputs) {
+        let found = images.iter().map(|image| (image.role.clone(), image.content_sha256.clone()));
+        let found = found.collect();
+        record.iter().try_for_each(|record| record.check(&found))?;
         return Ok(Built { folder, images });
     }
     // What is wrong with identities is told before anything is fetched, and a secret is made when all else is.
@@ -75,6 +83,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let trees = tree::trees(plan, &components)?;
     let stocks = stock::all(fetched, &tools, &bases, &trees)?;
     let disks = disk::all(fetched, &tools, stocks, &trees)?;
+    record.iter().try_for_each(|record| frozen(record, &disks, &store))?;
     let identities = match known {
         Some(_) => early,
         None => Identities::of(plan, settings.identity, &to_have(plan, settings.secret.as_deref())?)?,
@@ -83,10 +92,24 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     let set = FreshSet::begin(&folder)?;
     let images = image::finish(fetched, &tools, &disks, &identities.partitions, settings.encoding, &set)?;
     seed::write(set.folder(), &identities.seeds)?;
-    report::write(plan, set.folder(), &images, settings.identity, &identities.admin)?;
+    let how = (settings.identity, settings.encoding);
+    report::write(plan, set.folder(), &images, how, &identities.admin)?;
     set.publish()?;
     unchanged::remember(&folder, inputs, &images, identities.seeds.keys())?;
     Ok(Built { folder, images })
+}
+
+/// What `images.lock` has of the images, when no others may be made.
+fn on_record(plan: &Plan, is_frozen: bool) -> Result<Option<OnRecord>> {
+    let load = || -> Result<OnRecord> { Ok(ImagesLock::load(&plan.project)?.of(Of::plan(plan))?) };
+    is_frozen.then(load).transpose()
+}
+
+/// Refuses disks that are not those on record, before an image is written.
+fn frozen(record: &OnRecord, disks: &[Disk], store: &Store) -> Result<()> {
+    let hash = |disk: &Disk| Ok((disk.role.clone(), disk.content_sha256(store)?));
+    let found = parallel::map(disks, hash).into_iter().collect::<Result<_>>()?;
+    Ok(record.check(&found)?)
 }
 
 /// Makes a folder of results, for this build alone until the lock is dropped: another one of the same profile waits.
@@ -114,7 +137,7 @@ pub fn existing_pki(plan: &Plan, secret: Option<&Path>) -> Result<Pki> {
 }
 
 /// Where the cluster secret is: the caller's file, or the project's own.
-fn secret_file(plan: &Plan, given: Option<&Path>) -> PathBuf {
+pub(crate) fn secret_file(plan: &Plan, given: Option<&Path>) -> PathBuf {
     given.map_or_else(|| secret::path(&plan.project, &plan.cluster.name), Path::to_owned)
 }
 

@@ -4,6 +4,7 @@
 pub mod advice;
 pub mod error;
 pub mod inputs;
+pub mod materials;
 mod pods;
 pub(crate) mod roles;
 mod roots;

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::deb::roots;
 use crate::ground::arch::{ARCHITECTURES, Arch};
 use crate::ground::error::Result;
+use crate::ground::hash::Sha256Hex;
 use crate::ground::progress::Progress;
 use crate::lockfile::format::{Component, Content};
 use crate::lockfile::{Lock, path as lockfile};
@@ -75,18 +76,55 @@ fn plans(project: &Path, images: Option<&Path>, lock: &Lock, profile: &str) -> R
 
 /// The late steps of a plan; `store` remembers those of components.
 fn late(plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<StepKey>> {
-    let tools = roots::tools_key(&plan.lock, plan.arch);
-    let key = |role| base::Packages::of(plan, role).key(&plan.project, &tools);
-    let bases = plan.roles.iter().map(key).collect::<Result<Vec<_>>>()?;
+    let (tools, bases) = bases(plan)?;
     let mut keys = bases.clone();
-    // Something was not made yet, so what would be made of it was not either.
-    let Ok(components) = component::gather(Fetched::asking(plan, store, progress)) else { return Ok(keys) };
-    for (tree, base) in tree::trees(plan, &components)?.iter().zip(&bases) {
-        let stock = stock::key(&tools, base, tree, (plan.arch, plan.lock.epoch))?;
-        let disk = disk::key(&stock, tree)?;
+    for (stock, disk) in disks(plan, (&tools, &bases), store, progress)? {
         keys.extend([disk::content_key(&disk), disk, stock]);
     }
     Ok(keys)
+}
+
+/// The keys of a plan's tools and of the base of each of its roles.
+fn bases(plan: &Plan) -> Result<(StepKey, Vec<StepKey>)> {
+    let tools = roots::tools_key(&plan.lock, plan.arch);
+    let key = |role| base::Packages::of(plan, role).key(&plan.project, &tools);
+    let bases = plan.roles.iter().map(key).collect::<Result<Vec<_>>>()?;
+    Ok((tools, bases))
+}
+
+/// The keys of the stock disk and of the disk of each of a plan's roles; none where some component was not made yet.
+fn disks(
+    plan: &Plan,
+    (tools, bases): (&StepKey, &[StepKey]),
+    store: &Store,
+    progress: &Progress,
+) -> Result<Vec<(StepKey, StepKey)>> {
+    // Something was not made yet, so what would be made of it was not either.
+    let Ok(components) = component::gather(Fetched::asking(plan, store, progress)) else {
+        return Ok(Vec::new());
+    };
+    let keys = tree::trees(plan, &components)?.into_iter().zip(bases).map(|(tree, base)| {
+        let stock = stock::key(tools, base, &tree, (plan.arch, plan.lock.epoch))?;
+        let disk = disk::key(&stock, &tree)?;
+        Ok((stock, disk))
+    });
+    keys.collect()
+}
+
+/// The content hashes of a plan's images by role, as far as the store has them: nothing is made.
+///
+/// # Errors
+/// When a recipe names something that is not there, or this builder's firstboot is not the lock's.
+pub fn content(plan: &Plan, store: &Store, progress: &Progress) -> Result<BTreeMap<String, Sha256Hex>> {
+    let store = store.asking();
+    let (tools, bases) = bases(plan)?;
+    let mut known = BTreeMap::new();
+    for (role, (_, disk)) in plan.roles.iter().zip(disks(plan, (&tools, &bases), &store, progress)?) {
+        if let Some(sha256) = disk::known_content(&store, &disk)? {
+            known.insert(role.name.clone(), sha256);
+        }
+    }
+    Ok(known)
 }
 
 /// The hashes of every file that the lock names, for every architecture.

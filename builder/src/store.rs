@@ -7,6 +7,7 @@
 //! made), `tmp/` (unfinished), `scratch/` (what unfinished work goes on from), `locks/`, and `in-use`, which every builder
 //! holds while it runs.
 
+pub(crate) mod apart;
 mod error;
 pub mod gc;
 mod held;

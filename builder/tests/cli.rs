@@ -1,6 +1,5 @@
 //! The real program with wrong input: a named error, and nothing downloaded or written.
 
-#[path = "cli/components.rs"]
 mod components;
 
 use std::fmt::Write as _;

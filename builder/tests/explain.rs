@@ -1,18 +1,15 @@
 //! What `builder explain` says: everything in the images of every profile is explained, nothing else is, and docs/hard-way.md is
 //! made of it.
 
-#[path = "explain/page.rs"]
 mod page;
-#[path = "recipes/plans.rs"]
-mod plans;
 
 use std::collections::BTreeSet;
 
+use crate::recipes::plans::{plans, project};
 use assert_cmd::Command;
 use builder::explain::{FILE, Kind, Thing, entries, guide, things};
 use builder::plan::Plan;
 use fs_err as fs;
-use plans::{plans, project};
 
 /// The plan of the guide's profile with the lockfile's default release.
 fn hard_way() -> Plan {

@@ -1,7 +1,6 @@
 //! The project's own profiles and recipes, without a store: each profile is planned, each role's overlay is rendered.
 
-#[path = "recipes/plans.rs"]
-mod plans;
+pub(crate) mod plans;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::global::{Global, SECRET, Target};
+use crate::cli::prove;
 use crate::cli::screen::{complain, say};
 use crate::disk::{Compression, Encoding, Format};
 use crate::ground::error::Result;
@@ -41,6 +42,12 @@ pub(super) struct Build {
     /// Use no network: the store must have everything
     #[arg(long)]
     offline: bool,
+    /// Make the images that images.lock has, or none
+    #[arg(long)]
+    frozen: bool,
+    /// Build again and compare, as `builder prove` does
+    #[arg(long, conflicts_with = "json")]
+    check: bool,
     /// Print JSON instead of a line for each image
     #[arg(long)]
     json: bool,
@@ -69,6 +76,7 @@ impl Build {
             encoding,
             mirrors: global.mirrors(self.offline)?,
             offline: self.offline,
+            frozen: self.frozen,
         };
         let progress = Progress::new();
         for warning in crate::plan::advice::of(&plan, &crate::ground::progress::today()) {
@@ -83,6 +91,9 @@ impl Build {
                 say(&format!("sha256:{}  {}\n", image.sha256, built.folder.join(&image.file).display()))?;
             }
             complain(&summary(&times, progress.elapsed()));
+        }
+        if self.check {
+            return prove::of_build(&plan, &built.folder, &settings);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -75,7 +75,8 @@ fn title(area: Area) -> &'static str {
     }
 }
 
-fn line(Difference { name, field, first, second, .. }: &Difference) -> String {
+/// A difference in a line.
+pub(super) fn line(Difference { name, field, first, second, .. }: &Difference) -> String {
     match (field, first, second) {
         (Some(field), None, None) => format!("{name}: {field} differs"),
         (Some(field), first, second) => {

@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 /// How a qcow2 image is compressed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// By zstd, which QEMU reads since 5.1.
@@ -59,6 +59,12 @@ impl Encoding {
     #[must_use]
     pub fn format(self) -> Format {
         self.format
+    }
+
+    /// The compression, where the format has a choice.
+    #[must_use]
+    pub fn compression(self) -> Option<Compression> {
+        (self.format == Format::Qcow2).then_some(self.compression)
     }
 
     /// The arguments of `qemu-img convert`.

@@ -146,6 +146,14 @@ impl ModuleSum {
         Self(format!("h1:{}", STANDARD.encode(digest)))
     }
 
+    /// Its digest in hexadecimal, which in-toto calls
+    /// [`dirHash`](https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md).
+    #[must_use]
+    pub fn hex(&self) -> String {
+        // It was checked when it was read.
+        STANDARD.decode(self.0.trim_start_matches("h1:")).map(hex::encode).unwrap_or_default()
+    }
+
     /// As go.sum writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -21,20 +21,28 @@ impl Plan {
     /// Every file that the build reads from outside.
     #[must_use]
     pub fn items(&self, mirrors: &Mirrors) -> Vec<Item> {
+        let mut items = Vec::new();
+        items.extend(self.builds().flat_map(|(_, build)| source_items(&self.lock, build, mirrors)));
+        items.extend(
+            self.packages().into_iter().map(|(suite, deb)| package_item(&self.lock, mirrors, suite, deb)),
+        );
+        for (name, download) in self.downloads() {
+            items.extend(download_item(name, download, self.arch, mirrors));
+        }
+        items
+    }
+
+    /// The packages that the build reads, with their suites.
+    #[must_use]
+    pub fn packages(&self) -> Vec<(&str, &Deb)> {
         let of_images = roots(&self.roles, self.arch);
         let mut roots: BTreeSet<(&str, Arch)> =
             of_images.iter().map(|(root, arch)| (root.as_str(), *arch)).collect();
-        let mut items = Vec::new();
         roots.extend(self.container_images().filter_map(|(_, image)| Some((image.root()?, self.arch))));
-        let used = self.used_components();
-        let builds = used.values().filter_map(|component| match component {
-            Component::Build { build } => self.lock.build.get(build),
-            _ => None,
-        });
-        for build in builds {
+        for (_, build) in self.builds() {
             roots.extend([build.root.as_str(), build.root_for(self.arch)].map(|root| (root, Arch::HOST)));
-            items.extend(source_items(&self.lock, build, mirrors));
         }
+        let used = self.used_components();
         let taken_apart: BTreeSet<&str> = used
             .values()
             .filter_map(|component| match component {
@@ -42,33 +50,42 @@ impl Plan {
                 _ => None,
             })
             .collect();
-        let wanted = |deb: &Deb| {
+        let is_wanted = |deb: &Deb| {
             roots.iter().any(|(root, arch)| deb.arch == *arch && deb.roots.contains(*root))
                 || deb.arch == self.arch
                     && deb.roots.contains("components")
                     && taken_apart.contains(deb.name.as_str())
         };
-        items.extend(package_items(&self.lock, mirrors, wanted));
-        for (name, component) in used {
-            if let Component::Url(downloads) = component {
-                items.extend(
-                    downloads.iter().filter_map(|download| download_item(name, download, self.arch, mirrors)),
-                );
-            }
-        }
-        items
+        packages(&self.lock).filter(|(_, deb)| is_wanted(deb)).collect()
     }
 
-    /// The builds of Go modules that the build of the images needs.
-    #[must_use]
-    pub fn go_builds(&self) -> Vec<GoBuild<'_>> {
+    /// What upstream publishes and the build reads, by component.
+    pub fn downloads(&self) -> impl Iterator<Item = (&str, &Download)> {
+        let used = self.used_components().into_iter();
+        used.flat_map(|(name, component)| {
+            let downloads = match component {
+                Component::Url(downloads) => downloads.as_slice(),
+                _ => &[],
+            };
+            downloads.iter().map(move |download| (name.as_str(), download))
+        })
+    }
+
+    /// The builds from source that the build of the images needs, each once.
+    pub fn builds(&self) -> impl Iterator<Item = (&str, &Build)> {
         let names = self.used_components().into_values().filter_map(|component| match component {
             Component::Build { build } => Some(build),
             _ => None,
         });
         let names: BTreeSet<&String> = names.collect();
         let builds = names.into_iter().filter_map(|name| self.lock.build.get_key_value(name));
-        builds.filter_map(|(name, build)| Some(GoBuild { name, build, go: build.go()? })).collect()
+        builds.map(|(name, build)| (name.as_str(), build))
+    }
+
+    /// The builds of Go modules that the build of the images needs.
+    #[must_use]
+    pub fn go_builds(&self) -> Vec<GoBuild<'_>> {
+        self.builds().filter_map(|(name, build)| Some(GoBuild { name, build, go: build.go()? })).collect()
     }
 
     /// Every file of this machine that the build reads for its components.
@@ -109,22 +126,23 @@ impl Plan {
 /// The packages of one root as items to fetch.
 #[must_use]
 pub fn root_items(lock: &Lock, mirrors: &Mirrors, arch: Arch, root: &str) -> Vec<Item> {
-    package_items(lock, mirrors, |deb| deb.arch == arch && deb.roots.contains(root)).collect()
+    let of_root = packages(lock).filter(|(_, deb)| deb.arch == arch && deb.roots.contains(root));
+    of_root.map(|(suite, deb)| package_item(lock, mirrors, suite, deb)).collect()
 }
 
-fn package_items<'a>(
-    lock: &'a Lock,
-    mirrors: &'a Mirrors,
-    wanted: impl Fn(&Deb) -> bool + 'a,
-) -> impl Iterator<Item = Item> + 'a {
-    let debs = lock.deb.iter().flat_map(|(suite, debs)| debs.iter().map(move |deb| (suite, deb)));
-    debs.filter(move |(_, deb)| wanted(deb)).map(move |(suite, deb)| Item {
+/// The packages of a lock, with their suites.
+fn packages(lock: &Lock) -> impl Iterator<Item = (&str, &Deb)> {
+    lock.deb.iter().flat_map(|(suite, debs)| debs.iter().map(move |deb| (suite.as_str(), deb)))
+}
+
+fn package_item(lock: &Lock, mirrors: &Mirrors, suite: &str, deb: &Deb) -> Item {
+    Item {
         subject: format!("{} {}", deb.name, deb.version),
         urls: urls(lock, mirrors, suite, &deb.file),
         size: Some(deb.size),
         hash: deb.sha256.clone().into(),
         origin: Origin::Debian,
-    })
+    }
 }
 
 /// The packages and sources of one build as items to fetch.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use firstboot::schema::Duty;
 
+use crate::disk::Encoding;
 use crate::ground::durable::{private, public};
 use crate::ground::error::Result;
 use crate::identity::cluster::Admin;
@@ -15,6 +16,7 @@ use crate::profile::Identity;
 use crate::profile::endpoint::PORT;
 use crate::results::cluster::{self, ClusterJson, ImageJson, NetworkJson, NodeJson};
 use crate::results::image::Image;
+use crate::results::provenance::{self, Statement};
 
 /// The file of [`Admin::kubeconfig`].
 pub const KUBECONFIG: &str = "admin.kubeconfig";
@@ -23,7 +25,7 @@ pub const KUBECONFIG: &str = "admin.kubeconfig";
 pub const SSH_KEY: &str = "ssh.key";
 
 /// The files of [`write()`].
-pub const FILES: [&str; 4] = [cluster::FILE, SHA256SUMS, KUBECONFIG, SSH_KEY];
+pub const FILES: [&str; 5] = [cluster::FILE, SHA256SUMS, provenance::FILE, KUBECONFIG, SSH_KEY];
 
 /// The checksums of the images, as sha256sum writes them.
 pub const SHA256SUMS: &str = "SHA256SUMS";
@@ -34,15 +36,24 @@ pub fn seed_path(node: &str) -> PathBuf {
     Path::new(seed::FOLDER).join(seed::file_name(node))
 }
 
-/// Writes `cluster.json`, `SHA256SUMS`, `admin.kubeconfig` and `ssh.key` into the output folder.
+/// Writes `cluster.json`, `SHA256SUMS`, `provenance.json`, `admin.kubeconfig` and `ssh.key` into the output folder.
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn write(plan: &Plan, folder: &Path, images: &[Image], identity: Identity, admin: &Admin) -> Result<()> {
+pub fn write(
+    plan: &Plan,
+    folder: &Path,
+    images: &[Image],
+    (identity, encoding): (Identity, Encoding),
+    admin: &Admin,
+) -> Result<()> {
     let table = cluster_json(plan, images, identity, admin).to_text().map_err(std::io::Error::from)?;
     public(&folder.join(cluster::FILE), table.as_bytes())?;
     let sums: String = images.iter().map(|image| format!("{}  {}\n", image.sha256, image.file)).collect();
     public(&folder.join(SHA256SUMS), sums.as_bytes())?;
+    let provenance = Statement::of(plan, images, identity, encoding)?;
+    let provenance = provenance.to_text().map_err(std::io::Error::from)?;
+    public(&folder.join(provenance::FILE), provenance.as_bytes())?;
     private(&folder.join(KUBECONFIG), admin.kubeconfig.expose().as_bytes())?;
     private(&folder.join(SSH_KEY), admin.ssh_key.expose().as_bytes())?;
     Ok(())

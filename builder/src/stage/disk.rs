@@ -1,6 +1,8 @@
 //! Disks of the roles: what the files of the overlay change on the stock disk, in the store without secrets, and the
 //! hash by which anyone can compare the whole.
 
+use std::path::{Path, PathBuf};
+
 use fs_err as fs;
 
 use crate::deb::roots::Tools;
@@ -33,7 +35,7 @@ pub struct Disk {
     /// What it is in the main.
     pub stock: Stock,
     /// The folder with what differs, see [`changes`].
-    folder: std::path::PathBuf,
+    folder: PathBuf,
 }
 
 impl Disk {
@@ -50,14 +52,28 @@ impl Disk {
     /// # Errors
     /// When the disk cannot be read.
     pub fn content_sha256(&self, store: &Store) -> Result<Sha256Hex> {
-        const CONTENT: &str = "sha256";
         let folder = store.step(&content_key(&self.key), |folder| {
             let content = content_sha256(&DiskFile::open(&self.stock.disk.raw)?, &self.changes()?)?;
             Ok(fs::write(folder.join(CONTENT), hex::encode(content))?)
         })?;
-        let content = fs::read_to_string(folder.join(CONTENT))?;
-        Ok(content.parse().map_err(std::io::Error::other)?)
+        read_content(&folder)
     }
+}
+
+/// The file of a disk's hash.
+const CONTENT: &str = "sha256";
+
+fn read_content(folder: &Path) -> Result<Sha256Hex> {
+    let content = fs::read_to_string(folder.join(CONTENT))?;
+    Ok(content.parse().map_err(std::io::Error::other)?)
+}
+
+/// The hash of a disk that was made before.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn known_content(store: &Store, disk: &StepKey) -> Result<Option<Sha256Hex>> {
+    store.made(&content_key(disk)).map(|folder| read_content(&folder)).transpose()
 }
 
 /// The key of a role's disk.

@@ -22,7 +22,7 @@ What stands below *on `server`* is typed in such a shell, on the machine of that
 below *By hand* is how one would make the thing on a machine without Kiln: do not type it here, where it is done.
 
 `builder explain NAME` says the same of any file, unit, certificate or flag, for every profile. This page is made from the same texts, the files
-`explain.toml` beside what they explain, by `KILN_ACCEPT=1 cargo test --release -p builder --test explain`.
+`explain.toml` beside what they explain, by `KILN_ACCEPT=1 cargo test --release -p builder --test integration explain`.
 ";
 
 /// The page for a plan of the guide's profile.

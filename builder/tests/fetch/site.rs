@@ -4,8 +4,8 @@
 use assert_cmd::Command;
 use fs_err as fs;
 
-use super::project::Project;
 use super::web::{Answer, Site};
+use crate::project::Project;
 
 /// A mirror whose archive is below `folder`.
 fn serving(project: &Project, folder: &'static str) -> Site {

@@ -8,8 +8,8 @@ use builder::lockfile::Lock;
 use builder::lockfile::format::Component;
 use fs_err as fs;
 
-use super::project::Project;
-use super::site::Site;
+use crate::fetch::web::Site;
+use crate::project::Project;
 
 /// A project with a file that somebody publishes, for two architectures.
 fn publishing() -> (Project, String) {

@@ -2,7 +2,7 @@
 
 use fs_err as fs;
 
-use super::project::Project;
+use crate::project::Project;
 
 const FEED: &str = r#"[
   {"id": "DEBIAN-CVE-2026-1", "affected": [

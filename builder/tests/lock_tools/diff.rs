@@ -2,7 +2,7 @@
 
 use fs_err as fs;
 
-use super::project::Project;
+use crate::project::Project;
 
 /// A project whose lock differs from `old.toml` as said.
 fn changed(change: impl Fn(&str) -> String) -> Project {

@@ -4,8 +4,8 @@ use builder::lock::upstream::{Newer, newer};
 use builder::lockfile::Lock;
 use builder::mirror::Mirrors;
 
-use super::project::Project;
-use super::site::Site;
+use crate::fetch::web::Site;
+use crate::project::Project;
 
 /// The lock of the project with a component of each publisher.
 fn lock(project: &Project) -> Lock {

@@ -2,9 +2,6 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-#[path = "../skip/mod.rs"]
-mod skip;
-
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +13,7 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 
 use super::image::{INDEX, Image, MANIFEST, digest};
-use skip::skip;
+use crate::skip::skip;
 
 pub const USER: &str = "kiln";
 pub const PASSWORD: &str = "p@ss:word";

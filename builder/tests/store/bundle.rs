@@ -9,7 +9,7 @@ use builder::ground::repro::sha256_hex;
 use builder::lockfile::Lock;
 use fs_err as fs;
 
-use super::project::Project;
+use crate::project::Project;
 
 /// The lock's `epoch`.
 const EPOCH: u64 = 1_789_199_741;

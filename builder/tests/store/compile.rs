@@ -14,7 +14,7 @@ use builder::stage::source;
 use builder::store::Store;
 use fs_err as fs;
 
-use super::project::Project;
+use crate::project::Project;
 
 /// The sandbox re-executes `builder`, not this test: the test runs itself again with its name.
 fn ran_again(test: &str) -> bool {
@@ -22,8 +22,11 @@ fn ran_again(test: &str) -> bool {
         return false;
     }
     let mut again = Command::new(std::env::current_exe().unwrap());
-    again.args(["--exact", test, "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
-    again.assert().success();
+    let test = format!("store::{test}");
+    again.args(["--exact", &test, "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
+    // A name of no test passes without having run.
+    let ran = again.assert().success().get_output().stdout.clone();
+    assert!(String::from_utf8_lossy(&ran).contains("1 passed"), "there is no test `{test}`");
     true
 }
 

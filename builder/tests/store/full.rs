@@ -9,9 +9,9 @@ use fs_err as fs;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::image::{CONFIG, Image, Layer};
-use super::project::Project;
 use super::slow::serve;
+use crate::oci::image::{CONFIG, Image, Layer};
+use crate::project::Project;
 
 const SIZE: usize = 3 << 20;
 

@@ -11,7 +11,7 @@ use builder::stage::{base, source};
 use builder::store::{StepKey, Store};
 use fs_err as fs;
 
-use super::project::Project;
+use crate::project::Project;
 
 /// Something made under a key that nothing leads to.
 fn stray(name: &'static str) -> StepKey {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::project::Project;
 use super::slow::serve;
+use crate::project::Project;
 
 /// Large enough that a fetch takes a while.
 const SIZE: usize = 3 << 20;

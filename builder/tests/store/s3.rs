@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use fs_err as fs;
 
-use super::project::Project;
+use crate::project::Project;
 
 /// Larger than a part of an upload.
 const SIZE: usize = 25 << 20;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use builder::ground::repro::sha256_hex;
 use fs_err as fs;
 
-use super::project::Project;
+use crate::project::Project;
 
 /// A project whose store has everything, and a folder to share it in.
 fn full() -> (Project, String) {

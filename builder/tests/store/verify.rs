@@ -6,7 +6,7 @@ use builder::ground::repro::sha256_hex;
 use builder::store::{StepKey, Store};
 use fs_err as fs;
 
-use super::project;
+use crate::project;
 
 /// A store with one download and one step in a folder of its own.
 struct Case {

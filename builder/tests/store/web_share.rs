@@ -2,8 +2,8 @@
 
 use fs_err as fs;
 
-use super::project::Project;
 use super::web::{Manner, Web};
+use crate::project::Project;
 
 fn share(project: &Project, env: &[(&str, &str)], verb: &str, url: &str) -> (i32, String) {
     let (code, stdout, stderr) = project.run_with(env, &["store", verb, url, "--profile", "small"]);

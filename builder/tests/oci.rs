@@ -1,9 +1,7 @@
 //! Container images of a real registry: from a reference to the archive in an image, and everything on the way that
 //! may be wrong.
 
-mod image;
-#[path = "../store/project.rs"]
-mod project;
+pub(crate) mod image;
 mod registry;
 mod wrong;
 
@@ -12,6 +10,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::project::Project;
 use assert_cmd::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +22,6 @@ use builder::stage::container;
 use builder::store::Store;
 use fs_err as fs;
 use image::{Image, digest};
-use project::Project;
 use registry::{PASSWORD, Registry, USER};
 
 /// The real program in a project, for a site whose machines know the registry's authority and credentials.

@@ -26,8 +26,11 @@ fn ran_again(test: &str) -> bool {
     }
     let own = std::env::current_exe().unwrap();
     let mut again = assert_cmd::Command::new(own);
-    again.args(["--exact", test, "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
-    again.assert().success();
+    let test = format!("driver::{test}");
+    again.args(["--exact", &test, "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
+    // A name of no test passes without having run.
+    let ran = again.assert().success().get_output().stdout.clone();
+    assert!(String::from_utf8_lossy(&ran).contains("1 passed"), "there is no test `{test}`");
     true
 }
 

@@ -9,7 +9,7 @@ use fs_err as fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::Lab;
+use super::lab::Lab;
 
 /// An Ethernet card on the switch, by a QEMU without a machine that hands over its frames with their length before
 /// them ("-netdev stream" in QEMU's documentation).

@@ -5,8 +5,8 @@ use std::time::Duration;
 use builder::driver::{Accel, Accelerator, DriverError, Running, UpRequest, Wait, named, status, up};
 use builder::ground::progress::Progress;
 
-use crate::lab::{Lab, boot_sector};
-use crate::ran_again;
+use super::lab::{Lab, boot_sector};
+use super::ran_again;
 
 /// Prints the text at 0x40 on the first serial port, and three seconds later that at 0x100. Between them it loads a
 /// floating-point number from where no memory is: KVM's emulator does not know that instruction, QEMU's own does.

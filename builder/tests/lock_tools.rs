@@ -4,7 +4,3 @@ mod add;
 mod audit;
 mod diff;
 mod outdated;
-#[path = "../store/project.rs"]
-mod project;
-#[path = "../fetch/web.rs"]
-mod site;

@@ -1,12 +1,10 @@
 //! Disks with the real tools: what partitions, file systems, boot loaders and compression really give.
 
-#[path = "../../tests/support.rs"]
-mod support;
-
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::tools;
 use builder::disk::changes::{self, CLUSTER, Changes, changes};
 use builder::disk::file::DiskFile;
 use builder::disk::{self, Compression, Encoding, Format, Spec, Stock, layout};
@@ -15,7 +13,6 @@ use builder::ground::error::Error;
 use builder::sandbox::Sandbox;
 use fs_err as fs;
 use sha2::{Digest, Sha256};
-use support::tools;
 
 /// cap_net_raw=ep as the kernel stores it: revision 2, effective, then the permitted and inheritable sets.
 const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -1,11 +1,9 @@
 //! Fetching against a server of this host that answers each request by a script.
 
-#[path = "../store/project.rs"]
-mod project;
 mod server;
 mod site;
 mod upstream;
-mod web;
+pub(crate) mod web;
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -33,7 +33,7 @@ impl Lab {
             fs::set_permissions(lab.path(&format!("bin/{name}")), std::fs::Permissions::from_mode(0o755))
                 .unwrap();
         }
-        fs::write(lab.path("lab.toml"), include_str!("lab.toml")).unwrap();
+        fs::write(lab.path("lab.toml"), include_str!("host_drivers/lab.toml")).unwrap();
         let mut image = b"QFI\xfb".to_vec();
         image.resize(24, 0);
         image.extend((1u64 << 30).to_be_bytes());

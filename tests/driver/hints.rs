@@ -10,8 +10,8 @@ use std::process::Command;
 use builder::driver::Running;
 use fs_err as fs;
 
-use crate::lab::{Lab, boot_sector};
-use crate::ran_again;
+use super::lab::{Lab, boot_sector};
+use super::ran_again;
 
 /// A shell in Kiln's folder, and a cluster whose results lie in a folder with spaces.
 struct Shell(Lab);
