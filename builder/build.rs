@@ -21,6 +21,7 @@ fn main() {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    std::fs::write(out.join("crates.json"), crates(workspace)).expect("cargo made OUT_DIR");
     for (arch, target) in TARGETS {
         let binary = compile(workspace, &out, target);
         std::fs::copy(&binary, out.join(format!("firstboot-{arch}"))).expect("the binary was just made");
@@ -75,14 +76,62 @@ fn flags(workspace: &Path, out: &Path, target: &str) -> Vec<String> {
     flags
 }
 
-/// The folders of the registry packages with their names and versions: the folder's name depends on the registry.
-fn packages(workspace: &Path, target: &str) -> Vec<(String, String)> {
+/// The crates that are in firstboot, the same for each target: `[{"name", "version", "license"}]`, sorted.
+fn crates(workspace: &Path) -> String {
+    let mut all = Vec::new();
+    for (_, target) in TARGETS {
+        let metadata = metadata(workspace, target);
+        let nodes = metadata["resolve"]["nodes"].as_array().cloned().unwrap_or_default();
+        let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+        let find = |list: &[serde_json::Value], id: &serde_json::Value| {
+            list.iter().find(|it| it["id"] == *id).cloned().unwrap_or_default()
+        };
+        let main = packages.iter().find(|package| package["name"] == "firstboot").expect("it is a member");
+        let (mut ids, mut next) = (std::collections::BTreeSet::new(), vec![main["id"].clone()]);
+        while let Some(id) = next.pop() {
+            if !ids.insert(id.to_string()) {
+                continue;
+            }
+            let package = find(&packages, &id);
+            let of_kind = |target: &serde_json::Value| {
+                target["kind"].as_array().is_some_and(|kinds| kinds.contains(&"proc-macro".into()))
+            };
+            // Macros and what they need run in the compiler.
+            if package["targets"].as_array().is_some_and(|targets| targets.iter().any(of_kind)) {
+                continue;
+            }
+            if !package["source"].is_null() {
+                let part = |name: &str| package[name].clone();
+                let (name, version, license) = (part("name"), part("version"), part("license"));
+                all.push(serde_json::json!({ "name": name, "version": version, "license": license }));
+            }
+            let dependencies = find(&nodes, &id)["deps"].as_array().cloned().unwrap_or_default();
+            // Those that tests and build scripts need are in no program.
+            let is_in = |it: &serde_json::Value| {
+                it["dep_kinds"]
+                    .as_array()
+                    .is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
+            };
+            next.extend(dependencies.into_iter().filter(is_in).map(|it| it["pkg"].clone()));
+        }
+    }
+    all.sort_by_key(|it| it.to_string());
+    all.dedup();
+    serde_json::to_string(&all).expect("texts can be written")
+}
+
+fn metadata(workspace: &Path, target: &str) -> serde_json::Value {
     let metadata = text(
         clean(tool("CARGO"))
             .args(["metadata", "--format-version=1", "--locked", "--filter-platform", target])
             .current_dir(workspace),
     );
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("cargo metadata prints JSON");
+    serde_json::from_str(&metadata).expect("cargo metadata prints JSON")
+}
+
+/// The folders of the registry packages with their names and versions: the folder's name depends on the registry.
+fn packages(workspace: &Path, target: &str) -> Vec<(String, String)> {
+    let metadata = metadata(workspace, target);
     let field =
         |package: &serde_json::Value, name: &str| package[name].as_str().unwrap_or_default().to_owned();
     let foreign = |package: &&serde_json::Value| !package["source"].is_null();

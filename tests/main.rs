@@ -2,6 +2,7 @@
 
 mod arm64;
 mod available;
+mod bills;
 mod boot;
 mod builders;
 mod bundle;

@@ -134,6 +134,15 @@ pub fn on_record() -> OnRecord {
     ImagesLock::load(&project()).unwrap().of(of).unwrap()
 }
 
+/// A program of the tests' own Python packages, which `./setup tests` installs.
+pub fn python(program: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let path = cache.join("kiln-tests/python/bin").join(program);
+    assert!(path.exists(), "`./setup tests` installs {}", path.display());
+    path
+}
+
 /// Ends the machines of a profile in a folder of results when it is dropped.
 pub struct End<'a>(pub &'a str, pub &'a Path);
 

@@ -5,6 +5,7 @@
 //! reads the stream (the crate `firstboot`).
 
 pub mod cluster;
+pub mod renew;
 pub mod seed;
 
 use std::collections::BTreeSet;

@@ -27,6 +27,7 @@ pub mod reach;
 pub mod results;
 pub mod role;
 pub mod sandbox;
+pub mod sbom;
 pub mod share;
 pub mod stage;
 pub mod store;

@@ -21,6 +21,7 @@ use crate::results::image::Image;
 use crate::results::images_lock::{ImagesLock, Of, OnRecord};
 use crate::results::publish::FreshSet;
 use crate::results::{report, unchanged};
+use crate::sbom;
 use crate::stage::disk::Disk;
 use crate::stage::fetched::Fetched;
 use crate::stage::{base, component, disk, image, stock, tree};
@@ -94,6 +95,7 @@ pub fn build(plan: &Plan, settings: &Settings, progress: &Progress) -> Result<Bu
     seed::write(set.folder(), &identities.seeds)?;
     let how = (settings.identity, settings.encoding);
     report::write(plan, set.folder(), &images, how, &identities.admin)?;
+    sbom::write(plan, &store, (&components, &bases), (set.folder(), &images))?;
     set.publish()?;
     unchanged::remember(&folder, inputs, &images, identities.seeds.keys())?;
     Ok(Built { folder, images })

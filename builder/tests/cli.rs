@@ -383,3 +383,59 @@ fn the_checkouts_profiles_are_planned() {
         Plan::resolve(&request).unwrap();
     }
 }
+
+/// A renewal is a line of the profile: comments stay, the certificate is another one, and so is what it signs.
+#[test]
+fn certificates_are_renewed_by_the_profile() {
+    let project = Project::new();
+    let profile = "profiles/1cp-2workers.toml";
+    project.edit(profile, "[cluster]", "# kept\n[cluster]");
+    let certs = |args: &[&str]| project.builder(&[&["certs"], args].concat()).output().unwrap();
+    let issued = || {
+        let request = Request {
+            project: project.path(""),
+            profile: "1cp-2workers".to_owned(),
+            release: None,
+            arch: builder::ground::arch::Arch::Amd64,
+            lockfile: project.path("lockfile.toml"),
+            images: None,
+        };
+        let plan = Plan::resolve(&request).unwrap();
+        let secret = builder::pki::secret::ClusterSecret::from_bytes([7; 32]);
+        let pki = builder::identity::cluster::pki(&plan, &secret).unwrap();
+        let one =
+            |it: &builder::pki::Issued| (it.label.clone(), (it.issuer.to_owned(), it.certificate.clone()));
+        pki.list().map(one).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let changed = |one: &std::collections::BTreeMap<String, (String, String)>| {
+        let now = issued();
+        one.iter()
+            .filter(|(label, it)| now[*label] != **it)
+            .map(|(label, _)| label.clone())
+            .collect::<Vec<_>>()
+    };
+    let first = issued();
+    let output = certs(&["renew", "--profile", "1cp-2workers", "node/node-0"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(project.path(profile)).unwrap();
+    assert!(text.contains("# kept") && text.contains("[pki.generation]\n\"node/node-0\" = 2\n"), "{text}");
+    assert_eq!(changed(&first), ["node/node-0"]);
+    let second = issued();
+    certs(&["renew", "--profile", "1cp-2workers", "node/node-0", "etcd-ca"]);
+    let text = fs::read_to_string(project.path(profile)).unwrap();
+    assert!(!text.contains("[pki]\n") && text.contains("\"node/node-0\" = 3\netcd-ca = 2\n"), "{text}");
+    let by_etcd = second
+        .iter()
+        .filter(|(label, (issuer, _))| *label == "etcd-ca" || issuer == "etcd-ca" || *label == "node/node-0");
+    assert_eq!(changed(&second), by_etcd.map(|(label, _)| label.clone()).collect::<Vec<_>>());
+    // A label that is none changes nothing; one in the profile is told with its line.
+    let output = certs(&["renew", "--profile", "1cp-2workers", "node/nod-0"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("did you mean `node/node-0`?"), "{said}");
+    assert_eq!(fs::read_to_string(project.path(profile)).unwrap(), text);
+    project.edit(profile, "etcd-ca = 2", "etcd-co = 2");
+    let line = 1 + text.lines().position(|line| line.starts_with("etcd-ca")).unwrap();
+    let said = project.refuse(&["--profile", "1cp-2workers"]);
+    let fact = format!("{profile}:{line}: `pki`: `etcd-co` is not a key of this cluster");
+    assert!(said.contains(&fact), "{said}");
+}

@@ -1,5 +1,6 @@
 //! The README promises nothing without the test that holds it: what its table names is there and has tests.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fs_err as fs;
@@ -48,4 +49,36 @@ fn the_readme_leads_to_every_document() {
         .filter(|page| !readme.contains(&format!("]({page}")))
         .collect();
     assert_eq!(missing, Vec::<String>::new());
+}
+
+/// The page on conformance counts what the record has. `KILN_ACCEPT=1` writes its table anew.
+#[test]
+fn the_page_on_conformance_counts_what_the_record_has() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let record = fs::read_to_string(project.join("tests/conformance/record.tsv")).unwrap();
+    let mut parts: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    for line in record.lines() {
+        let [result, _, _, name] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let part = name.trim_start_matches('[').split(']').next().unwrap();
+        let column = ["passed", "failed", "open"].iter().position(|it| *it == result).expect(result) + 1;
+        for part in [part, "~all"] {
+            let counts = parts.entry(part).or_default();
+            counts[0] += 1;
+            counts[column] += 1;
+        }
+    }
+    let rows = parts.iter().map(|(part, [all, passed, failed, open])| {
+        format!("| {} | {all} | {passed} | {failed} | {open} |\n", part.trim_start_matches('~'))
+    });
+    let head = "| part | tests | passed | failed | not run yet |\n|---|---|---|---|---|\n";
+    let table = head.to_owned() + &rows.collect::<String>();
+    let page = project.join("docs/reference/conformance.md");
+    let text = fs::read_to_string(&page).unwrap();
+    let (before, rest) = text.split_once(head).unwrap();
+    let after = &rest[rest.find("\n\n").unwrap() + 1..];
+    let wanted = format!("{before}{table}{after}");
+    if std::env::var_os("KILN_ACCEPT").is_some() {
+        fs::write(&page, &wanted).unwrap();
+    }
+    assert_eq!(wanted, fs::read_to_string(&page).unwrap(), "docs/reference/conformance.md is not the record");
 }

@@ -1,13 +1,11 @@
 //! Whole runs on machines made of files: what is written, what is said, and that a second boot changes nothing.
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::{Identity, NODE_0, World};
 use firstboot::args::Args;
 use firstboot::ops::Real;
 use fs_err as fs;
-use support::{Identity, NODE_0, World};
 
 /// Without the hash, which depends on who owns the root directory.
 fn filtered(test: impl FnOnce()) {

@@ -1,9 +1,7 @@
 //! Devices that are made of network cards, as systemd-networkd is told of them.
 
-mod support;
-
+use crate::support::World;
 use fs_err as fs;
-use support::World;
 
 /// What systemd-networkd is told of a bond and of VLANs; tests/sources.rs boots a machine with them.
 #[test]

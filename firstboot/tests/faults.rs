@@ -2,20 +2,20 @@
 //! next boot has to reach the very same machine, with the identity never lost. `firstboot peers` meets full and broken
 //! disks here, too; those of a boot are in `full_disk.rs`.
 
-mod support;
-
 use std::io;
 use std::path::Path;
 
+use crate::support::machines::{
+    boot, full_seed, in_a_cloud, own, permanent, reseeded, seeded, settled, small_seed,
+};
+use crate::support::network::Fake;
+use crate::support::seed::iso;
+use crate::support::{self, AnyOwner, Identity, World};
 use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
 use firstboot::record::Record;
 use fs_err as fs;
 use nix::errno::Errno;
-use support::machines::{boot, full_seed, in_a_cloud, own, permanent, reseeded, seeded, settled, small_seed};
-use support::network::Fake;
-use support::seed::iso;
-use support::{AnyOwner, Identity, World};
 
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

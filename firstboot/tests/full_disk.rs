@@ -3,17 +3,13 @@
 //! file and why, to leave only whole files, to keep the identity, and to reach the same machine on the next boot.
 //!
 //! The calls are told apart by the registers of this architecture; what they do is the same on every one.
-#![cfg(target_arch = "x86_64")]
-
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::machines::{in_a_cloud, permanent, reseeded, seeded};
+use crate::support::trace::{self, Call, Ended, Verdict};
+use crate::support::{World, is_long};
 use firstboot::record::{RECORD_FILE, Record, State};
 use nix::errno::Errno;
-use support::machines::{in_a_cloud, permanent, reseeded, seeded};
-use support::trace::{self, Call, Ended, Verdict};
-use support::{World, is_long};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,11 @@
 //! Random input: no panic, and nothing is written when it is refused.
 
-mod support;
-
+use crate::support::{Identity, World};
 use firstboot::identity::parse;
 use firstboot::schema::Cluster;
 use fs_err as fs;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, proptest};
-use support::{Identity, World};
 
 const TABLE: &str = include_str!("fixtures/worker/usr/lib/kiln/cluster.json");
 

@@ -1,18 +1,16 @@
 //! Hostile seeds: the corpus of wrong texts with what is said to each, damaged file systems, bombs, and random damage
 //! to good seeds. Nothing panics, takes a second or writes anything when it is refused.
 
-mod support;
-
 use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::seed::{MADE, iso, made};
+use crate::support::{AnyOwner, Said, World};
 use firstboot::seed::FILES;
 use fs_err as fs;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, proptest};
-use support::seed::{MADE, iso, made};
-use support::{AnyOwner, Said, World};
 
 /// Boots, and checks what holds for every boot: quick, and whole or not at all.
 fn boot(world: &World) -> Said {

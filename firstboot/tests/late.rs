@@ -1,15 +1,13 @@
 //! What the kernel shows after firstboot has started: cards and seeds. It waits when something is missing, for as long as
 //! it was told, and only then.
 
-mod support;
-
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{self, Identity, NODE_0, Said, World};
 use firstboot::args::Args;
 use firstboot::ops::Real;
 use fs_err as fs;
-use support::{Identity, NODE_0, Said, World};
 
 const STRANGER: &str = "52:54:00:aa:bb:cc";
 const SEED: [(&str, &str); 1] = [("meta-data", "local-hostname: node-1\n")];

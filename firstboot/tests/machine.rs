@@ -1,14 +1,12 @@
 //! What is seen of a machine: its cards and the partition with the identities, also beside another node's disk.
 
-mod support;
-
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use crate::support::{NODE_0, World};
 use firstboot::args::Args;
 use firstboot::machine::Machine;
 use fs_err as fs;
-use support::{NODE_0, World};
 
 fn machine(world: &World) -> Machine {
     Machine::new(&Args { identity: None, dev: "/dev".into(), ..world.args() })

@@ -1,17 +1,15 @@
 //! A cloud's metadata: what is asked and applied, what is kept, and what a server may do wrong.
 
-mod support;
-
 use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use crate::support::cloud::{EC2, GCE, ec2, gce, reply, server};
+use crate::support::seed::KEY;
+use crate::support::{Said, World};
 use firstboot::args::Args;
 use firstboot::ops::Real;
 use fs_err as fs;
-use support::cloud::{EC2, GCE, ec2, gce, reply, server};
-use support::seed::KEY;
-use support::{Said, World};
 
 /// What the firmware of EC2's machines says.
 const AMAZON: &[u8] = b"Amazon EC2\n";

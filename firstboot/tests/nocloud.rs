@@ -1,12 +1,10 @@
 //! NoCloud seeds: as other programs make them, which one wins, and what becomes of them at the next boots.
 
-mod support;
-
+use crate::support::seed::{KEY, MADE, iso, made};
+use crate::support::{Identity, World};
 use firstboot::args::Args;
 use firstboot::ops::Real;
 use fs_err as fs;
-use support::seed::{KEY, MADE, iso, made};
-use support::{Identity, World};
 
 #[test]
 fn seeds_of_other_programs_are_read() {

@@ -1,12 +1,10 @@
 //! What is applied of a NoCloud seed: the files that multipass and virt-install bring about, users, and network cards.
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::seed::KEY;
+use crate::support::{AnyOwner, Identity, World};
 use fs_err as fs;
-use support::seed::KEY;
-use support::{AnyOwner, Identity, World};
 
 /// What multipass 1.16 writes for `multipass launch --name node-1 --network …`.
 const MULTIPASS: [(&str, &str); 4] = [

@@ -2,18 +2,16 @@
 //! before it. firstboot has to reach the same machine on the next boot; and without any one of its syncs it would not, so
 //! none is there for nothing.
 
-mod support;
-
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::machines::{Tree, boot, full_seed, in_a_cloud, own, reseeded, seeded, small_seed};
+use crate::support::{AnyOwner, World, is_long};
 use firstboot::image::Owner;
 use firstboot::ops::{Ops, Real};
 use firstboot::record::Record;
 use fs_err as fs;
-use support::machines::{Tree, boot, full_seed, in_a_cloud, own, reseeded, seeded, small_seed};
-use support::{AnyOwner, World, is_long};
 
 /// What of the page cache reaches the disk when the power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

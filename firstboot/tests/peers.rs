@@ -1,14 +1,12 @@
 //! Clusters whose addresses DHCP gives: what is written before there is a network, and how nodes find each other then.
 
-mod support;
-
+use crate::support::network::Fake;
+use crate::support::{NODE_0, World};
 use firstboot::console::Console;
 use firstboot::ops::Real;
 use firstboot::peers::peers;
 use fs_err as fs;
 use proptest::prelude::proptest;
-use support::network::Fake;
-use support::{NODE_0, World};
 
 const OWN: &str = "10.0.2.16/24";
 

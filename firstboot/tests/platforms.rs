@@ -1,14 +1,12 @@
 //! What other programs and platforms write, a folder each: what of it is applied, what is ignored by its name, and what is refused by
 //! what it is. The table of docs/reference/seeds.md is made of this. KILN_ACCEPT=1 writes it.
 
-mod support;
-
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::support::{Said, World};
 use firstboot::seed::FILES;
 use fs_err as fs;
-use support::{Said, World};
 
 /// What stands before the table in the document.
 const MARK: &str = "<!-- made by firstboot/tests/platforms.rs -->\n\n";

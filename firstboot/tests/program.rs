@@ -2,13 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "the program is what is tested")]
 
-mod support;
-
 use std::process::{Command, Output};
 
+use crate::support::World;
 use firstboot::record::Record;
 use fs_err as fs;
-use support::World;
 
 fn firstboot(world: &World, more: &[&str]) -> Output {
     let path = |path| world.path(path).into_os_string();

@@ -1,12 +1,10 @@
 //! Wrong input of every kind: each is refused by name, with an exit that says so, and nothing is written.
 
-mod support;
-
 use std::fmt::Write;
 
+use crate::support::{Identity, NODE_0, World};
 use firstboot::schema::CLUSTER_FILE;
 use fs_err as fs;
-use support::{Identity, NODE_0, World};
 use tar::EntryType;
 
 /// Boots a machine that must refuse, and answers its first line.

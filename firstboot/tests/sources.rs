@@ -1,11 +1,9 @@
 //! Every source: what it is read from, what it says, and which one wins.
 
-mod support;
-
+use crate::support::cloud::{EC2, ec2};
+use crate::support::{Said, World};
 use firstboot::source::ORDER;
 use fs_err as fs;
-use support::cloud::{EC2, ec2};
-use support::{Said, World};
 
 /// A way to set a key in one source, whatever its form there.
 type Set = fn(&World, &str, &str);

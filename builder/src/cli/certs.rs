@@ -1,4 +1,4 @@
-//! `builder certs list`: a cluster's certificates, by its profile and its secret.
+//! `builder certs`: a cluster's certificates, by its profile and its secret, and their renewal.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::cli::global::{Global, SECRET, Target};
-use crate::cli::screen::{say, say_json};
+use crate::cli::screen::{complain, say, say_json};
 use crate::ground::error::Result;
+use crate::identity::renew;
 use crate::pipeline;
 use crate::pki::Issued;
 use crate::plan::Plan;
@@ -18,6 +19,25 @@ use crate::plan::Plan;
 pub(super) enum Certs {
     /// Say whose certificates there are and when they end
     List(List),
+    /// Have the next build make new keys, with new certificates
+    Renew(Renew),
+}
+
+/// What follows from it.
+const RENEWAL: &str = "\
+Raises `pki.generation` of each label in the profile. That of an authority
+makes all certificates anew that it signs. Then build, and give the nodes the
+new images, as `up --replace` does. The content of images is the same.";
+
+/// Arguments of `builder certs renew`.
+#[derive(Debug, Args)]
+#[command(after_help = RENEWAL)]
+pub(super) struct Renew {
+    #[command(flatten)]
+    target: Target,
+    /// Labels of certificates, as `builder certs list` names them
+    #[arg(value_name = "CERTIFICATE", required = true)]
+    labels: Vec<String>,
 }
 
 /// Arguments of `builder certs list`.
@@ -52,7 +72,27 @@ impl<'a> Certificate<'a> {
 
 impl Certs {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let Self::List(List { target, secret, json }) = self;
+        match self {
+            Self::List(list) => list.run(global),
+            Self::Renew(renew) => renew.run(global),
+        }
+    }
+}
+
+impl Renew {
+    fn run(self, global: &Global) -> Result<ExitCode> {
+        let plan = Plan::resolve(&global.request(&self.target))?;
+        let renewed = renew::renew(&plan, &self.labels)?;
+        for (label, generation) in renewed {
+            complain(&format!("`{label}` is of generation {generation} in {}", plan.profile.path.display()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl List {
+    fn run(self, global: &Global) -> Result<ExitCode> {
+        let Self { target, secret, json } = self;
         let plan = Plan::resolve(&global.request(&target))?;
         let pki = pipeline::existing_pki(&plan, secret.as_deref())?;
         let all: Vec<Certificate<'_>> = pki.list().map(Certificate::of).collect();

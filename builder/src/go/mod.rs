@@ -3,6 +3,7 @@
 //!
 //! What is compiled of them is `stage::source`'s concern, the format of the lock `lock::go`'s.
 
+pub mod buildinfo;
 mod cache;
 mod command;
 mod error;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use firstboot::schema::Node;
 
 use crate::disk::layout::IDENTITY_SIZE;
-use crate::ground::error::Result;
+use crate::ground::error::{Error, Explain, InputError, Result};
 use crate::identity::seed::{self, SeedError};
 use crate::identity::{self, IdentityFile};
 use crate::pki::secret::ClusterSecret;
-use crate::pki::{Issued, Pki, PkiOptions, SecretText};
+use crate::pki::{Issued, Pki, PkiError, PkiOptions, SecretText};
 use crate::plan::Plan;
 use crate::profile::Identity;
 
@@ -43,7 +43,25 @@ pub fn pki(plan: &Plan, secret: &ClusterSecret) -> Result<Pki> {
     let mut options = PkiOptions::new(plan.lock.epoch);
     options.encryption = plan.profile.options.encryption;
     options.api_server_names.clone_from(&plan.profile.api.names);
-    Ok(Pki::derive(secret, &plan.cluster, plan.certificates(), &options)?)
+    options.ca_years = plan.profile.pki.authority_years;
+    options.leaf_years = plan.profile.pki.certificate_years;
+    options.generations.clone_from(&plan.profile.pki.generation);
+    Pki::derive(secret, &plan.cluster, plan.certificates(), &options).map_err(|error| of_profile(plan, error))
+}
+
+/// What the profile says of certificates is told with its line.
+fn of_profile(plan: &Plan, error: PkiError) -> Error {
+    let lines = &plan.profile.lines;
+    let line = match &error {
+        PkiError::UnknownLabel { label, .. } | PkiError::ZeroGeneration(label) => {
+            lines.generations.get(label)
+        }
+        PkiError::Validity { .. } => Some(&lines.validity),
+        _ => None,
+    };
+    let Some(line) = line.copied() else { return error.into() };
+    let (path, message) = (plan.profile.path.clone(), format!("`pki`: {error}"));
+    InputError::Wrong { path, line, message, hint: error.hint() }.into()
 }
 
 impl Identities {

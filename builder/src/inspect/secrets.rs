@@ -4,6 +4,8 @@
 //! A secret is known by its form. What is compressed or encrypted is not looked into, and a secret without a form (a
 //! word, a bare number) is not found.
 
+mod forms;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
@@ -13,39 +15,13 @@ use serde::Serialize;
 use crate::disk::file::DiskRange;
 use crate::ground::repro::sha256_hex;
 use crate::inspect::files::{FileSystem, Files, Kind, shown};
+use crate::inspect::secrets::forms::{FORMS, Form};
 
 /// Bytes that are searched at once.
 const PART: usize = 1 << 20;
 
 /// Bytes behind the begin of a secret that tell whether it is one.
 const TELLING: usize = 160;
-
-/// How secrets begin, and what each kind is called.
-const BEGINS: [(&[u8], &str); 17] = [
-    (b"-----BEGIN PRIVATE KEY-----", KEY),
-    (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", KEY),
-    (b"-----BEGIN EC PRIVATE KEY-----", KEY),
-    (b"-----BEGIN RSA PRIVATE KEY-----", KEY),
-    (b"-----BEGIN DSA PRIVATE KEY-----", KEY),
-    (b"-----BEGIN OPENSSH PRIVATE KEY-----", KEY),
-    // The same in base64, as kubeconfigs and Secrets hold them: the first bytes that do not depend on what follows.
-    (b"LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t", KEY),
-    (b"LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0tLS0t", KEY),
-    (b"LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tL", KEY),
-    (b"LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZLS0tLS", KEY),
-    (b"$y$", HASH),
-    (b"$6$", HASH),
-    (b"$5$", HASH),
-    (b"$2b$", HASH),
-    (b"eyJhbGciOi", TOKEN),
-    (b"token: ", TOKEN),
-    (b"secret: ", SECRET),
-];
-
-const KEY: &str = "a private key";
-const HASH: &str = "a password's hash";
-const TOKEN: &str = "a token";
-const SECRET: &str = "an encryption key";
 
 /// A secret, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -133,15 +109,15 @@ fn in_reader(search: &AhoCorasick, mut reader: impl Read) -> io::Result<Vec<Mark
 }
 
 fn search() -> io::Result<AhoCorasick> {
-    AhoCorasick::new(BEGINS.map(|(begin, _)| begin)).map_err(io::Error::other)
+    AhoCorasick::new(FORMS.map(|form| form.begin)).map_err(io::Error::other)
 }
 
 /// Where secrets begin.
 fn marks(search: &AhoCorasick, bytes: &[u8]) -> Vec<(usize, Mark)> {
     let candidates = search.find_overlapping_iter(bytes).filter_map(|found| {
-        let (_, kind) = BEGINS[found.pattern().as_usize()];
+        let Form { kind, follows, .. } = FORMS[found.pattern().as_usize()];
         let behind = &bytes[found.end()..bytes.len().min(found.start() + TELLING)];
-        is_secret(kind, &bytes[found.start()..found.end()], behind).then(|| {
+        follows(behind).then(|| {
             // Where a file ends, zeros follow on the disk.
             let told = behind.iter().take(48).take_while(|byte| **byte != 0).count();
             let mark = (kind, sha256_hex(&bytes[found.start()..found.end() + told]));
@@ -149,39 +125,6 @@ fn marks(search: &AhoCorasick, bytes: &[u8]) -> Vec<(usize, Mark)> {
         })
     });
     candidates.collect()
-}
-
-/// Whether what follows a begin is what a secret has there, not a sentence about it.
-fn is_secret(kind: &str, begin: &[u8], behind: &[u8]) -> bool {
-    let run = |bytes: &[u8], also: &[u8]| {
-        bytes.iter().take_while(|byte| byte.is_ascii_alphanumeric() || also.contains(byte)).count()
-    };
-    match kind {
-        KEY if begin.starts_with(b"-----") => {
-            // The end of the line, as it is or as it stands in JSON; then base64.
-            let line = behind.strip_prefix(b"\r\n").or_else(|| behind.strip_prefix(b"\n"));
-            let line = line.or_else(|| behind.strip_prefix(b"\\n")).unwrap_or_default();
-            let text = line.trim_ascii_start();
-            run(text, b"+/") >= 40 || text.starts_with(b"Proc-Type: ")
-        }
-        KEY => run(behind, b"+/=") >= 40,
-        // Salt and hash, with a sign between them.
-        HASH => {
-            let length = run(behind, b"./$=,");
-            length >= 40 && behind[..length].contains(&b'$')
-        }
-        TOKEN if begin.starts_with(b"eyJ") => {
-            let length = run(behind, b"-_.");
-            length >= 60 && behind[..length].contains(&b'.')
-        }
-        // A bootstrap token, or a longer one.
-        TOKEN => {
-            let text = behind.strip_prefix(b"\"").unwrap_or(behind);
-            let length = run(text, b".-_");
-            length >= 32 || (length == 23 && text[6] == b'.')
-        }
-        _ => matches!(run(behind, b"+/="), 24 | 32 | 44),
-    }
 }
 
 #[cfg(test)]
@@ -207,6 +150,12 @@ mod tests {
                 "passwd: $6$salt$xkcdcorrecthorsebatterystaplexkcdcorrecthorsebatterystaple".into(),
                 "a password's hash",
             ),
+            (format!("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{base64}\n"), "a private key"),
+            ("root:$1$abcdefgh$0123456789012345678901:1".into(), "a password's hash"),
+            (format!("x $argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ${}", "a".repeat(43)), "a password's hash"),
+            (format!("root:$2b$12${}:", "a".repeat(53)), "a password's hash"),
+            (format!("GITHUB_TOKEN=ghp_{}\n", "a1".repeat(18)), "a token"),
+            (format!("aws_secret_access_key = {}\n", "aB3/".repeat(10)), "a token"),
             ("    token: abcdef.0123456789abcdef\n".into(), "a token"),
             ("    secret: YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY=\n".into(), "an encryption key"),
         ] {
@@ -216,11 +165,23 @@ mod tests {
             "-----BEGIN EC PRIVATE KEY-----\nyour key here\n",
             "-----BEGIN EC PRIVATE KEY-----",
             "the prefix $6$ is SHA-512",
+            "printf '%s $1$two' \"$1$2\"",
+            "ghp_ and glpat-something-that-is-no-token",
             "token: a word",
             "secret: name-of-a-secret",
             "",
         ] {
             assert_eq!(kinds(text.as_bytes()), Vec::<&str>::new(), "{text}");
+        }
+    }
+
+    /// As files hold them that are not text.
+    #[test]
+    fn keys_in_der_are_known() {
+        use p256::pkcs8::EncodePrivateKey as _;
+        let key = p256::SecretKey::from_slice(&[7; 32]).unwrap();
+        for der in [key.to_pkcs8_der().unwrap().as_bytes().to_vec(), key.to_sec1_der().unwrap().to_vec()] {
+            assert_eq!(kinds(&[&[0; 9][..], &der, &[0; 200]].concat()), ["a private key"]);
         }
     }
 

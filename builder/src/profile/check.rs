@@ -13,10 +13,10 @@ use toml::Spanned;
 
 use crate::ground::error::InputError;
 use crate::profile::endpoint::{is_host, is_label};
-use crate::profile::model::{Lines, Machine, Profile, Settings};
+use crate::profile::model::{Lines, Machine, Profile, Settings, Validity};
 use crate::profile::raw::{Node, Raw};
 use crate::profile::source::{Source, inside};
-use crate::profile::{addresses, api, grammar};
+use crate::profile::{addresses, api, grammar, raw};
 
 /// The machine of a node when the profile does not say.
 const CPUS: u32 = 1;
@@ -24,6 +24,10 @@ const MEMORY_MIB: u64 = 1536;
 
 /// What Debian's kernel, its initramfs and systemd come up with.
 const LEAST_MEMORY_MIB: u64 = 256;
+
+/// Years from the lock's epoch to the end of authorities and of all other certificates, when the profile does not say.
+const AUTHORITY_YEARS: u32 = 20;
+const CERTIFICATE_YEARS: u32 = 10;
 
 /// Names that a node's hosts file has for something else.
 const RESERVED: [&str; 5] = [API_NAME, "localhost", "ip6-allnodes", "ip6-allrouters", "ip6-loopback"];
@@ -36,7 +40,7 @@ const SERVICE_PREFIXES: std::ops::RangeInclusive<u8> = 12..=29;
 
 pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result<Profile, InputError> {
     let source = Source { path, text };
-    let Raw { cluster, network, node: nodes, options, settings: given } = raw;
+    let Raw { cluster, network, node: nodes, options, settings: given, pki } = raw;
     addresses::check(&source, &network, &nodes)?;
     names(&source, &cluster.name, &cluster.domain, &cluster.cluster_domain)?;
     let mut all =
@@ -93,6 +97,7 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
             settings.entry(program.clone()).or_default().insert(name, value.into_inner());
         }
     }
+    let pki = validity(&source, pki, &mut lines)?;
     let release = cluster.release.map(|release| {
         lines.release = source.line(release.span());
         release.into_inner()
@@ -181,7 +186,30 @@ pub(super) fn resolve(path: &Path, text: &str, name: String, raw: Raw) -> Result
         machines,
         options,
         settings,
+        pki,
     })
+}
+
+/// What certificates depend on. Whether labels are those of keys is seen when there are keys.
+fn validity(source: &Source<'_>, pki: raw::Pki, lines: &mut Lines) -> Result<Validity, InputError> {
+    let years = |key: &str, given: Option<&Spanned<u32>>, default: u32| match given {
+        Some(years) if *years.get_ref() == 0 => {
+            let message = format!("`pki.{key}` 0: no certificate would be valid");
+            source.refuse(years.span(), message, "say for how many years, from the lockfile's epoch on")
+        }
+        Some(years) => Ok(*years.get_ref()),
+        None => Ok(default),
+    };
+    let authority_years = years("authority-years", pki.authority_years.as_ref(), AUTHORITY_YEARS)?;
+    let certificate_years = years("certificate-years", pki.certificate_years.as_ref(), CERTIFICATE_YEARS)?;
+    let given = pki.certificate_years.as_ref().or(pki.authority_years.as_ref());
+    lines.validity = given.map_or(1, |years| source.line(years.span()));
+    let mut generation = BTreeMap::new();
+    for (label, number) in pki.generation {
+        lines.generations.insert(label.clone(), source.line(number.span()));
+        generation.insert(label, number.into_inner());
+    }
+    Ok(Validity { authority_years, certificate_years, generation })
 }
 
 /// The cluster's name and domains are DNS names (RFC 1123).

@@ -18,5 +18,7 @@ mod tests;
 
 pub use grammar::is_same_taint;
 pub use load::{PROFILES, names};
-pub use model::{Encryption, Every, Identity, Lines, Machine, Options, Profile, RUNTIME, Settings, Slots};
+pub use model::{
+    Encryption, Every, Identity, Lines, Machine, Options, Profile, RUNTIME, Settings, Slots, Validity,
+};
 pub use size::MiB;

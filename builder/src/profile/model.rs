@@ -51,6 +51,20 @@ pub struct Profile {
     /// Settings of the programs in the images.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: Settings,
+    /// The certificates.
+    pub pki: Validity,
+}
+
+/// How long certificates hold, and which keys are not the first of their label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Validity {
+    /// Years (of 365 days) from the lock's epoch to the end of the authorities.
+    pub authority_years: u32,
+    /// Years (of 365 days) from the lock's epoch to the end of all other certificates.
+    pub certificate_years: u32,
+    /// Generations of renewed keys by label; any other key is of the first.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub generation: BTreeMap<String, u32>,
 }
 
 /// Places in a profile's file, lines from 1.
@@ -70,6 +84,10 @@ pub struct Lines {
     pub addons: Vec<usize>,
     /// Of each setting, by program and name.
     pub settings: BTreeMap<(String, String), usize>,
+    /// Of the years in `pki`, or else of its table.
+    pub validity: usize,
+    /// Of each of `pki.generation`, by label.
+    pub generations: BTreeMap<String, usize>,
 }
 
 /// What differs between the nodes' machines and Node objects.

@@ -22,6 +22,16 @@ pub(super) struct Raw {
     pub(super) options: Options,
     #[serde(default)]
     pub(super) settings: BTreeMap<String, BTreeMap<String, Spanned<serde_json::Value>>>,
+    #[serde(default)]
+    pub(super) pki: Pki,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Pki {
+    pub(super) authority_years: Option<Spanned<u32>>,
+    pub(super) certificate_years: Option<Spanned<u32>>,
+    pub(super) generation: BTreeMap<String, Spanned<u32>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -27,6 +27,12 @@ pub const SSH_KEY: &str = "ssh.key";
 /// The files of [`write()`].
 pub const FILES: [&str; 5] = [cluster::FILE, SHA256SUMS, provenance::FILE, KUBECONFIG, SSH_KEY];
 
+/// The bills of materials of a role's image, as SPDX and as CycloneDX.
+#[must_use]
+pub fn sbom_files(role: &str) -> [String; 2] {
+    ["spdx", "cdx"].map(|form| format!("{role}.{form}.json"))
+}
+
 /// The checksums of the images, as sha256sum writes them.
 pub const SHA256SUMS: &str = "SHA256SUMS";
 

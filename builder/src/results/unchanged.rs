@@ -67,7 +67,8 @@ pub fn remember<'a>(
     images: &[Image],
     seeds: impl Iterator<Item = &'a String>,
 ) -> Result<()> {
-    let made = images.iter().map(|image| PathBuf::from(&image.file));
+    let bills = images.iter().flat_map(|image| report::sbom_files(&image.role)).map(PathBuf::from);
+    let made = images.iter().map(|image| PathBuf::from(&image.file)).chain(bills);
     let seeds = seeds.map(|node| report::seed_path(node));
     let files = made.chain(report::FILES.map(PathBuf::from)).chain(seeds);
     let outputs = files.map(|file| (file.clone(), both(&folder.join(file)))).collect();
@@ -98,7 +99,9 @@ mod tests {
         };
         let seed = report::seed_path("node-0").display().to_string();
         fs::create_dir(at("seeds")).unwrap();
-        let files = report::FILES.iter().copied().chain(["worker.qcow2", &seed]);
+        let bills = report::sbom_files("worker");
+        let files = report::FILES.iter().copied().chain(bills.iter().map(String::as_str));
+        let files = files.chain(["worker.qcow2", &seed]);
         let all = || {
             files.clone().for_each(|file| fs::write(at(file), "x").unwrap());
             let node = "node-0".to_owned();

@@ -24,7 +24,7 @@ impl Moto {
     fn start() -> Self {
         let folder = |name| std::env::var_os(name).map(PathBuf::from);
         let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache"))).unwrap();
-        let program = cache.join("kiln-tests/moto/bin/moto_server");
+        let program = cache.join("kiln-tests/python/bin/moto_server");
         let mut command = Command::new(&program);
         command.args(["-H", "127.0.0.1", "-p", "0"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command
