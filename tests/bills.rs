@@ -74,12 +74,12 @@ fn agree(spdx: &Value, cyclonedx: &Value, found: &Value) {
         let parts = here.iter().filter(|it| it["primaryPackagePurpose"] == purpose);
         parts.map(|it| (word(&it["name"]), word(&it["versionInfo"]))).collect::<BTreeSet<_>>()
     };
-    let packages = list(&found["packages"]);
+    let packages = list(&found["system"]["packages"]);
     let packages: BTreeSet<_> = packages.iter().map(|it| (word(&it["name"]), word(&it["version"]))).collect();
     assert!(packages.len() > 100);
     assert_eq!(of_kind("LIBRARY"), packages, "the packages of Debian");
     let programs = of_kind("APPLICATION");
-    for program in list(&found["programs"]).iter().filter(|it| it["version"].is_string()) {
+    for program in list(&found["system"]["programs"]).iter().filter(|it| it["version"].is_string()) {
         let (path, version) = (word(&program["path"]), word(&program["version"]));
         let name = path.rsplit('/').next().unwrap_or_default();
         let is_it = |it: &(String, String)| it.0 == name && it.1 == version;

@@ -157,7 +157,7 @@ fn frozen_images_are_those_on_record_or_none() {
     let frozen = [&build[..], &["--frozen"]].concat();
     let empty = tempfile::tempdir().unwrap();
     let (code, said) = run(&["hash", "--store", text(&empty.path().join("store"))]);
-    assert!(code == Some(1) && said.contains("builder build --profile bare"), "{said}");
+    assert!(code == Some(1) && said.contains("build --profile bare`, then ask again"), "{said}");
     let (code, said) = run(&frozen);
     assert!(code == Some(1) && said.contains("images.lock has no image of the profile `bare`"), "{said}");
     assert!(!results.exists(), "nothing was made");

@@ -60,6 +60,8 @@ fn built_images_are_what_their_report_says() {
     let found = json(&["diff", "--json", text(&plane), text(&worker)]);
     let etcd = found.as_array().unwrap().iter().find(|it| it["name"] == "/usr/local/bin/etcd").unwrap();
     assert!(etcd["area"] == "program" && etcd["second"].is_null(), "{etcd}");
+    let file = json(&["inspect", "--json", text(&worker), "/etc/fstab"]);
+    assert!(file[0]["path"] == "/etc/fstab" && file[0]["mode"] == "-rw-r--r--", "{file}");
 }
 
 /// Images for seeds hold no secret at all.

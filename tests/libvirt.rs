@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{BUILDER, PROFILE, build, builder, fresh, project, run, secret, text};
+use crate::support::{BUILDER, PROFILE, builder, fresh, project, run, secret, text};
 use nix::unistd::Uid;
 
 /// Kiln's command line, with what all scripts give to it.
@@ -18,7 +18,7 @@ builder up --driver libvirt --accel tcg --firmware uefi --node node-0 --wait log
 echo "domains: $(virsh --connect qemu:///system list --name | xargs)"
 echo "it is $(builder ssh node-0 -- hostname), firstboot is $(builder ssh node-0 -- systemctl is-active kiln-firstboot)"
 builder status
-builder logs node-0 | grep 'firstboot: node-0: address'
+builder logs node-0 | grep 'firstboot: node-0: '
 builder down --delete
 echo "left: $(virsh --connect qemu:///system list --all --name | xargs) $(virsh --connect qemu:///system net-list --all --name | xargs) $(virsh --connect qemu:///system pool-list --all --name | xargs)"
 "#;
@@ -67,14 +67,17 @@ fn a_data_disk_stays_in_libvirt_and_printed_commands_run_once() {
 }
 
 #[test]
-fn a_worker_comes_up_in_libvirt_and_goes() {
+fn a_worker_becomes_its_node_by_its_seed_in_libvirt_and_goes() {
     let out = fresh("libvirt");
-    build(&out);
+    let key = secret(&out, 7);
+    let seed = ["--identity", "seed", "--out", text(&out), "--secret", text(&key)];
+    builder(&[&["build", "--profile", PROFILE], &seed[..]].concat());
     let said = beside_libvirt(VISIT, PROFILE, &out);
     for line in [
         "domains: kiln-kiln-node-0\n",
         "it is node-0, firstboot is active\n",
-        "firstboot: node-0: address 192.168.122.11/24 (node table, by MAC",
+        "firstboot: node-0: address 192.168.122.11/24 (",
+        "files (NoCloud, kiln-identity.tar)",
     ] {
         assert!(said.contains(line), "no `{line}` in {said}");
     }

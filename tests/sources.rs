@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{self, PROFILE, build, debugfs, fresh, raw, root, run, text, tools};
+use crate::support::{self, PROFILE, build, debugfs, fresh, long, raw, root, run, text, tools};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use builder::deb::roots::QEMU;
@@ -61,6 +61,8 @@ struct Way {
     unit: &'static str,
     /// What turns it off.
     end: &'static str,
+    /// Whether every run of the tests has it; else the long tier alone, and firstboot's own tests.
+    always: bool,
 }
 
 impl Way {
@@ -69,7 +71,12 @@ impl Way {
         let says =
             [&format!("hostname node-1 ({origin}"), "address 192.168.122.12/24", "identity ", "applied "];
         let says = says.map(|line| format!("firstboot: node-1: {line}")).to_vec();
-        Self { name, options, says, network: String::new(), unit: "kiln-firstboot", end: END }
+        Self { name, options, says, network: String::new(), unit: "kiln-firstboot", end: END, always: false }
+    }
+
+    /// In every run of the tests, not in the long tier alone.
+    fn always(self) -> Self {
+        Self { always: true, ..self }
     }
 
     /// With a value that is none.
@@ -129,7 +136,8 @@ fn each_source_makes_an_unknown_machine_its_node_and_a_wrong_value_none() {
             "oem-string",
             [smbios("type=11,value=kiln.node=node-1"), stopped].concat(),
             "node table, by SMBIOS, kiln.node",
-        ),
+        )
+        .always(),
         way(
             "serial-number",
             [smbios("type=1,serial=kiln.node=node-1"), ahead].concat(),
@@ -141,13 +149,14 @@ fn each_source_makes_an_unknown_machine_its_node_and_a_wrong_value_none() {
             "node table, by QEMU fw_cfg, opt/kiln/node",
         ),
         way("credential", smbios(credential), "node table, by systemd credentials, kiln.node"),
-        way("nocloud", lab.disk("cidata", seed, ""), "node table, by NoCloud, user-data"),
+        way("nocloud", lab.disk("cidata", seed, ""), "node table, by NoCloud, user-data").always(),
         Way::devices(lab.disk("devices", seed, DEVICES)),
         way("multipass", lab.multipass(), "NoCloud, meta-data, local-hostname)"),
-        Way::cloud("ec2", "ec2 metadata, meta-data, local-hostname)"),
+        Way::cloud("ec2", "ec2 metadata, meta-data, local-hostname)").always(),
         Way::cloud("gce", "gce metadata, meta-data, local-hostname)"),
-        Way::wrong(),
+        Way::wrong().always(),
     ];
+    let ways: Vec<Way> = ways.into_iter().filter(|way| way.always || long()).collect();
     // Two cores: two machines at once.
     for pair in ways.chunks(2) {
         std::thread::scope(|scope| {

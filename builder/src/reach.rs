@@ -21,7 +21,7 @@ use crate::stage::fetched::Fetched;
 use crate::stage::{base, component, disk, source, stock, tree};
 use crate::store::gc::Reach;
 use crate::store::{StepKey, Store};
-use crate::{go, profile};
+use crate::{go, profile, sbom};
 
 /// What a project reaches in a store.
 ///
@@ -78,6 +78,7 @@ fn plans(project: &Path, images: Option<&Path>, lock: &Lock, profile: &str) -> R
 fn late(plan: &Plan, store: &Store, progress: &Progress) -> Result<Vec<StepKey>> {
     let (tools, bases) = bases(plan)?;
     let mut keys = bases.clone();
+    keys.extend(bases.iter().map(sbom::licences_key));
     for (stock, disk) in disks(plan, (&tools, &bases), store, progress)? {
         keys.extend([disk::content_key(&disk), disk, stock]);
     }

@@ -4,7 +4,6 @@
 mod libvirt;
 mod multipass;
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
@@ -29,9 +28,7 @@ impl Lab {
         fs::create_dir_all(lab.path("bin")).unwrap();
         fs::create_dir_all(lab.path("out/lab")).unwrap();
         for (name, text) in programs {
-            fs::write(lab.path(&format!("bin/{name}")), text).unwrap();
-            fs::set_permissions(lab.path(&format!("bin/{name}")), std::fs::Permissions::from_mode(0o755))
-                .unwrap();
+            crate::script::write(&lab.path(&format!("bin/{name}")), text);
         }
         fs::write(lab.path("lab.toml"), include_str!("host_drivers/lab.toml")).unwrap();
         let mut image = b"QFI\xfb".to_vec();

@@ -13,5 +13,6 @@ mod oci;
 mod project;
 mod promises;
 mod recipes;
+mod script;
 mod skip;
 mod store;

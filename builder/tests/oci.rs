@@ -7,7 +7,6 @@ mod wrong;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::project::Project;
@@ -53,8 +52,9 @@ impl Site {
     /// Installs a helper of Docker's for credentials.
     fn helper(&mut self, name: &str, script: &str) {
         let program = format!("bin/docker-credential-{name}");
-        self.project.write(&program, &format!("#!/bin/sh\n{script}\n"));
-        fs::set_permissions(self.project.path(&program), PermissionsExt::from_mode(0o755)).unwrap();
+        let path = self.project.path(&program);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        crate::script::write(&path, &format!("#!/bin/sh\n{script}\n"));
         self.variables.insert("PATH", self.project.path("bin").display().to_string());
     }
 

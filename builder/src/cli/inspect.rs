@@ -36,7 +36,7 @@ pub(super) struct Inspect {
     /// Partition of PATH [default: the largest with files]
     #[arg(long, value_name = "NUMBER", requires = "path")]
     partition: Option<usize>,
-    /// Print JSON, with every package and unit
+    /// Print JSON: every package and unit; of PATH what is known of it
     #[arg(long, conflicts_with = "out")]
     json: bool,
 }
@@ -55,6 +55,7 @@ impl Inspect {
         };
         let root = image.root(self.partition)?;
         let wanted = extract::find(&image, &root, &path)?;
+        let itself = || root.files.get_key_value(&wanted).map(|entry| vec![entry]);
         if let Some(out) = self.out {
             let Copied { files, left_out } = extract::copy(&root, &wanted, &out)?;
             let left_out = if left_out == 0 {
@@ -63,7 +64,8 @@ impl Inspect {
                 format!("; {left_out} devices, pipes and sockets were left out")
             };
             complain(&format!("{files} files were written to {}{left_out}", out.display()));
-        } else if let Some(entries) = extract::list(&root, &wanted) {
+        } else if let Some(entries) = extract::list(&root, &wanted).or_else(|| itself().filter(|_| self.json))
+        {
             let owners = Owners::read(&root.fs, &root.files)?;
             let entries: Vec<_> =
                 entries.into_iter().map(|(path, node)| extract::Entry::of(path, node, &owners)).collect();

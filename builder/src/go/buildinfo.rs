@@ -3,6 +3,8 @@
 
 use std::io::{self, Read};
 
+use memchr::memmem;
+
 /// How it begins.
 const MAGIC: &[u8] = b"\xff Go buildinf:";
 
@@ -47,7 +49,7 @@ impl BuildInfo {
             if part.len() == kept {
                 return Ok(None);
             }
-            let at = part.windows(MAGIC.len()).position(|window| window == MAGIC);
+            let at = memmem::find(&part, MAGIC);
             if let Some(at) = at {
                 (&mut reader).take(LARGEST as u64).read_to_end(&mut part)?;
                 // The same bytes stand in whatever reads them, without what follows here.

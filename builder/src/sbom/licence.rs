@@ -26,14 +26,19 @@ enum Found {
     SameAs(String),
 }
 
+/// Where the store keeps the licences of the packages in a base.
+#[must_use]
+pub fn key(base: &StepKey) -> StepKey {
+    StepKey::new("licences", VERSION, base)
+}
+
 /// The licences of the packages in a base; from the store, or read from its archive.
 ///
 /// # Errors
 /// When it cannot be read.
 pub(super) fn of_packages(store: &Store, base: &Base) -> Result<Licences> {
     const FILE: &str = "licences.json";
-    let key = StepKey::new("licences", VERSION, &base.key);
-    let folder = store.step(&key, |folder| {
+    let folder = store.step(&key(&base.key), |folder| {
         let licences =
             serde_json::to_vec(&read(fs::File::open(&base.tar)?)?).map_err(std::io::Error::from)?;
         Ok(fs::write(folder.join(FILE), licences)?)

@@ -19,6 +19,7 @@ use crate::role::Components;
 use crate::stage::base::Base;
 use crate::store::Store;
 pub use error::SbomError;
+pub use licence::key as licences_key;
 use parts::Bill;
 
 /// Writes the bills of some images into their folder; `bases` are those of the plan's roles.

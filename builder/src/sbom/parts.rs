@@ -198,7 +198,6 @@ impl<'a> Finding<'a> {
 
     fn program(&mut self, component: &str, name: &str, file: &ComponentFile) -> Result<String> {
         let mut part = Part::new(Kind::File, name);
-        part.sha256 = Some(sha256_of_file(&file.path)?);
         let used = self.plan.used_components();
         let from = used.iter().find(|(it, _)| it.as_str() == component).map(|(_, from)| *from);
         if let Some(Component::Deb { deb, .. }) = from
@@ -213,8 +212,17 @@ impl<'a> Finding<'a> {
             Some(Component::Build { build }) => Some(build.as_str()),
             _ => None,
         };
+        // A build from source made what the lock says.
+        let known = build.and_then(|it| self.plan.lock.build.get(it)?.output.get(&self.plan.arch)?.get(name));
+        part.sha256 = Some(match known {
+            Some(sha256) => sha256.to_string(),
+            None => sha256_of_file(&file.path)?,
+        });
         if let Some(info) = BuildInfo::read(fs::File::open(&file.path)?)? {
-            part.version = info.version().map(str::to_owned).or(part.version);
+            // A program of the recipe's own, which stands for a module's programs, is of that module's version.
+            let own = build.and_then(|build| self.plan.lock.build.get(build)?.go());
+            let own = own.map(|go| go.version.clone()).filter(|version| !version.is_empty());
+            part.version = info.version().map(str::to_owned).or(own).or(part.version);
             part.holds.extend(self.modules(name, build, &info)?);
         }
         Ok(self.add(part))

@@ -45,9 +45,9 @@ pub(super) const FORMS: [Form; 38] = [
     form(b"$7$", HASH, crypt),
     form(b"$6$", HASH, crypt),
     form(b"$5$", HASH, crypt),
-    form(b"$2a$", HASH, crypt),
-    form(b"$2b$", HASH, crypt),
-    form(b"$2y$", HASH, crypt),
+    form(b"$2a$", HASH, bcrypt),
+    form(b"$2b$", HASH, bcrypt),
+    form(b"$2y$", HASH, bcrypt),
     form(b"$argon2id$", HASH, crypt),
     form(b"$1$", HASH, md5_crypt),
     // A JSON web token: the first bytes of `{"alg":` in base64.
@@ -99,7 +99,16 @@ fn sec1(behind: &[u8]) -> bool {
 /// Salt and hash, with a sign between them.
 fn crypt(behind: &[u8]) -> bool {
     let length = run(behind, b"./$=,+");
-    length >= 40 && (behind[..length].contains(&b'$') || length == 56)
+    length >= 40 && behind[..length].contains(&b'$')
+}
+
+/// A cost, then salt and hash. What programs compare with so as to take as long for nobody has no cost, one letter or no end.
+fn bcrypt(behind: &[u8]) -> bool {
+    let Some((cost, rest)) = behind.split_at_checked(3) else { return false };
+    let cost =
+        std::str::from_utf8(&cost[..2]).ok().filter(|_| cost[2] == b'$').and_then(|it| it.parse::<u8>().ok());
+    let letters: std::collections::BTreeSet<&u8> = rest.iter().take(53).collect();
+    cost.is_some_and(|cost| (4..=31).contains(&cost)) && run(rest, b"./") == 53 && letters.len() > 10
 }
 
 /// A salt of at most 8 bytes and a hash of 22.
