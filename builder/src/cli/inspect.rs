@@ -36,7 +36,7 @@ pub(super) struct Inspect {
     /// Partition of PATH [default: the largest with files]
     #[arg(long, value_name = "NUMBER", requires = "path")]
     partition: Option<usize>,
-    /// Print JSON: every package and unit; of PATH what is known of it
+    /// Print JSON, with every package and unit
     #[arg(long, conflicts_with = "out")]
     json: bool,
 }
