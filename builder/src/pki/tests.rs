@@ -202,6 +202,26 @@ fn a_known_secret_gives_a_known_certificate() {
     insta::assert_snapshot!(print("node/node-0"), @"sha256 Fingerprint=55:0F:F8:9E:10:C4:94:58:D0:DB:63:D3:11:53:CD:57:E0:20:8A:78:80:53:C3:65:B5:79:23:30:F7:D5:1F:61");
 }
 
+/// HKDF-SHA256 as OpenSSL computes it, which gives what RFC 5869 (A.1) publishes.
+#[test]
+fn openssl_derives_the_same() {
+    let hkdf = |key: &str, salt: &str, info: &str, length: usize| {
+        let options = [("digest", "SHA2-256"), ("hexkey", key), ("hexsalt", salt), ("hexinfo", info)];
+        let options = options.map(|(name, value)| format!("{name}:{value}"));
+        let length = length.to_string();
+        let mut args = vec!["kdf", "-keylen", &length];
+        options.iter().for_each(|option| args.extend(["-kdfopt", option]));
+        args.push("HKDF");
+        openssl(&args).trim().replace(':', "").to_lowercase()
+    };
+    let published = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865";
+    let info = "f0f1f2f3f4f5f6f7f8f9";
+    assert_eq!(hkdf(&"0b".repeat(22), "000102030405060708090a0b0c", info, 42), published);
+    let ours: [u8; 48] = ClusterSecret::from_bytes([7; 32]).derive("node/node-0", &1_u32.to_be_bytes());
+    let info = hex::encode([b"node/node-0".as_slice(), &1_u32.to_be_bytes()].concat());
+    assert_eq!(hkdf(&"07".repeat(32), &hex::encode("kiln/v1"), &info, 48), hex::encode(ours));
+}
+
 #[test]
 fn a_rotation_changes_one_key() {
     let before = pki(1);

@@ -154,7 +154,9 @@ impl Statement {
     /// [`InputError`] when there is none, or one that this program does not know.
     pub fn load(folder: &Path) -> Result<Self, InputError> {
         let path = folder.join(FILE);
-        let hint = "build the profile again: the builds of this Kiln have one".to_owned();
+        let hint =
+            "name a folder of results, like `out/PROFILE`; a build of an older Kiln has none: build again"
+                .to_owned();
         let missing = || InputError::Missing { what: "report", path: path.clone(), hint: hint.clone() };
         Self::parse(&path, &input::read(&path, missing)?)
     }
