@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use builder::sandbox::LAUNCHER;
 use fs_err as fs;
 
 use crate::support::{BUILDER, project, run, secret, store, text};
@@ -132,6 +133,8 @@ impl Place {
         command.args(["-o", "errexit", "-c", self.script, "bash", BUILDER]);
         command.args(["--store", text(&self.folder.join("store")), "build", "--profile", profile]);
         command.args(["--out", text(&out), "--secret", text(&secret), "--offline"]);
+        // The program runs itself again, wherever it is.
+        command.env_remove(LAUNCHER);
         command
             .env("folder", &self.folder)
             .env("KILN_SOURCES", project())
