@@ -21,17 +21,24 @@ fn main() {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    std::fs::write(out.join("crates.json"), crates(workspace)).expect("cargo made OUT_DIR");
+    let mut all = Vec::new();
     for (arch, target) in TARGETS {
-        let binary = compile(workspace, &out, target);
+        let metadata = metadata(workspace, target);
+        all.extend(crates(&metadata));
+        let binary = compile(workspace, &out, target, &metadata);
         std::fs::copy(&binary, out.join(format!("firstboot-{arch}"))).expect("the binary was just made");
     }
+    // The same for each target.
+    all.sort_by_key(|it| it.to_string());
+    all.dedup();
+    let all = serde_json::to_string(&all).expect("texts can be written");
+    std::fs::write(out.join("crates.json"), all).expect("cargo made OUT_DIR");
 }
 
 /// Leaves out of the program what it never reads.
 const LINKER_SCRIPT: &str = "firstboot/no-unwinding.ld";
 
-fn compile(workspace: &Path, out: &Path, target: &str) -> PathBuf {
+fn compile(workspace: &Path, out: &Path, target: &str, metadata: &serde_json::Value) -> PathBuf {
     // A target folder of its own: cargo holds the lock of the outer one.
     let folder = out.join("firstboot");
     let status = clean(tool("CARGO"))
@@ -39,7 +46,7 @@ fn compile(workspace: &Path, out: &Path, target: &str) -> PathBuf {
         .arg("--target-dir")
         .arg(&folder)
         .current_dir(workspace)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, &folder, target).join("\x1f"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, &folder, metadata).join("\x1f"))
         .status()
         .expect("cargo runs, it runs this");
     assert!(
@@ -51,7 +58,7 @@ fn compile(workspace: &Path, out: &Path, target: &str) -> PathBuf {
 
 /// The linker that comes with the compiler, functions that are equal once, and every path of this machine under a neutral name. The last prefix that
 /// matches wins, so the particular ones come last.
-fn flags(workspace: &Path, out: &Path, target: &str) -> Vec<String> {
+fn flags(workspace: &Path, out: &Path, metadata: &serde_json::Value) -> Vec<String> {
     let mut flags = [
         "-Clinker=rust-lld",
         "-Clinker-flavor=ld.lld",
@@ -70,54 +77,47 @@ fn flags(workspace: &Path, out: &Path, target: &str) -> Vec<String> {
     let version = text(tool("RUSTC").arg("-vV"));
     let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: ")).unwrap_or("unknown");
     remap(&format!("{}/lib/rustlib/src/rust", sysroot.trim()), &format!("/rustc/{commit}"));
-    for (folder, package) in packages(workspace, target) {
+    for (folder, package) in packages(metadata) {
         remap(&folder, &format!("/cargo/{package}"));
     }
     flags
 }
 
-/// The crates that are in firstboot, the same for each target: `[{"name", "version", "license"}]`, sorted.
-fn crates(workspace: &Path) -> String {
+/// The crates that are in firstboot: `{"name", "version", "license"}` each.
+fn crates(metadata: &serde_json::Value) -> Vec<serde_json::Value> {
     let mut all = Vec::new();
-    for (_, target) in TARGETS {
-        let metadata = metadata(workspace, target);
-        let nodes = metadata["resolve"]["nodes"].as_array().cloned().unwrap_or_default();
-        let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
-        let find = |list: &[serde_json::Value], id: &serde_json::Value| {
-            list.iter().find(|it| it["id"] == *id).cloned().unwrap_or_default()
-        };
-        let main = packages.iter().find(|package| package["name"] == "firstboot").expect("it is a member");
-        let (mut ids, mut next) = (std::collections::BTreeSet::new(), vec![main["id"].clone()]);
-        while let Some(id) = next.pop() {
-            if !ids.insert(id.to_string()) {
-                continue;
-            }
-            let package = find(&packages, &id);
-            let of_kind = |target: &serde_json::Value| {
-                target["kind"].as_array().is_some_and(|kinds| kinds.contains(&"proc-macro".into()))
-            };
-            // Macros and what they need run in the compiler.
-            if package["targets"].as_array().is_some_and(|targets| targets.iter().any(of_kind)) {
-                continue;
-            }
-            if !package["source"].is_null() {
-                let part = |name: &str| package[name].clone();
-                let (name, version, license) = (part("name"), part("version"), part("license"));
-                all.push(serde_json::json!({ "name": name, "version": version, "license": license }));
-            }
-            let dependencies = find(&nodes, &id)["deps"].as_array().cloned().unwrap_or_default();
-            // Those that tests and build scripts need are in no program.
-            let is_in = |it: &serde_json::Value| {
-                it["dep_kinds"]
-                    .as_array()
-                    .is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
-            };
-            next.extend(dependencies.into_iter().filter(is_in).map(|it| it["pkg"].clone()));
+    let nodes = metadata["resolve"]["nodes"].as_array().cloned().unwrap_or_default();
+    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    let find = |list: &[serde_json::Value], id: &serde_json::Value| {
+        list.iter().find(|it| it["id"] == *id).cloned().unwrap_or_default()
+    };
+    let main = packages.iter().find(|package| package["name"] == "firstboot").expect("it is a member");
+    let (mut ids, mut next) = (std::collections::BTreeSet::new(), vec![main["id"].clone()]);
+    while let Some(id) = next.pop() {
+        if !ids.insert(id.to_string()) {
+            continue;
         }
+        let package = find(&packages, &id);
+        let of_kind = |target: &serde_json::Value| {
+            target["kind"].as_array().is_some_and(|kinds| kinds.contains(&"proc-macro".into()))
+        };
+        // Macros and what they need run in the compiler.
+        if package["targets"].as_array().is_some_and(|targets| targets.iter().any(of_kind)) {
+            continue;
+        }
+        if !package["source"].is_null() {
+            let part = |name: &str| package[name].clone();
+            let (name, version, license) = (part("name"), part("version"), part("license"));
+            all.push(serde_json::json!({ "name": name, "version": version, "license": license }));
+        }
+        let dependencies = find(&nodes, &id)["deps"].as_array().cloned().unwrap_or_default();
+        // Those that tests and build scripts need are in no program.
+        let is_in = |it: &serde_json::Value| {
+            it["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
+        };
+        next.extend(dependencies.into_iter().filter(is_in).map(|it| it["pkg"].clone()));
     }
-    all.sort_by_key(|it| it.to_string());
-    all.dedup();
-    serde_json::to_string(&all).expect("texts can be written")
+    all
 }
 
 fn metadata(workspace: &Path, target: &str) -> serde_json::Value {
@@ -130,8 +130,7 @@ fn metadata(workspace: &Path, target: &str) -> serde_json::Value {
 }
 
 /// The folders of the registry packages with their names and versions: the folder's name depends on the registry.
-fn packages(workspace: &Path, target: &str) -> Vec<(String, String)> {
-    let metadata = metadata(workspace, target);
+fn packages(metadata: &serde_json::Value) -> Vec<(String, String)> {
     let field =
         |package: &serde_json::Value, name: &str| package[name].as_str().unwrap_or_default().to_owned();
     let foreign = |package: &&serde_json::Value| !package["source"].is_null();

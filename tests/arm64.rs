@@ -1,14 +1,13 @@
 //! Images of arm64, made on a machine of amd64: their content, the same bytes again, and machines that boot them,
 //! emulated.
 
-#![expect(clippy::disallowed_methods, reason = "the host's cp, and how long machines take")]
+#![expect(clippy::disallowed_methods, reason = "how long machines take")]
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::support::{self, bare, builder, debugfs, fresh, project, raw, run, secret, text, tools};
+use crate::support::{self, another_store, bare, builder, debugfs, fresh, project, raw, secret, text, tools};
 use builder::results::cluster::ClusterJson;
 use fs_err as fs;
 
@@ -65,20 +64,6 @@ fn expect_content(cluster: &ClusterJson) {
         fs::write(&path, &found).unwrap();
     }
     assert_eq!(found, fs::read_to_string(&path).unwrap_or_default(), "{} is out of date", path.display());
-}
-
-/// A store with the same downloads and compiled programs, and nothing that was made of them.
-fn another_store(folder: &Path) -> PathBuf {
-    let store = folder.join("store");
-    fs::create_dir_all(store.join("steps")).unwrap();
-    run(Command::new("cp").args(["-rl", text(&support::store().join("files")), text(&store)]));
-    for entry in fs::read_dir(support::store().join("steps")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with("source-") {
-            run(Command::new("cp").args(["-r", text(&path), text(&store.join("steps"))]));
-        }
-    }
-    store
 }
 
 /// A project, one of its profiles, and the folder above its results.

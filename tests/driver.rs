@@ -6,37 +6,23 @@ mod hints;
 mod kvm;
 mod lab;
 
+use crate::again::ran_again;
 use std::net::TcpStream;
 use std::path::Path;
 
 use builder::driver::{DriverError, Running, Stage, StatusReport, UpRequest, named, print, status, up};
 use builder::ground::progress::Progress;
 use builder::results::cluster::ClusterJson;
-use builder::sandbox::{LAUNCHER, Sandbox};
+use builder::sandbox::Sandbox;
 use card::Card;
 use fs_err as fs;
 use lab::Lab;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// The sandbox re-executes `builder`, not this test: the test runs itself again with its name.
-fn ran_again(test: &str) -> bool {
-    if std::env::var_os(LAUNCHER).is_some() {
-        return false;
-    }
-    let own = std::env::current_exe().unwrap();
-    let mut again = assert_cmd::Command::new(own);
-    let test = format!("driver::{test}");
-    again.args(["--exact", &test, "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
-    // A name of no test passes without having run.
-    let ran = again.assert().success().get_output().stdout.clone();
-    assert!(String::from_utf8_lossy(&ran).contains("1 passed"), "there is no test `{test}`");
-    true
-}
-
 #[test]
 fn machines_come_up_and_leave_nothing_behind() {
-    if ran_again("machines_come_up_and_leave_nothing_behind") {
+    if ran_again("driver::machines_come_up_and_leave_nothing_behind") {
         return;
     }
     use Running::{Running as On, Stopped as Off};
@@ -122,7 +108,7 @@ fn machines_come_up_and_leave_nothing_behind() {
 
 #[test]
 fn a_machine_that_cannot_start_is_told_with_its_own_words() {
-    if ran_again("a_machine_that_cannot_start_is_told_with_its_own_words") {
+    if ran_again("driver::a_machine_that_cannot_start_is_told_with_its_own_words") {
         return;
     }
     let lab = Lab::new();
@@ -143,7 +129,7 @@ fn the_switch_joins_the_nodes_and_the_forwarded_ports() {
     const TEST: u16 = 0x88b5; // IEEE 802: local experiments
     const ARP: u16 = 0x0806;
     const ALL: u8 = 0xff;
-    if ran_again("the_switch_joins_the_nodes_and_the_forwarded_ports") {
+    if ran_again("driver::the_switch_joins_the_nodes_and_the_forwarded_ports") {
         return;
     }
     let lab = Lab::new();
@@ -190,7 +176,7 @@ fn the_switch_joins_the_nodes_and_the_forwarded_ports() {
 
 #[test]
 fn the_printed_commands_for_qemu_run_the_machines() {
-    if ran_again("the_printed_commands_for_qemu_run_the_machines") {
+    if ran_again("driver::the_printed_commands_for_qemu_run_the_machines") {
         return;
     }
     let lab = Lab::new();

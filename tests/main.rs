@@ -1,5 +1,7 @@
 //! Real builds and real machines, as `./test` runs them. One program of tests: linking is what takes time.
 
+#[path = "../builder/tests/again.rs"]
+mod again;
 mod arm64;
 mod available;
 mod bills;

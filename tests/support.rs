@@ -52,6 +52,25 @@ pub fn fresh(name: &str) -> PathBuf {
     folder
 }
 
+/// A store in a folder with the same downloads and compiled programs, and nothing that was made of them.
+#[expect(clippy::disallowed_methods, reason = "the host's cp")]
+pub fn another_store(folder: &Path) -> PathBuf {
+    let other = folder.join("store");
+    fs::create_dir_all(other.join("steps")).unwrap();
+    let link = |from: &Path, to: &Path| {
+        run(std::process::Command::new("cp").args(["-rl", text(from), text(to)]));
+    };
+    link(&store().join("files"), &other);
+    for entry in fs::read_dir(store().join("steps")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("source-") || name.starts_with("module-") {
+            link(&path, &other.join("steps"));
+        }
+    }
+    other
+}
+
 /// A secret file that is the same in every run, so that whole images can be compared.
 pub fn secret(folder: &Path, byte: u8) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;

@@ -2,13 +2,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "the host's own programs make the other surroundings")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use builder::sandbox::LAUNCHER;
 use fs_err as fs;
 
-use crate::support::{BUILDER, project, run, secret, store, text};
+use crate::support::{BUILDER, another_store, project, run, secret, text};
 
 /// Surroundings.
 pub struct Variation {
@@ -106,21 +106,11 @@ impl Place {
     /// Makes it in a folder with spaces and letters of other languages.
     pub fn new(variation: &Variation) -> Self {
         let folder = tempfile::Builder::new().prefix("kiln varied é-").tempdir().unwrap().keep();
-        for part in ["checkout", "store/steps", "store/tmp"] {
-            fs::create_dir_all(folder.join(part)).unwrap();
-        }
+        fs::create_dir(folder.join("checkout")).unwrap();
         for part in ["lockfile.toml", "profiles", "images", "recipes"] {
             run(Command::new("cp").args(["-r", text(&project().join(part)), text(&folder.join("checkout"))]));
         }
-        let share = |from: &Path, to: &Path| run(Command::new("cp").args(["-rl", text(from), text(to)]));
-        share(&store().join("files"), &folder.join("store"));
-        for entry in fs::read_dir(store().join("steps")).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if name.starts_with("source-") || name.starts_with("module-") {
-                share(&path, &folder.join("store/steps"));
-            }
-        }
+        another_store(&folder);
         Self { folder, script: variation.script }
     }
 

@@ -1,6 +1,7 @@
 //! The program and the library, without a network and without machines. One program of tests: linking is what takes time.
 
 mod addons;
+mod again;
 mod cli;
 mod explain;
 mod fetch;

@@ -11,7 +11,7 @@ use builder::driver::Running;
 use fs_err as fs;
 
 use super::lab::{Lab, boot_sector};
-use super::ran_again;
+use crate::again::ran_again;
 
 /// A shell in Kiln's folder, and a cluster whose results lie in a folder with spaces.
 struct Shell(Lab);
@@ -71,7 +71,7 @@ impl Shell {
 
 #[test]
 fn what_messages_about_machines_tell_to_type_works() {
-    if ran_again("hints::what_messages_about_machines_tell_to_type_works") {
+    if ran_again("driver::hints::what_messages_about_machines_tell_to_type_works") {
         return;
     }
     let shell = Shell(Lab::new());
@@ -114,7 +114,7 @@ fn what_messages_about_machines_tell_to_type_works() {
 
 #[test]
 fn what_messages_about_a_boot_that_fails_tell_to_type_works() {
-    if ran_again("hints::what_messages_about_a_boot_that_fails_tell_to_type_works") {
+    if ran_again("driver::hints::what_messages_about_a_boot_that_fails_tell_to_type_works") {
         return;
     }
     // It says nothing, and its processor stands still.

@@ -6,7 +6,7 @@ use builder::driver::{Accel, Accelerator, DriverError, Running, UpRequest, Wait,
 use builder::ground::progress::Progress;
 
 use super::lab::{Lab, boot_sector};
-use super::ran_again;
+use crate::again::ran_again;
 
 /// Prints the text at 0x40 on the first serial port, and three seconds later that at 0x100. Between them it loads a
 /// floating-point number from where no memory is: KVM's emulator does not know that instruction, QEMU's own does.
@@ -45,7 +45,7 @@ fn plain() -> Vec<String> {
 
 #[test]
 fn a_machine_that_kvm_gives_up_is_started_again_emulated() {
-    if ran_again("kvm::a_machine_that_kvm_gives_up_is_started_again_emulated") {
+    if ran_again("driver::kvm::a_machine_that_kvm_gives_up_is_started_again_emulated") {
         return;
     }
     let (plain, progress) = (plain(), Progress::new());

@@ -98,8 +98,7 @@ impl Plan {
                 })
                 .collect(),
         );
-        let of_builds = crate::go::of_builds(&self.lock, &self.go_builds()).cloned().collect::<Vec<_>>();
-        of_kind(of_builds.iter().map(of_module).collect());
+        of_kind(crate::go::of_builds(&self.lock, &self.go_builds()).map(of_module).collect());
         of_kind(
             self.downloads()
                 .filter_map(|(component, download)| {

@@ -10,7 +10,7 @@ use crate::sbom::parts::{Bill, Kind, Part, utc};
 pub(super) fn document(bill: &Bill) -> Value {
     let (image, whole) = &bill.image;
     let dependency = |(id, part): (&String, &Part)| json!({ "ref": id, "dependsOn": part.holds });
-    let dependencies = [(image, whole)].into_iter().chain(&bill.parts).map(dependency);
+    let dependencies = bill.all().map(dependency);
     let mut key = [0; 32];
     // Its digits are those of a hash.
     let _ = hex::decode_to_slice(bill.id.as_str(), &mut key);

@@ -164,6 +164,14 @@ impl Bill {
     }
 }
 
+impl Bill {
+    /// The image and everything in it, by name.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&String, &Part)> {
+        let (image, whole) = &self.image;
+        [(image, whole)].into_iter().chain(&self.parts)
+    }
+}
+
 impl<'a> Finding<'a> {
     fn add(&mut self, part: Part) -> String {
         let id = part.id();
@@ -198,8 +206,7 @@ impl<'a> Finding<'a> {
 
     fn program(&mut self, component: &str, name: &str, file: &ComponentFile) -> Result<String> {
         let mut part = Part::new(Kind::File, name);
-        let used = self.plan.used_components();
-        let from = used.iter().find(|(it, _)| it.as_str() == component).map(|(_, from)| *from);
+        let from = self.plan.release.component.get(component);
         if let Some(Component::Deb { deb, .. }) = from
             && let Some(deb) =
                 self.plan.lock.packages("components", self.plan.arch).find(|it| it.name == *deb)

@@ -9,12 +9,11 @@ use crate::sbom::parts::{Bill, Kind, Part, utc};
 /// The document.
 pub(super) fn document(bill: &Bill) -> Value {
     let (image, whole) = &bill.image;
-    let all = || [(image, whole)].into_iter().chain(&bill.parts);
-    let holds = all().flat_map(|(id, part)| part.holds.iter().map(move |held| (id, held)));
+    let holds = bill.all().flat_map(|(id, part)| part.holds.iter().map(move |held| (id, held)));
     let relationship = |from: &str, kind: &str, to: &str| json!({ "spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to });
     let mut relationships = vec![relationship("SPDXRef-DOCUMENT", "DESCRIBES", &reference(image))];
     relationships.extend(holds.map(|(id, held)| relationship(&reference(id), "CONTAINS", &reference(held))));
-    let licences = all().filter_map(|(_, part)| part.licence.as_deref()).flat_map(own_licences);
+    let licences = bill.all().filter_map(|(_, part)| part.licence.as_deref()).flat_map(own_licences);
     let licences: BTreeSet<&str> = licences.collect();
     let licences: Vec<Value> = licences.into_iter().map(own_licence).collect();
     json!({
@@ -27,7 +26,7 @@ pub(super) fn document(bill: &Bill) -> Value {
             "created": utc(bill.epoch),
             "creators": [format!("Tool: kiln-{}", env!("CARGO_PKG_VERSION"))],
         },
-        "packages": all().map(|(id, part)| package(id, part)).collect::<Vec<_>>(),
+        "packages": bill.all().map(|(id, part)| package(id, part)).collect::<Vec<_>>(),
         "relationships": relationships,
         "hasExtractedLicensingInfos": licences,
     })

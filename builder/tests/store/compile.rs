@@ -1,5 +1,6 @@
 //! Source builds in the real sandbox; this machine's own shell stands in for a package root.
 
+use crate::again::ran_again;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -9,26 +10,12 @@ use builder::ground::error::Error;
 use builder::ground::progress::Progress;
 use builder::ground::repro::sha256_hex;
 use builder::lockfile::Lock;
-use builder::sandbox::{LAUNCHER, probe};
+use builder::sandbox::probe;
 use builder::stage::source;
 use builder::store::Store;
 use fs_err as fs;
 
 use crate::project::Project;
-
-/// The sandbox re-executes `builder`, not this test: the test runs itself again with its name.
-fn ran_again(test: &str) -> bool {
-    if std::env::var_os(LAUNCHER).is_some() {
-        return false;
-    }
-    let mut again = Command::new(std::env::current_exe().unwrap());
-    let test = format!("store::{test}");
-    again.args(["--exact", &test, "--nocapture"]).env(LAUNCHER, env!("CARGO_BIN_EXE_builder"));
-    // A name of no test passes without having run.
-    let ran = again.assert().success().get_output().stdout.clone();
-    assert!(String::from_utf8_lossy(&ran).contains("1 passed"), "there is no test `{test}`");
-    true
-}
 
 /// The root of the build of `hello`: a shell with the libraries that it wants.
 fn shell(project: &Project, store: &Store) {
@@ -83,7 +70,7 @@ fn found(error: &Error) -> String {
 
 #[test]
 fn what_is_not_the_locks_is_compiled_again() {
-    if ran_again("compile::what_is_not_the_locks_is_compiled_again") {
+    if ran_again("store::compile::what_is_not_the_locks_is_compiled_again") {
         return;
     }
     if let Err(error) = probe() {
